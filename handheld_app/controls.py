@@ -1,0 +1,169 @@
+"""The pieces that every screen is built from; their drawing is in `theme.kv`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.clock import Clock
+from kivy.metrics import dp
+from kivy.properties import (
+    BooleanProperty,
+    ColorProperty,
+    NumericProperty,
+    ObjectProperty,
+    StringProperty,
+)
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.label import Label
+from kivy.uix.screenmanager import Screen
+from kivy.uix.textinput import TextInput
+
+from handheld_app import theme
+
+
+class FitLabel(Label):
+    """Text that is never cut by its box: it wraps, then shrinks, and only then is shortened.
+
+    `largest` and `smallest` bound the size of its letters; `lines` 1 keeps it on one line.
+    """
+
+    largest = NumericProperty("16sp")
+    smallest = NumericProperty("11sp")
+    lines = NumericProperty(0)
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._fit_soon = Clock.create_trigger(self._fit, -1)
+        super().__init__(**kwargs)
+        for name in ("text", "size", "largest", "smallest", "lines", "bold", "markup", "padding"):
+            self.fbind(name, self._fit_soon)
+        self._fit_soon()
+
+    def _fit(self, *_: Any) -> None:
+        if self.width < 2 or self.height < 2:
+            return
+        one_line = self.lines == 1
+        self.shorten = False
+        self.max_lines = 0
+        self.text_size = (None, None) if one_line else (self.width, None)
+        size = self.largest
+        while True:
+            self.font_size = size
+            self.texture_update()
+            if self._fits(one_line) or size <= self.smallest:
+                break
+            size = max(self.smallest, size - max(1, size // 16))
+        if not self._fits(one_line):
+            self.shorten = one_line
+            self.shorten_from = "right"
+            if not one_line:
+                self.max_lines = max(1, int(self.height // (self.font_size * 1.25)))
+        self.text_size = self.size
+        self.texture_update()
+
+    def _fits(self, one_line: bool) -> bool:
+        width, height = self.texture_size
+        if height > self.height:
+            return False
+        return width <= self.width if one_line else self._widest_word() <= self.width
+
+    def _widest_word(self) -> float:
+        """A word wider than the box would be broken in two; shrink instead."""
+        if self.markup:
+            return 0
+        longest = max(self.text.split() or [""], key=len)
+        width: float = self._label.get_extents(longest)[0]
+        return width + self.padding[0] + self.padding[2]
+
+
+class Icon(Label):
+    """One sign of the icon font."""
+
+    sign = StringProperty("")
+
+
+class Key(ButtonBehavior, Label):
+    """One key of the keypad; `glyph` is what it types."""
+
+    glyph = StringProperty("")
+    digit = BooleanProperty(False)
+
+
+class Action(ButtonBehavior, BoxLayout):
+    """A button with words, an icon, or both."""
+
+    text = StringProperty("")
+    sign = StringProperty("")
+    primary = BooleanProperty(False)
+    ink = ColorProperty(theme.NAVY)
+    largest = NumericProperty("16sp")
+
+
+class HeaderAction(ButtonBehavior, BoxLayout):
+    """A button on the navy bar at the top."""
+
+    text = StringProperty("")
+    sign = StringProperty("")
+    filled = BooleanProperty(False)
+    sign_color = ColorProperty(theme.WHITE)
+
+
+class Header(BoxLayout):
+    """The navy bar of every screen but the check screen: back, title, language."""
+
+    title = StringProperty("")
+    back = StringProperty("")
+
+
+class Choice(ButtonBehavior, BoxLayout):
+    """A row that can be chosen: a sign, a title, and a second line under it."""
+
+    sign = StringProperty("")
+    title = StringProperty("")
+    detail = StringProperty("")
+    selected = BooleanProperty(False)
+    value = ObjectProperty(None, allownone=True)
+
+
+class Panel(BoxLayout):
+    """A sheet of paper with rounded corners."""
+
+    ground = ColorProperty(theme.WHITE)
+
+
+class Notice(BoxLayout):
+    """A line that asks for attention: a warning, or why something did not work."""
+
+    text = StringProperty("")
+    tone = StringProperty("wait")
+    ink = ColorProperty(theme.INK)
+
+
+class Entry(TextInput):
+    """A field to type in, with its border."""
+
+
+class Caption(Label):
+    """The title of a group of things."""
+
+
+class Prose(Label):
+    """Words that take as many lines as they need."""
+
+
+class PatrolScreen(Screen):
+    """What all screens share: `patrol`, and being told to show what it says now."""
+
+    patrol = ObjectProperty(None, allownone=True)
+    app = ObjectProperty(None, allownone=True)
+
+    def on_pre_enter(self, *_: Any) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what `patrol` says; called on entering and when the language changes."""
+
+
+def glide_to_top(scroll: Any) -> None:
+    """Show the beginning of a list again."""
+    Clock.schedule_once(lambda _: setattr(scroll, "scroll_y", 1), dp(0))

@@ -1,0 +1,288 @@
+"""What the handheld says, in French and English: verdicts, instants, ages. Knows no screen.
+
+English messages are the keys; French comes from `locale`, compiled by `make translations`.
+Texts use U+00A0 where French wants a narrow space: the handheld's letters have no U+202F.
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
+from sync.replica import Check
+from sync.validity import Verdict, outcome
+
+LANGUAGES = ("fr", "en")
+"""French is the default and complete; English is equal."""
+
+Tone = Literal["good", "wait", "bad", "idle"]
+
+_LOCALE = Path(__file__).parent / "locale"
+
+
+@lru_cache
+def _catalogue(lang: str) -> gettext.NullTranslations:
+    return gettext.translation("handheld", _LOCALE, languages=[lang], fallback=True)
+
+
+def translate(message: str, lang: str) -> str:
+    """The message in the language; itself where the language has no other word for it."""
+    return _catalogue(lang).gettext(message) if message else ""
+
+
+_ = translate
+
+
+def localized(text: Localized | str | None, lang: str) -> str:
+    """The text of a record in the language, else in the other one; empty for none."""
+    if text is None or isinstance(text, str):
+        return text or ""
+    return text.get(lang) or next((words for words in text.values() if words), "")
+
+
+# Days and instants
+
+
+def _months(lang: str) -> tuple[str, ...]:
+    return (
+        _("January", lang),
+        _("February", lang),
+        _("March", lang),
+        _("April", lang),
+        _("May", lang),
+        _("June", lang),
+        _("July", lang),
+        _("August", lang),
+        _("September", lang),
+        _("October", lang),
+        _("November", lang),
+        _("December", lang),
+    )
+
+
+def day(of: date, lang: str, *, year: bool = True) -> str:
+    """A day in words: `1er juillet 2027`, `July 1, 2027`."""
+    number = "1er" if lang == "fr" and of.day == 1 else str(of.day)
+    pattern = _("{month} {day}, {year}", lang) if year else _("{month} {day}", lang)
+    return pattern.format(month=_months(lang)[of.month - 1], day=number, year=of.year)
+
+
+def clock_time(of: datetime, lang: str) -> str:
+    """A time of day in words: `15 h 05`, `15:05`."""
+    return _("{hour}:{minute:02}", lang).format(hour=of.hour, minute=of.minute)
+
+
+def hh_mm(at: datetime, zone: ZoneInfo) -> str:
+    """A time of day for narrow places, the same in both languages."""
+    return f"{at.astimezone(zone):%H:%M}"
+
+
+def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """An instant on the site's clock, as near to today as it is: `demain à 15 h 05`.
+
+    In the hour that comes twice when winter time begins, the offset from UTC is told too.
+    """
+    local = at.astimezone(zone)
+    today = now.astimezone(zone).date()
+    words = clock_time(local, lang)
+    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
+        words += f" (UTC{local:%z})"
+    if local.date() == today:
+        return _("today at {time}", lang).format(time=words)
+    if local.date() == today + timedelta(days=1):
+        return _("tomorrow at {time}", lang).format(time=words)
+    if local.date() == today - timedelta(days=1):
+        return _("yesterday at {time}", lang).format(time=words)
+    of = day(local.date(), lang, year=local.year != today.year)
+    return _("{day} at {time}", lang).format(day=of, time=words)
+
+
+def _is_midnight(at: datetime, zone: ZoneInfo) -> bool:
+    return at.astimezone(zone).time() == time()
+
+
+def until(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """The last day of something that ends at the instant, or the instant itself."""
+    if _is_midnight(at, zone):
+        last = at.astimezone(zone).date() - timedelta(days=1)
+        return _("Until {day}, included", lang).format(day=day(last, lang))
+    return _("Until {instant}", lang).format(instant=instant(at, zone, lang, now=now))
+
+
+def since(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """From when something has been over: a day, or the instant itself."""
+    if _is_midnight(at, zone):
+        return _("Since {day}", lang).format(day=day(at.astimezone(zone).date(), lang))
+    return _("Since {instant}", lang).format(instant=instant(at, zone, lang, now=now))
+
+
+def duration(span: timedelta, lang: str) -> str:
+    """A length of time, short: `3 min`, `2 h 05`, `4 j`."""
+    minutes = int(span.total_seconds()) // 60
+    if minutes < 60:
+        return _("{n} min", lang).format(n=minutes)
+    if minutes < 48 * 60:
+        return _("{h} h {m:02}", lang).format(h=minutes // 60, m=minutes % 60)
+    return _("{n} days", lang).format(n=minutes // (24 * 60))
+
+
+# Verdicts
+
+
+_LOOKS: dict[Verdict, tuple[Tone, str]] = {
+    "valid": ("good", "check"),
+    "pending_activation": ("wait", "clock"),
+    "wrong_zone": ("wait", "pin-off"),
+    "not_started": ("wait", "calendar"),
+    "suspended": ("bad", "paused"),
+    "expired": ("bad", "expired"),
+    "cancelled": ("bad", "void"),
+    "unknown": ("bad", "unknown"),
+}
+
+
+def verdict_word(verdict: Verdict, lang: str) -> str:
+    """The word of a verdict (DOMAIN 2.6)."""
+    words: Mapping[Verdict, str] = {
+        "valid": _("VALID", lang),
+        "pending_activation": _("NOT YET ACTIVE", lang),
+        "wrong_zone": _("WRONG ZONE", lang),
+        "not_started": _("NOT STARTED", lang),
+        "suspended": _("SUSPENDED", lang),
+        "expired": _("EXPIRED", lang),
+        "cancelled": _("CANCELLED", lang),
+        "unknown": _("UNKNOWN", lang),
+    }
+    return words[verdict]
+
+
+def zone_names(codes: Iterable[str], zones: Mapping[str, Zone], lang: str) -> str:
+    """Zones by name: where a permit is good."""
+    return ", ".join(
+        _("all zones", lang)
+        if code == ALL_ZONES
+        else (localized(zones[code].name, lang) if code in zones else code)
+        for code in codes
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A verdict as a patroller sees it: never by colour alone (DOMAIN 2.6)."""
+
+    word: str
+    sign: str
+    tone: Tone
+    reasons: tuple[str, ...]
+    vehicle: str
+
+
+def face(check: Check, *, site: Site, zones: Mapping[str, Zone], lang: str) -> Face:
+    """The word, sign and colour of a verdict, its reasons and the vehicle to compare."""
+    verdict = check.judgement.verdict
+    tone, sign = _LOOKS[verdict]
+    deciding = deciding_permits(check, site)
+    return Face(
+        word=verdict_word(verdict, lang),
+        sign=sign,
+        tone=tone,
+        reasons=tuple(_reasons(verdict, check, deciding, site, zones, lang)),
+        vehicle=vehicle(deciding[0], lang) if deciding else "",
+    )
+
+
+def deciding_permits(check: Check, site: Site) -> tuple[Permit, ...]:
+    """Those of the permits whose outcome is the verdict."""
+    verdict = check.judgement.verdict
+    return tuple(
+        permit
+        for permit in check.judgement.permits
+        if outcome(permit, zone=check.zone.id, at=check.at, retention=site.retention) == verdict
+    )
+
+
+def _reasons(
+    verdict: Verdict,
+    check: Check,
+    deciding: tuple[Permit, ...],
+    site: Site,
+    zones: Mapping[str, Zone],
+    lang: str,
+) -> Iterable[str]:
+    clock, now = ZoneInfo(site.time_zone), check.at
+    changes_at = check.judgement.changes_at
+    if verdict == "valid":
+        if changes_at is None:
+            yield _("No end date", lang)
+        else:
+            yield until(changes_at, clock, lang, now=now)
+    elif verdict == "pending_activation":
+        active_from = min(permit.active_from for permit in deciding)
+        yield _("Active {instant}", lang).format(
+            instant=instant(active_from, clock, lang, now=now)
+        )
+        yield _("in {duration}", lang).format(duration=duration(active_from - now, lang))
+    elif verdict == "wrong_zone":
+        codes = dict.fromkeys(code for permit in deciding for code in permit.zones)
+        yield _("Good in: {zones}", lang).format(zones=zone_names(codes, zones, lang))
+        yield _("You are in: {zone}", lang).format(zone=localized(check.zone.name, lang))
+    elif verdict == "not_started":
+        starts_at = min(permit.usable_from for permit in deciding)
+        if _is_midnight(starts_at, clock):
+            starts = day(starts_at.astimezone(clock).date(), lang)
+        else:
+            starts = instant(starts_at, clock, lang, now=now)
+        yield _("From {when}", lang).format(when=starts)
+    elif verdict in ("expired", "cancelled"):
+        ends_at = max(permit.ends_at for permit in deciding if permit.ends_at is not None)
+        yield since(ends_at, clock, lang, now=now)
+    elif verdict == "suspended":
+        yield _("The permit is suspended", lang)
+    elif check.suggestions:
+        yield _("No permit. Compare:", lang)
+    else:
+        yield _("No permit for this plate", lang)
+
+
+def vehicle(permit: Permit, lang: str) -> str:
+    """The vehicle to compare with the one in front: `Toyota · gris`; empty if not known."""
+    if permit.vehicle is None:
+        return ""
+    return " · ".join(part for part in (permit.vehicle.make, permit.vehicle.colour) if part)
+
+
+def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str, ...]:
+    """From when to when a permit runs, for the list of all permits of a plate."""
+    clock = ZoneInfo(site.time_zone)
+    first = day(permit.starts_at.astimezone(clock).date(), lang)
+    lines = [_("From {when}", lang).format(when=first)]
+    if permit.ends_at is None:
+        lines.append(_("No end date", lang))
+    else:
+        lines.append(until(permit.ends_at, clock, lang, now=now))
+    if permit.active_from > now:
+        when = instant(permit.active_from, clock, lang, now=now)
+        lines.append(_("Active {instant}", lang).format(instant=when))
+    return tuple(lines)
+
+
+def age_of_knowledge(known_at: datetime | None, lang: str, *, now: datetime) -> str:
+    """How old what the handheld knows is, to be read beside a verdict (DOMAIN 2.7)."""
+    if known_at is None:
+        return _("Data of unknown age", lang)
+    age = max(now - known_at, timedelta())
+    if age < timedelta(minutes=1):
+        return _("Data up to date", lang)
+    return _("Data {age} old", lang).format(age=duration(age, lang))
+
+
+def short_jurisdiction(code: str) -> str:
+    """What the chip on the plate shows of `CA-QC`: `QC`."""
+    return code.rpartition("-")[2]
