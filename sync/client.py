@@ -1,0 +1,212 @@
+"""The HTTP calls of a handheld (CONTRACT, "Sync", "Devices", "Infractions")."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from sync import codec
+from sync.messages import ChangePage, Enrolment, SnapshotManifest
+
+_TIMEOUT = httpx.Timeout(30, connect=10)
+_LONG_POLL_SLACK = 15
+
+
+class ServiceError(Exception):
+    """The service could not be asked, or said no.
+
+    InsecureAddress    plain HTTP to another machine; nothing was sent
+    Unreachable        no answer, or one that says "later": try again
+    Refused            an answer that will stay the same: `problem` says why
+      CursorExpired      the replica must be fetched anew
+      Unauthorized       the key is wrong
+        Revoked            this device is no longer trusted: wipe the index
+    """
+
+
+class InsecureAddress(ServiceError):
+    """A plate index and a token are never sent in the clear to another machine."""
+
+
+class Unreachable(ServiceError):
+    """No answer, or one that says "later"."""
+
+
+class Refused(ServiceError):
+    """The service's problem (RFC 9457): it will say the same again."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        super().__init__(f"{problem.get('title', status)}: {problem.get('detail', '')}")
+
+
+class CursorExpired(Refused):
+    """The cursor is of another epoch or too old."""
+
+
+class Unauthorized(Refused):
+    """The token is unknown to the service."""
+
+
+class Revoked(Unauthorized):
+    """The device was revoked."""
+
+
+_BY_TYPE = {
+    "/problems/cursor-expired": CursorExpired,
+    "/problems/device-revoked": Revoked,
+}
+
+
+def check_address(url: str) -> str:
+    """The base address itself, if it may be used. Raises InsecureAddress.
+
+    https anywhere; http to a loopback address only.
+    """
+    parts = urlsplit(url if "//" in url else f"https://{url}")
+    host = parts.hostname or ""
+    if parts.scheme == "https" and host:
+        return parts.geturl().rstrip("/")
+    if parts.scheme == "http" and _is_loopback(host):
+        return parts.geturl().rstrip("/")
+    raise InsecureAddress(f"{url}: https is needed, except to this very machine")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _problem(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        return {"title": f"HTTP {response.status_code}", "detail": response.text[:200]}
+    return problem
+
+
+class ServiceClient:
+    """One service, as one device sees it. Belongs to one thread; `transport` is for tests."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        language: str = "fr",
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"Accept-Language": language}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(
+            base_url=check_address(address),
+            headers=headers,
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> ServiceClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a request under way in another thread ends as Unreachable."""
+        self._http.close()
+
+    def enrol(self, code: str, *, install_id: str) -> Enrolment:
+        """Trade a single-use code for a token. The same install_id may ask again."""
+        body = {"code": code, "install_id": install_id}
+        return codec.enrolment(self._request("POST", "/v1/enrolments", json=body).json())
+
+    def snapshot(self, site: str) -> SnapshotManifest:
+        """Where the newest snapshot of a site is."""
+        return codec.snapshot_manifest(self._request("GET", f"/v1/sites/{site}/snapshot").json())
+
+    def download(self, url: str, path: Path) -> None:
+        """Fetch a snapshot file, going on from what `path` has already."""
+        have = path.stat().st_size if path.exists() else 0
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        try:
+            with self._http.stream("GET", url, headers=headers) as response:
+                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return
+                if response.is_error:
+                    response.read()
+                    self._raise(response)
+                resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+                with open(path, "ab" if resumed else "wb") as file:
+                    for chunk in response.iter_raw():
+                        file.write(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+        except httpx.HTTPError as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+
+    def changes(
+        self, site: str, *, after: str | None, limit: int = 10_000, wait: int = 0
+    ) -> ChangePage:
+        """One page of the feed; `wait` seconds for something new. Raises CursorExpired."""
+        parameters: dict[str, str | int] = {"limit": limit, "wait": wait}
+        if after is not None:
+            parameters["after"] = after
+        response = self._request(
+            "GET",
+            f"/v1/sites/{site}/changes",
+            params=parameters,
+            timeout=httpx.Timeout(wait + _LONG_POLL_SLACK, connect=10),
+        )
+        return codec.change_page(response.json())
+
+    def put_infraction(self, id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand over an infraction; the service's receipt. Safe to repeat."""
+        receipt: dict[str, Any] = self._request("PUT", f"/v1/infractions/{id}", json=body).json()
+        codec.receipt(receipt)
+        return receipt
+
+    def put_photo(self, sha256: str, picture: bytes) -> dict[str, Any]:
+        """Hand over a photo. Safe to repeat."""
+        response = self._request("PUT", f"/v1/photos/{sha256}", content=picture)
+        return {"status": response.status_code}
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except (httpx.HTTPError, RuntimeError) as error:
+            # RuntimeError: the client was closed while the request was under way.
+            raise Unreachable(str(error) or type(error).__name__) from error
+        if response.is_error:
+            self._raise(response)
+        return response
+
+    def _raise(self, response: httpx.Response) -> None:
+        problem = _problem(response)
+        status = response.status_code
+        if status in (408, 429) or status >= 500:
+            raise Unreachable(f"{problem.get('title')}: {problem.get('detail')}")
+        refusal = _BY_TYPE.get(str(problem.get("type")))
+        if refusal is None:
+            refusal = Unauthorized if status == httpx.codes.UNAUTHORIZED else Refused
+        raise refusal(status, problem)

@@ -1,0 +1,84 @@
+"""Time is the service's (DOMAIN 2.8): what a device's clock is worth, measured at each sync."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+_HALF_SECOND = timedelta(milliseconds=500)
+JUMP = timedelta(seconds=30)
+"""A device clock that moves by more than this against the boot clock has been set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """One instant as the device says it, as the service would say it, and how sure that is."""
+
+    device_time: datetime
+    corrected: datetime
+    offset: timedelta
+    uncertainty: timedelta | None
+    jumped: bool
+
+
+class TrustedClock:
+    """The service's time on a device whose own clock may be wrong.
+
+    `now` is the device's wall clock (aware, UTC), `boot` seconds of a clock that nobody sets.
+    Until the first measurement the device's clock is believed, with no known uncertainty.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        boot: Callable[[], float],
+        *,
+        offset: timedelta = timedelta(0),
+    ) -> None:
+        self._now = now
+        self._boot = boot
+        self._lock = threading.Lock()
+        self._offset = offset
+        self._uncertainty: timedelta | None = None
+        self._anchor: tuple[datetime, float] | None = None
+
+    @property
+    def offset(self) -> timedelta:
+        """What to add to the device's clock; to be kept for the next start."""
+        return self._offset
+
+    def device_now(self) -> datetime:
+        """The device's own clock, as it is."""
+        return self._now()
+
+    def observe(self, server_time: datetime, *, sent_at: datetime, received_at: datetime) -> None:
+        """Measure the offset from one answer. `server_time` is truncated to whole seconds."""
+        round_trip = received_at - sent_at
+        if round_trip < timedelta(0):
+            return
+        with self._lock:
+            boot = self._boot()
+            true_now = server_time + _HALF_SECOND + round_trip / 2
+            self._offset = true_now - received_at
+            self._uncertainty = _HALF_SECOND + round_trip / 2
+            self._anchor = (true_now, boot)
+
+    def read(self) -> ClockReading:
+        """The time now. After a jump of the device's clock the boot clock is followed instead."""
+        with self._lock:
+            device_time = self._now()
+            corrected, jumped = device_time + self._offset, False
+            if self._anchor is not None:
+                anchored, boot = self._anchor
+                expected = anchored + timedelta(seconds=self._boot() - boot)
+                if abs(expected - corrected) > JUMP:
+                    corrected, jumped = expected, True
+            return ClockReading(
+                device_time, corrected, corrected - device_time, self._uncertainty, jumped
+            )
+
+    def now(self) -> datetime:
+        """The service's time, as well as this device knows it."""
+        return self.read().corrected

@@ -1,0 +1,103 @@
+"""What crosses the network between the service and a handheld (CONTRACT, "Sync")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+PROTOCOL_VERSION = 1
+"""2026-11: the first protocol. A reader refuses a higher number than it knows."""
+
+Kind = Literal["site", "zone", "lot", "code", "permit", "hotlist", "notice"]
+Record = Mapping[str, Any]
+"""One entity as the feed carries it: JSON, every field present, no floating-point numbers."""
+
+_MODULUS = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """How many rows there are and the sum of their hashes modulo 2^64: order does not matter."""
+
+    count: int
+    sum: int
+
+    def __add__(self, row_hash: int) -> Digest:
+        """The digest with one row more."""
+        return Digest(self.count + 1, (self.sum + row_hash) % _MODULUS)
+
+    def __sub__(self, row_hash: int) -> Digest:
+        """The digest with one row less."""
+        return Digest(self.count - 1, (self.sum - row_hash) % _MODULUS)
+
+    @property
+    def hex(self) -> str:
+        """The sum as it travels: 16 hexadecimal digits."""
+        return f"{self.sum:016x}"
+
+
+EMPTY_DIGEST = Digest(0, 0)
+
+
+class Change(NamedTuple):
+    """One whole record, or its removal (record None)."""
+
+    kind: str
+    id: str
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """A part of the feed. Only the last page of a catch-up has a digest."""
+
+    protocol: int
+    epoch: str
+    cursor: str
+    sequence: int
+    more: bool
+    changes: tuple[Change, ...]
+    digest: Digest | None
+    server_time: datetime
+    fed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotManifest:
+    """Where a whole index can be fetched, and what it must turn out to be."""
+
+    protocol: int
+    epoch: str
+    cursor: str
+    sequence: int
+    url: str
+    sha256: str
+    bytes: int
+    encoding: str
+    digest: Digest
+    server_time: datetime
+    fed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service's durable acknowledgement of an infraction."""
+
+    id: str
+    received_at: datetime
+    state: str
+    recheck_verdict: str | None
+    recheck_differs: bool
+    photos_missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a handheld gets for its code: who it is, its secret, where it works."""
+
+    device: str
+    token: str
+    sites: tuple[str, ...]

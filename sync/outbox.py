@@ -1,0 +1,225 @@
+"""What a patroller recorded and the service has not yet acknowledged (DESIGN, "Outbox").
+
+A file of its own, `synchronous=FULL`: nothing that rebuilds the index can touch it, and what
+`put` has returned from survives a power cut. Photos lie beside it, named by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlite_utils import Database, Migrations
+
+from sync import codec
+
+ItemKind = Literal["infraction", "photo"]
+
+migrations = Migrations("outbox")
+
+
+@migrations()
+def one_row_an_item(db: Database) -> None:
+    """`state` is waiting, sent or set_aside; `body` is the JSON to send, null for a photo."""
+    db.execute(
+        """
+        CREATE TABLE item (
+            number INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            id TEXT NOT NULL,
+            body TEXT,
+            put_at TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'waiting',
+            attempts INTEGER NOT NULL DEFAULT 0,
+            problem TEXT,
+            answer TEXT,
+            answered_at TEXT,
+            UNIQUE (kind, id)
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX item_waiting ON item (number) WHERE state = 'waiting'")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to send, sent, or refused by the service and set aside with its reason."""
+
+    number: int
+    kind: ItemKind
+    id: str
+    body: Mapping[str, Any] | None
+    put_at: datetime
+    state: Literal["waiting", "sent", "set_aside"]
+    attempts: int
+    problem: str | None
+    answer: Mapping[str, Any] | None
+    answered_at: datetime | None
+
+
+_COLUMNS = "number, kind, id, body, put_at, state, attempts, problem, answer, answered_at"
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    number, kind, id, body, put_at, state, attempts, problem, answer, answered_at = row
+    return Item(
+        number=number,
+        kind=kind,
+        id=id,
+        body=None if body is None else json.loads(body),
+        put_at=codec.parse_instant(put_at),
+        state=state,
+        attempts=attempts,
+        problem=problem,
+        answer=None if answer is None else json.loads(answer),
+        answered_at=codec.parse_optional_instant(answered_at),
+    )
+
+
+class Outbox:
+    """The outbox in its folder. Threads share it; one writes at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.photos = folder / "photos"
+        self.photos.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            folder / "outbox.db", isolation_level=None, timeout=30, check_same_thread=False
+        )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        migrations.apply(Database(self._connection, execute_plugins=False))
+
+    def close(self) -> None:
+        """Close the file. What was put stays."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def keep_photo(self, picture: bytes) -> str:
+        """Keep a photo's bytes unaltered, durably; its SHA-256 in hexadecimal."""
+        sha256 = hashlib.sha256(picture).hexdigest()
+        path = self.photos / sha256
+        if not path.exists():
+            part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+            with open(part, "wb") as file:
+                file.write(picture)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            folder = os.open(self.photos, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return sha256
+
+    def photo(self, sha256: str) -> Path:
+        """Where a kept photo lies."""
+        return self.photos / sha256
+
+    def put_infraction(
+        self, id: str, body: Mapping[str, Any], photos: Sequence[str], *, at: datetime
+    ) -> None:
+        """Keep an infraction and then its photos for sending. Durable when this returns.
+
+        `photos` are the SHA-256 that keep_photo gave. The same id again changes nothing.
+        """
+        rows: list[tuple[str, str, str | None, str]] = [
+            ("infraction", id, json.dumps(body, ensure_ascii=False), codec.instant(at))
+        ]
+        rows += [("photo", sha256, None, codec.instant(at)) for sha256 in photos]
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO item (kind, id, body, put_at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (kind, id) DO NOTHING",
+                rows,
+            )
+
+    def waiting(self) -> list[Item]:
+        """What is still to be sent, the oldest first."""
+        return self._items("state = 'waiting' ORDER BY number")
+
+    def set_aside(self) -> list[Item]:
+        """What the service refused, with its reason in `problem`."""
+        return self._items("state = 'set_aside' ORDER BY number")
+
+    def infractions(self) -> list[Item]:
+        """Every infraction recorded here, the newest first, whatever became of it."""
+        return self._items("kind = 'infraction' ORDER BY number DESC")
+
+    def unsent(self) -> int:
+        """How many items the service has not acknowledged, set-aside ones included."""
+        with self._lock:
+            found = self._connection.execute("SELECT count(*) FROM item WHERE state != 'sent'")
+            return int(found.fetchone()[0])
+
+    def _items(self, condition: str) -> list[Item]:
+        with self._lock:
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM item WHERE {condition}")
+            return [_item(row) for row in rows.fetchall()]
+
+    def acknowledge(self, item: Item, answer: Mapping[str, Any], *, at: datetime) -> None:
+        """The service has the item durably: it leaves the queue."""
+        self._settle(item, "sent", None, answer, at)
+
+    def refuse(self, item: Item, problem: str, *, at: datetime) -> None:
+        """The service will never take the item: set it aside, so that it blocks nothing."""
+        self._settle(item, "set_aside", problem, None, at)
+
+    def send_again(self, kind: ItemKind, id: str) -> None:
+        """Put an item back in the queue: the service says that it lacks it."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE item SET state = 'waiting' WHERE kind = ? AND id = ?", (kind, id)
+            )
+
+    def failed(self, item: Item, problem: str) -> None:
+        """An attempt did not get through; the item stays where it is."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE item SET attempts = attempts + 1, problem = ? WHERE number = ?",
+                (problem, item.number),
+            )
+
+    def _settle(
+        self,
+        item: Item,
+        state: str,
+        problem: str | None,
+        answer: Mapping[str, Any] | None,
+        at: datetime,
+    ) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE item SET state = ?, problem = ?, answer = ?, answered_at = ?,"
+                " attempts = attempts + 1 WHERE number = ?",
+                (
+                    state,
+                    problem,
+                    None if answer is None else json.dumps(answer, ensure_ascii=False),
+                    codec.instant(at),
+                    item.number,
+                ),
+            )

@@ -1,0 +1,647 @@
+"""The index file: what a site's permits are, as known at one point of the feed (DESIGN, "Index").
+
+One SQLite file a site, in a folder of its own; the file `current` names the one in use. It is
+filled by whole catch-ups or replaced by a snapshot, and read by the same code on the service
+and on a handheld.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from sqlite_utils import Database, Migrations
+
+from sync import codec
+from sync.entities import (
+    HotlistEntry,
+    InfractionCode,
+    Lot,
+    Notice,
+    Permit,
+    PermitStatus,
+    Site,
+    Vehicle,
+    Zone,
+)
+from sync.messages import EMPTY_DIGEST, ChangePage, Digest, Record, SnapshotManifest
+from sync.plates import Plate, fold
+from sync.validity import UNKNOWN, Judgement, judge, suggest
+
+_POINTER = "current"
+_CHUNK = 1 << 20
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ReplicaError(Exception):
+    """The index cannot answer or cannot be filled.
+
+    NotFilled          nothing has been fetched yet
+    Overtaken          somebody else filled the index meanwhile: ask for changes again
+    UnknownZone        the site has no such zone
+    BeforeRetention    the instant asked for is earlier than the last retention run
+    DigestMismatch     what was applied is not what the service has: fetch it again
+    BadSnapshot        the file is not what its manifest says, or is damaged
+    StaleSnapshot      the file is older than what is here already
+    """
+
+
+class NotFilled(ReplicaError):
+    """Nothing has been fetched for this site yet."""
+
+
+class UnknownZone(ReplicaError):
+    """The site has no such zone."""
+
+
+class BeforeRetention(ReplicaError):
+    """What ended long before `pruned_at` is gone, so an earlier instant is not judged here."""
+
+    def __init__(self, pruned_at: datetime) -> None:
+        self.pruned_at = pruned_at
+        super().__init__(f"instants before {codec.instant(pruned_at)} are not judged")
+
+
+class Overtaken(ReplicaError):
+    """The index is no longer at the cursor that the pages follow; nothing was applied."""
+
+
+class DigestMismatch(ReplicaError):
+    """A catch-up ended in another digest than the service's; nothing of it was kept."""
+
+    def __init__(self, here: Digest, there: Digest) -> None:
+        self.here, self.there = here, there
+        super().__init__(
+            f"{here.count} rows {here.hex} here, {there.count} rows {there.hex} at the service"
+        )
+
+
+class BadSnapshot(ReplicaError):
+    """The snapshot file is not what its manifest says, or is damaged."""
+
+
+class StaleSnapshot(ReplicaError):
+    """The snapshot is older than what this replica has of the same epoch."""
+
+
+# Schema
+
+migrations = Migrations("replica")
+
+
+@migrations()
+def one_table_for_permits_and_one_for_the_rest(db: Database) -> None:
+    """Version 1; described in docs/snapshot.md.
+
+    `permit` leads with the look-alike fold: one key serves the exact look-up and the search
+    for plates to compare. Instants are seconds since 1970 in UTC.
+    """
+    db.execute(
+        """
+        CREATE TABLE permit (
+            fold TEXT NOT NULL,
+            plate TEXT NOT NULL,
+            jurisdiction TEXT NOT NULL,
+            id TEXT NOT NULL,
+            zones TEXT NOT NULL,
+            permit_number TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            ends_at INTEGER,
+            active_from INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            make TEXT,
+            colour TEXT,
+            PRIMARY KEY (fold, plate, jurisdiction, id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE UNIQUE INDEX permit_id ON permit (id)")
+    db.execute(
+        """
+        CREATE TABLE entry (
+            kind TEXT NOT NULL,
+            id TEXT NOT NULL,
+            plate TEXT,
+            record TEXT NOT NULL,
+            PRIMARY KEY (kind, id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE INDEX entry_plate ON entry (kind, plate) WHERE plate IS NOT NULL")
+    db.execute("CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID")
+
+
+_COLUMNS = (
+    "id, plate, jurisdiction, zones, permit_number, "
+    "starts_at, ends_at, active_from, status, make, colour"
+)
+_SELECT_PLATE = f"SELECT {_COLUMNS} FROM permit WHERE fold = ? AND plate = ? AND jurisdiction = ?"
+_SELECT_FOLD = f"SELECT {_COLUMNS} FROM permit WHERE fold = ?"
+_SELECT_ID = f"SELECT {_COLUMNS} FROM permit WHERE id = ?"
+_INSERT = f"INSERT INTO permit ({_COLUMNS}, fold) VALUES ({', '.join('?' * 12)})"
+
+_Row = tuple[Any, ...]
+_FROM_TIMESTAMP = datetime.fromtimestamp
+
+
+def _seconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH_START) // timedelta(seconds=1)
+
+
+def _row(record: Record) -> _Row:
+    """A permit's record as the columns of its row."""
+    vehicle: Mapping[str, Any] = record["vehicle"] or {}
+    ends_at = record["ends_at"]
+    plate = record["plate"]
+    return (
+        record["id"],
+        plate,
+        record["jurisdiction"],
+        " ".join(record["zones"]),
+        record["permit_number"],
+        _seconds(record["starts_at"]),
+        None if ends_at is None else _seconds(ends_at),
+        _seconds(record["active_from"]),
+        record["status"],
+        vehicle.get("make"),
+        vehicle.get("colour"),
+        fold(plate),
+    )
+
+
+def _permit(row: _Row) -> Permit:
+    (id, plate, jurisdiction, zones, number, starts, ends, active, status, make, colour) = row
+    return Permit(
+        id,
+        Plate(plate, jurisdiction),
+        tuple(zones.split(" ")),
+        number,
+        _FROM_TIMESTAMP(starts, UTC),
+        None if ends is None else _FROM_TIMESTAMP(ends, UTC),
+        _FROM_TIMESTAMP(active, UTC),
+        cast(PermitStatus, status),
+        None if make is None and colour is None else Vehicle(make, colour),
+    )
+
+
+# Reading
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a replica has come, and when."""
+
+    epoch: str
+    cursor: str
+    sequence: int
+    digest: Digest
+    fed_at: datetime | None
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer to "may this plate be here now?" with what a patroller compares."""
+
+    plate: Plate
+    zone: Zone
+    at: datetime
+    judgement: Judgement
+    suggestions: tuple[Plate, ...]
+
+
+class View:
+    """What is known at one moment. Belongs to the thread that asked for it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self.state = _read_state(connection)
+        sites = self._entries("site")
+        if not sites:
+            raise NotFilled("nothing has been fetched for this site yet")
+        self.site = cast(Site, sites[0])
+        self.zones = {zone.id: zone for zone in cast(list[Zone], self._entries("zone"))}
+
+    def _entries(self, kind: str, plate: Plate | None = None) -> list[Any]:
+        if plate is None:
+            found = self._execute("SELECT record FROM entry WHERE kind = ? ORDER BY id", (kind,))
+        else:
+            key = f"{plate.jurisdiction} {plate.text}"
+            found = self._execute(
+                "SELECT record FROM entry WHERE kind = ? AND plate = ? ORDER BY id", (kind, key)
+            )
+        return [codec.entity(kind, json.loads(record)) for (record,) in found]
+
+    def lots(self) -> list[Lot]:
+        """The site's lots, by code."""
+        return self._entries("lot")
+
+    def codes(self) -> list[InfractionCode]:
+        """The site's infraction codes, by code."""
+        return self._entries("code")
+
+    def hotlist(self, plate: Plate) -> list[HotlistEntry]:
+        """Why supervisors want this plate seen."""
+        return self._entries("hotlist", plate)
+
+    def notices(self, plate: Plate) -> list[Notice]:
+        """What this plate was noticed for lately."""
+        return self._entries("notice", plate)
+
+    def permits_for(self, plate: Plate) -> list[Permit]:
+        """Every permit of the plate at this site, whatever its dates."""
+        found = self._execute(
+            _SELECT_PLATE, (fold(plate.text), plate.text, plate.jurisdiction)
+        ).fetchall()
+        return [_permit(row) for row in found] if found else []
+
+    def look_alikes(self, plate: Plate) -> list[Permit]:
+        """Every permit whose plate folds like this one, in any jurisdiction."""
+        return [_permit(row) for row in self._execute(_SELECT_FOLD, (plate.fold,)).fetchall()]
+
+    def judge(self, plate: Plate, *, zone: str, at: datetime) -> Judgement:
+        """The verdict alone. Raises UnknownZone, BeforeRetention."""
+        if zone not in self.zones:
+            raise UnknownZone(zone)
+        site = self.site
+        if site.pruned_at is not None and at < site.pruned_at:
+            raise BeforeRetention(site.pruned_at)
+        permits = self.permits_for(plate)
+        if not permits:
+            return UNKNOWN
+        return judge(permits, zone=zone, at=at, retention=site.retention)
+
+    def check(self, plate: Plate, *, zone: str, at: datetime) -> Check:
+        """The verdict and, if unknown, what to compare. Raises UnknownZone, BeforeRetention."""
+        judgement = self.judge(plate, zone=zone, at=at)
+        suggestions: tuple[Plate, ...] = ()
+        if judgement.verdict == "unknown":
+            suggestions = suggest(
+                plate, self.look_alikes(plate), zone=zone, at=at, retention=self.site.retention
+            )
+        return Check(plate, self.zones[zone], at, judgement, suggestions)
+
+
+def _read_state(connection: sqlite3.Connection) -> State:
+    state = dict(connection.execute("SELECT name, value FROM state"))
+    if "cursor" not in state:
+        raise NotFilled("nothing has been fetched for this site yet")
+    return State(
+        epoch=state["epoch"],
+        cursor=state["cursor"],
+        sequence=int(state["sequence"]),
+        digest=Digest(int(state["count"]), int(state["sum"], 16)),
+        fed_at=codec.parse_optional_instant(state["fed_at"]),
+        server_time=codec.parse_instant(state["server_time"]),
+    )
+
+
+def _write_state(connection: sqlite3.Connection, page: ChangePage, digest: Digest) -> None:
+    connection.executemany(
+        "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [
+            ("epoch", page.epoch),
+            ("cursor", page.cursor),
+            ("sequence", str(page.sequence)),
+            ("count", str(digest.count)),
+            ("sum", digest.hex),
+            ("fed_at", codec.optional_instant(page.fed_at)),
+            ("server_time", codec.instant(page.server_time)),
+        ],
+    )
+
+
+# Writing
+
+
+class _Applier:
+    """Applies changes to the rows and keeps the digest; one for each catch-up."""
+
+    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+        self._connection = connection
+        self.digest = digest
+
+    def apply(self, page: ChangePage) -> None:
+        new: dict[str, _Row] = {}
+        for change in page.changes:
+            if change.kind != "permit":
+                self._apply_entry(change.kind, change.id, change.record)
+                continue
+            self._remove_permit(change.id, new)
+            if change.record is not None:
+                text = codec.canonical(change.record)
+                self.digest += codec.record_hash("permit", change.id, text)
+                new[change.id] = _row(change.record)
+        self._connection.executemany(_INSERT, new.values())
+
+    def _remove_permit(self, id: str, new: dict[str, _Row]) -> None:
+        row = new.pop(id, None)
+        if row is not None:
+            row = row[:-1]
+        else:
+            row = self._connection.execute(_SELECT_ID, (id,)).fetchone()
+            if row is None:
+                return
+            self._connection.execute("DELETE FROM permit WHERE id = ?", (id,))
+        text = codec.canonical(codec.permit_record(_permit(row)))
+        self.digest -= codec.record_hash("permit", id, text)
+
+    def _apply_entry(self, kind: str, id: str, record: Record | None) -> None:
+        execute = self._connection.execute
+        old = execute("SELECT record FROM entry WHERE kind = ? AND id = ?", (kind, id)).fetchone()
+        if old is not None:
+            self.digest -= codec.record_hash(kind, id, old[0])
+            execute("DELETE FROM entry WHERE kind = ? AND id = ?", (kind, id))
+        if record is not None:
+            text = codec.canonical(record)
+            self.digest += codec.record_hash(kind, id, text)
+            plate = record.get("plate")
+            key = None if plate is None else f"{record['jurisdiction']} {plate}"
+            execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (kind, id, key, text))
+
+
+@contextlib.contextmanager
+def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30, cached_statements=32)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA mmap_size = 1073741824")
+    return connection
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """An exported index: gzipped, named by its SHA-256, immutable."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    state: State
+
+
+class Replica:
+    """The index of one site in its folder. Threads share it; each has connections of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writing = threading.Lock()
+        self._installed = 0
+        self._local = threading.local()
+
+    # reading
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[View]:
+        """What is known now, held still until the block ends. Raises NotFilled.
+
+        One read transaction: cheap for one look-up, cheaper still for many.
+        """
+        local = self._local
+        connection = self._reader()
+        if connection.in_transaction:
+            yield local.view
+            return
+        connection.execute("BEGIN")
+        try:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if local.version != version:
+                local.view, local.version = View(connection), version
+            yield local.view
+        finally:
+            connection.execute("COMMIT")
+
+    def state(self) -> State | None:
+        """How far this replica has come; None before it is filled."""
+        try:
+            with self.reading() as view:
+                return view.state
+        except NotFilled:
+            return None
+
+    def _reader(self) -> sqlite3.Connection:
+        local = self._local
+        if getattr(local, "installed", None) != self._installed:
+            self.close()
+            path = self._current()
+            if path is None:
+                raise NotFilled("nothing has been fetched for this site yet")
+            local.connection = _connect(path)
+            local.version = None
+            local.installed = self._installed
+        return cast(sqlite3.Connection, local.connection)
+
+    def close(self) -> None:
+        """Close this thread's connection. The next look-up opens it again."""
+        local = self._local
+        if getattr(local, "installed", None) is not None:
+            local.view = local.installed = None
+            local.connection.close()
+
+    def _current(self) -> Path | None:
+        try:
+            return self.folder / (self.folder / _POINTER).read_text()
+        except FileNotFoundError:
+            return None
+
+    # filling
+
+    def apply(self, pages: Iterable[ChangePage], *, after: str | None) -> State:
+        """Apply a whole catch-up with its cursor in one transaction, compare, and only then use it.
+
+        The pages follow one another from the cursor `after` (None: from the beginning) to the one
+        that has a digest. Raises Overtaken, DigestMismatch, MalformedMessage, and keeps nothing
+        then.
+        """
+        with (
+            self._writing,
+            contextlib.closing(self._writer()) as connection,
+            _immediate(connection),
+        ):
+            try:
+                here = _read_state(connection)
+                cursor, digest = here.cursor, here.digest
+            except NotFilled:
+                cursor, digest = None, EMPTY_DIGEST
+            if cursor != after:
+                raise Overtaken(f"the index is at {cursor}, not at {after}")
+            applier = _Applier(connection, digest)
+            last: ChangePage | None = None
+            for page in pages:
+                applier.apply(page)
+                last = page
+            if last is None or last.digest is None:
+                raise codec.MalformedMessage("the last page of a catch-up has no digest")
+            if applier.digest != last.digest:
+                raise DigestMismatch(applier.digest, last.digest)
+            _write_state(connection, last, applier.digest)
+            return _read_state(connection)
+
+    def _writer(self) -> sqlite3.Connection:
+        path = self._current()
+        if path is None:
+            with self._first_one():
+                path = self._current() or self._create()
+        connection = _connect(path)
+        migrations.apply(Database(connection, execute_plugins=False))
+        return connection
+
+    def _create(self) -> Path:
+        path = self.folder / f"{uuid.uuid4().hex}.db"
+        with contextlib.closing(_connect(path)) as connection:
+            migrations.apply(Database(connection, execute_plugins=False))
+        self._point_to(path)
+        return path
+
+    @contextlib.contextmanager
+    def _first_one(self) -> Iterator[None]:
+        """Only one of several processes makes the first file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _point_to(self, path: Path) -> None:
+        """Make `path` the index in use: from one instant to the next, or not at all."""
+        pointer = self.folder / f"{_POINTER}.new"
+        with open(pointer, "w") as file:
+            file.write(path.name)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(pointer, self.folder / _POINTER)
+        _fsync_folder(self.folder)
+        self._installed += 1
+
+    def wipe(self) -> None:
+        """Forget everything: the index of a revoked or re-enrolled device."""
+        with self._writing:
+            (self.folder / _POINTER).unlink(missing_ok=True)
+            self._installed += 1
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Delete index files that are not the one in use (a crash or an install left them)."""
+        current = self._current()
+        for path in self.folder.glob("*.db*"):
+            if current is None or not path.name.startswith(current.name):
+                path.unlink(missing_ok=True)
+
+    # snapshots
+
+    def export(self, folder: Path) -> SnapshotFile:
+        """Write the index, compacted and gzipped, under its SHA-256. Raises NotFilled."""
+        folder.mkdir(parents=True, exist_ok=True)
+        plain = folder / f"{uuid.uuid4().hex}.tmp"
+        packed = plain.with_suffix(".gz.tmp")
+        try:
+            self._reader().execute("VACUUM INTO ?", (str(plain),))
+            with contextlib.closing(sqlite3.connect(plain)) as connection:
+                state = _read_state(connection)
+            with open(plain, "rb") as source, open(packed, "wb") as file:
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as target:
+                    while chunk := source.read(_CHUNK):
+                        target.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            with open(packed, "rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            path = folder / f"{sha256}.gz"
+            os.replace(packed, path)
+            _fsync_folder(folder)
+            return SnapshotFile(path, sha256, path.stat().st_size, state)
+        finally:
+            plain.unlink(missing_ok=True)
+            packed.unlink(missing_ok=True)
+
+    def install(self, file: Path, manifest: SnapshotManifest, *, distrust: bool = False) -> State:
+        """Replace the index by a fetched snapshot, while the old one still answers.
+
+        Verify, decompress to a new name, fsync, quick_check, fsync the folder, flip the pointer.
+        An index that is distrusted (its digest differed) may be replaced by an older one.
+        Raises BadSnapshot, StaleSnapshot; nothing has changed then.
+        """
+        with self._writing:
+            here = self.state()
+            same_epoch = here is not None and here.epoch == manifest.epoch
+            if here and same_epoch and here.sequence > manifest.sequence and not distrust:
+                raise StaleSnapshot(f"sequence {manifest.sequence} is before {here.sequence}")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{uuid.uuid4().hex}.db"
+            try:
+                _unpack(file, path, manifest)
+                state = _inspect(path, manifest)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            _fsync_folder(self.folder)
+            self._point_to(path)
+            self.sweep()
+            return state
+
+
+def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
+    if manifest.encoding != "gzip":
+        raise BadSnapshot(f"encoding {manifest.encoding!r} is not known: update this program")
+    if file.stat().st_size != manifest.bytes:
+        raise BadSnapshot(f"{file.stat().st_size} bytes instead of {manifest.bytes}")
+    with open(file, "rb") as packed:
+        if hashlib.file_digest(packed, "sha256").hexdigest() != manifest.sha256:
+            raise BadSnapshot("the SHA-256 is not the one promised")
+        packed.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=packed) as source, open(path, "wb") as target:
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+        except (OSError, EOFError) as error:
+            if isinstance(error, gzip.BadGzipFile | EOFError):
+                raise BadSnapshot(f"it cannot be decompressed: {error}") from error
+            raise
+
+
+def _inspect(path: Path, manifest: SnapshotManifest) -> State:
+    """Check a decompressed index before it is used."""
+    uri = f"{path.as_uri()}?immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise BadSnapshot("SQLite finds it damaged")
+            state = _read_state(connection)
+    except (sqlite3.DatabaseError, NotFilled) as error:
+        raise BadSnapshot(f"it is no index: {error}") from error
+    promised = (manifest.epoch, manifest.cursor, manifest.digest)
+    if (state.epoch, state.cursor, state.digest) != promised:
+        raise BadSnapshot("it is the index of another moment than promised")
+    return state

@@ -1,0 +1,133 @@
+"""The rule: may this plate be here, now? (DOMAIN 2.6) Pure: no clock, no storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from sync.entities import ALL_ZONES, Permit
+from sync.plates import Plate, differing
+
+Verdict = Literal[
+    "valid",
+    "pending_activation",
+    "wrong_zone",
+    "not_started",
+    "suspended",
+    "expired",
+    "cancelled",
+    "unknown",
+]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""Every verdict, the best first."""
+
+MOST_SUGGESTIONS = 5
+
+_RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, the permits behind it (the deciding outcome first, then the later end first),
+    and the next instant at which the code would change with these permits (None: never).
+    """
+
+    verdict: Verdict
+    permits: tuple[Permit, ...]
+    changes_at: datetime | None
+
+
+UNKNOWN = Judgement("unknown", (), None)
+
+
+def outcome(permit: Permit, *, zone: str, at: datetime, retention: timedelta) -> Verdict:
+    """What one permit says of its plate; the first test that holds (DOMAIN 2.6).
+
+    `unknown` stands for a permit that no longer counts.
+    """
+    ends_at = permit.ends_at
+    if ends_at is not None and at >= ends_at:
+        if at >= ends_at + retention:
+            return "unknown"
+        return "cancelled" if permit.status == "cancelled" else "expired"
+    if permit.status == "suspended":
+        return "suspended"
+    if at < permit.starts_at:
+        return "not_started"
+    if zone not in permit.zones and ALL_ZONES not in permit.zones:
+        return "wrong_zone"
+    if at < permit.active_from:
+        return "pending_activation"
+    return "valid"
+
+
+def _boundaries(permit: Permit, retention: timedelta) -> tuple[datetime, ...]:
+    """The instants at which the permit's outcome may change."""
+    if permit.ends_at is None:
+        return (permit.starts_at, permit.active_from)
+    ends_at = permit.ends_at
+    return (permit.starts_at, permit.active_from, ends_at, ends_at + retention)
+
+
+def _best(permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta) -> Verdict:
+    rank = min(_RANK[outcome(p, zone=zone, at=at, retention=retention)] for p in permits)
+    return VERDICTS[rank]
+
+
+def _changes_at(
+    verdict: Verdict, permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta
+) -> datetime | None:
+    instants = sorted({i for p in permits for i in _boundaries(p, retention) if i > at})
+    for instant in instants:
+        if _best(permits, zone, instant, retention) != verdict:
+            return instant
+    return None
+
+
+def _later_end_first(permit: Permit) -> float:
+    return float("-inf") if permit.ends_at is None else -permit.ends_at.timestamp()
+
+
+def judge(permits: Sequence[Permit], *, zone: str, at: datetime, retention: timedelta) -> Judgement:
+    """The verdict on a plate, given all its permits at the site (DOMAIN 2.6).
+
+    `at` is aware. The same answer for the same arguments, on whatever machine, in whatever
+    order the permits come.
+    """
+    if not permits:
+        return UNKNOWN
+    if len(permits) == 1:
+        verdict = outcome(permits[0], zone=zone, at=at, retention=retention)
+        counting = tuple(permits) if verdict != "unknown" else ()
+    else:
+        ranked = sorted(
+            ((_RANK[outcome(p, zone=zone, at=at, retention=retention)], p) for p in permits),
+            key=lambda pair: (pair[0], _later_end_first(pair[1]), pair[1].id),
+        )
+        verdict = VERDICTS[ranked[0][0]]
+        counting = tuple(p for rank, p in ranked if rank != _RANK["unknown"])
+    return Judgement(verdict, counting, _changes_at(verdict, permits, zone, at, retention))
+
+
+def suggest(
+    plate: Plate, candidates: Iterable[Permit], *, zone: str, at: datetime, retention: timedelta
+) -> tuple[Plate, ...]:
+    """Plates to compare with one that is unknown: at most 5, each valid here and now (DOMAIN 2.6).
+
+    `candidates` are the permits of every plate that folds like this one (DOMAIN 3.5). The same
+    plate of another jurisdiction comes first, then those with the fewest differing characters.
+    """
+    valid = {
+        p.plate
+        for p in candidates
+        if p.plate != plate and outcome(p, zone=zone, at=at, retention=retention) == "valid"
+    }
+
+    def nearness(other: Plate) -> tuple[int, bool, str, str]:
+        differences = sum(1 for _ in differing(plate.text, other.text))
+        elsewhere = other.jurisdiction != plate.jurisdiction
+        return differences, elsewhere, other.text, other.jurisdiction
+
+    return tuple(sorted(valid, key=nearness)[:MOST_SUGGESTIONS])
