@@ -5,28 +5,42 @@ The rest of the build is told in ``pyproject.toml``.
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Command, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
 
-def compile_translations(root: Path) -> None:
-    """Write each ``.mo`` beside its ``.po``, which an editable install then finds too."""
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
+class CompileTranslations(Command):
+    """Write each ``.mo`` beside its ``.po``, where an editable install finds it too."""
 
-    for po in sorted(root.glob("*/locale/*/LC_MESSAGES/*.po")):
-        with po.open("rb") as source:
-            catalogue = read_po(source, locale=po.parts[-3])
-        with po.with_suffix(".mo").open("wb") as compiled:
-            write_mo(compiled, catalogue)
+    description = "compile the .po files in place"
+    user_options = ()
+
+    def initialize_options(self) -> None:
+        pass
+
+    def finalize_options(self) -> None:
+        pass
+
+    def run(self) -> None:
+        from babel.messages.mofile import write_mo
+        from babel.messages.pofile import read_po
+
+        for po in sorted(ROOT.glob("*/locale/*/LC_MESSAGES/*.po")):
+            mo = po.with_suffix(".mo")
+            if mo.exists() and mo.stat().st_mtime_ns > po.stat().st_mtime_ns:
+                continue
+            with po.open("rb") as source:
+                catalogue = read_po(source, locale=po.parts[-3])
+            with mo.open("wb") as compiled:
+                write_mo(compiled, catalogue)
 
 
 class BuildWithTranslations(build_py):
     def run(self) -> None:
-        compile_translations(ROOT)
+        self.run_command("compile_translations")
         super().run()
 
 
-setup(cmdclass={"build_py": BuildWithTranslations})
+setup(cmdclass={"build_py": BuildWithTranslations, "compile_translations": CompileTranslations})

@@ -1,0 +1,39 @@
+# Every target sets up by itself: each works as the first command on a fresh clone.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench format translations pins
+
+BIN := .venv/bin
+
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup:  ## .venv with everything in it, at pinned versions; system packages where it may
+	@.ci/setup
+
+demo: setup  ## a realistic demo: the service, and the handheld in a window
+	@$(BIN)/patrouille demo
+
+test: setup  ## all tests
+	@$(BIN)/pytest
+
+check: setup  ## format, lint, types, who imports whom, translations
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/translations.py check
+
+bench: setup  ## measures, prints a table, writes bench.json
+	@$(BIN)/python -m benchmarks
+
+format: setup  ## formats the sources and repairs what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+translations: setup  ## brings the .po files up to date with the sources
+	$(BIN)/python .ci/translations.py update
+	$(BIN)/python setup.py --quiet compile_translations
+
+pins: setup  ## writes what .venv holds to constraints.txt
+	@{ sed '/^[^#]/,$$d' constraints.txt; $(BIN)/pip freeze --all --exclude-editable | grep -v '^pip=='; } > constraints.new
+	@mv constraints.new constraints.txt
