@@ -4,6 +4,7 @@ The rest of the build is told in ``pyproject.toml``.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.build_py import build_py
@@ -15,7 +16,7 @@ class CompileTranslations(Command):
     """Write each ``.mo`` beside its ``.po``, where an editable install finds it too."""
 
     description = "compile the .po files in place"
-    user_options = ()
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
 
     def initialize_options(self) -> None:
         pass
