@@ -1,0 +1,1 @@
+"""Where the record lives: its tables, its migrations, and the transactions on it."""

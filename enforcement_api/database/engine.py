@@ -1,0 +1,248 @@
+"""The record: an engine on SQLite or PostgreSQL, and transactions on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.schema import Table
+
+from enforcement_api.database.tables import meta
+from enforcement_api.problems import N_, Problem, StorageFailed
+
+T = TypeVar("T")
+
+_TRIES = 10
+_SERIALIZATION_FAILURES = {"40001", "40P01"}
+_SQLITE_STORAGE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_OS_STORAGE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES}
+
+
+class RecordUnavailable(Problem):
+    """The database does not answer."""
+
+    status = 503
+    slug = "record-unavailable"
+    title = N_("The record cannot be reached")
+    detail = N_(
+        "Check that the database runs and that its address and password are right; then try"
+        " again. The database said: {reason}"
+    )
+
+
+class RecordNotReady(Problem):
+    """The record is of another version than this program."""
+
+    status = 503
+    slug = "record-not-ready"
+    title = N_("The record has not been prepared for this version")
+    detail = N_("Run `patrouille init`, then start again.")
+
+
+def _address(url: str) -> URL:
+    """The address with the driver that this project installs, when none is named."""
+    address = make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+pg8000")
+    return address
+
+
+class Record:
+    """The system of record. Threads share it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _address(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = create_engine(self.url, connect_args={"timeout": 60}, pool_size=20)
+        else:
+            self.engine = create_engine(self.url, pool_size=20, pool_pre_ping=True)
+        self.where = self.url.database if self.is_sqlite else self.url.render_as_string()
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    # transactions
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it; all of it or nothing.
+
+        It is run again after a serialization failure, so it must do nothing but database work.
+        Raises StorageFailed, RecordUnavailable.
+        """
+        for attempt in range(_TRIES):
+            try:
+                with self._problems(), self.engine.connect() as connection:
+                    self._begin(connection, "BEGIN IMMEDIATE")
+                    result = work(connection)
+                    connection.commit()
+                    return result
+            except DBAPIError as error:
+                if attempt == _TRIES - 1 or not _is_serialization_failure(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on the record as it is at one moment."""
+        with self.reading() as connection:
+            return work(connection)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The record as it is at one moment, for as long as the block lasts (exports)."""
+        with self._problems(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            self._begin(connection, "BEGIN")
+            yield connection
+
+    def _begin(self, connection: Connection, statement: str) -> None:
+        if self.is_sqlite:
+            connection.exec_driver_sql(statement)
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, in the engine's own dialect."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    @contextlib.contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Turn what the disk or the network did into a sentence."""
+        try:
+            yield
+        except DBAPIError as error:
+            if _is_serialization_failure(error):
+                raise
+            raise self._problem_of(error) from error
+        except OSError as error:
+            if error.errno in _OS_STORAGE:
+                raise StorageFailed(where=self.where, reason=error.strerror) from error
+            raise
+
+    def _problem_of(self, error: DBAPIError) -> Exception:
+        cause = error.orig
+        if isinstance(cause, sqlite3.OperationalError):
+            if (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_STORAGE:
+                return StorageFailed(where=self.where, reason=str(cause))
+            return RecordUnavailable(reason=str(cause))
+        if error.connection_invalidated or _is_connection_failure(cause):
+            return RecordUnavailable(reason=str(cause))
+        if _sqlstate(error).startswith("53"):
+            return StorageFailed(where=self.where, reason=str(cause))
+        return error
+
+    # versions
+
+    def migrate(self) -> tuple[str | None, str]:
+        """Create or migrate the tables; the revision before (None: there was none) and after."""
+        with self._problems():
+            if self.is_sqlite and self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            before = self.revision()
+            config = _alembic()
+            with self.engine.connect() as connection:
+                self._begin(connection, "BEGIN IMMEDIATE")
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if connection.execute(select(meta.c.value)).first() is None:
+                    connection.execute(meta.insert().values(name="epoch", value=new_epoch()))
+                connection.commit()
+            after = self.revision()
+            assert after is not None
+            return before, after
+
+    def revision(self) -> str | None:
+        """The revision of the tables; None when there are none."""
+        with self._problems(), self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def check_ready(self) -> None:
+        """Raises RecordNotReady, RecordUnavailable."""
+        if self.revision() != ScriptDirectory.from_config(_alembic()).get_current_head():
+            raise RecordNotReady
+
+    def epoch(self) -> str:
+        """The epoch of the record: another after each restore."""
+
+        def find(tx: Connection) -> str:
+            found = tx.execute(select(meta.c.value).where(meta.c.name == "epoch"))
+            return str(found.scalar_one())
+
+        return self.read(find)
+
+
+def new_epoch() -> str:
+    """A name that no epoch had."""
+    return uuid.uuid4().hex[:12]
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions by itself: ours begin IMMEDIATE when they write.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    cause: Any = error.orig
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if state is None and cause is not None and cause.args and isinstance(cause.args[0], dict):
+        state = cause.args[0].get("C")
+    return state or ""
+
+
+def _is_serialization_failure(error: DBAPIError) -> bool:
+    return _sqlstate(error) in _SERIALIZATION_FAILURES
+
+
+def _is_connection_failure(cause: BaseException | None) -> bool:
+    return type(cause).__name__ in ("InterfaceError", "OperationalError") or isinstance(
+        cause, ConnectionError
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Prove that a folder can be written to. Raises StorageFailed."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(probe, "wb") as file:
+            file.write(b"\0" * 65536)
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise StorageFailed(where=folder, reason=error.strerror) from error

@@ -1,0 +1,352 @@
+"""The record's tables. `site` leads the keys of what grows with a site."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON as SQL_JSON
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, kept as whole seconds since 1970 in UTC: the same on every engine."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value.timestamp() // 1)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+class Hash64(TypeDecorator[int]):
+    """An unsigned 64-bit number in a signed column."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return value - (1 << 64) if value is not None and value >= 1 << 63 else value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
+        return None if value is None else value % (1 << 64)
+
+
+JSON = SQL_JSON(none_as_null=True)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("time_zone", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("instrument", String, nullable=False),
+    Column("activation_hours", Integer, nullable=False),
+    Column("retention_days", Integer, nullable=False),
+    Column("stale_after_hours", Integer),
+    Column("no_notice", JSON, nullable=False),
+    Column("pruned_at", Instant),
+    Column("created_at", Instant, nullable=False),
+)
+
+# Counters: the one row that a transaction on replicated state locks. `sequence`, and the digest
+# of the feed at that sequence.
+counters = Table(
+    "counters",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest_count", BigInteger, nullable=False),
+    Column("digest_sum", Hash64, nullable=False),
+    Column("fed_at", Instant),
+)
+
+zones = Table(
+    "zones",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("name", JSON, nullable=False),
+    Column("note", JSON),
+)
+
+lots = Table(
+    "lots",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("zone", String),
+    Column("area", Text),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("title", JSON, nullable=False),
+    Column("instruments", JSON, nullable=False),
+    Column("article", Text),
+    Column("amounts", JSON, nullable=False),
+    Column("photos_required", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+patrollers = Table(
+    "patrollers",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("badge", String, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("pin_hash", Text, nullable=False),
+    Index("ix_patrollers_badge", "site", "badge", unique=True),
+)
+
+hotlist = Table(
+    "hotlist",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("plate", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("priority", String, nullable=False),
+    Column("instructions", Text),
+    Column("expires_at", Instant),
+)
+
+# What the feed carries besides permits: each record once, at its latest sequence.
+feed_entries = Table(
+    "feed_entries",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("record", Text),
+    Column("hash", Hash64),
+    Index("ix_feed_entries_sequence", "site", "sequence", unique=True),
+)
+
+# Permits, every version for good: a row is what was known of one permit from `sequence` until
+# `superseded_at`, the sequence of the next (null: still). `removed`: the retention job took it out
+# of the feed; its facts stay. `base` is the pusher's id, shared with the plates it had before
+# (`<id>~1`, …). `given_ends_at` is the pusher's, `ends_at` what came of it.
+permit_versions = Table(
+    "permit_versions",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("base", String, nullable=False),
+    Column("superseded_at", BigInteger),
+    Column("removed", Boolean, nullable=False),
+    Column("source", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("plate", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("fold", String, nullable=False),
+    Column("plate_raw", Text, nullable=False),
+    Column("zones", Text, nullable=False),
+    Column("permit_number", String, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_until", Date),
+    Column("confirmed_at", Instant),
+    Column("given_ends_at", Instant),
+    Column("status", String, nullable=False),
+    Column("make", Text),
+    Column("model", Text),
+    Column("year", Integer),
+    Column("colour", Text),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant),
+    Column("active_from", Instant, nullable=False),
+    Column("hash", Hash64, nullable=False),
+)
+_current = permit_versions.c.superseded_at.is_(None)
+Index(
+    "ix_permit_versions_current",
+    permit_versions.c.site,
+    permit_versions.c.id,
+    unique=True,
+    sqlite_where=_current,
+    postgresql_where=_current,
+)
+Index(
+    "ix_permit_versions_fold",
+    permit_versions.c.site,
+    permit_versions.c.fold,
+    sqlite_where=_current,
+    postgresql_where=_current,
+)
+Index("ix_permit_versions_history", permit_versions.c.site, permit_versions.c.base)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("hash", String, nullable=False, unique=True),
+    Column("role", String, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("sites", JSON),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sites", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("enrolment_hash", String, unique=True),
+    Column("enrolment_expires_at", Instant),
+    Column("install_id", Text),
+    Column("enrolled_at", Instant),
+    Column("token_hash", String, unique=True),
+    Column("revoked_at", Instant),
+    Column("last_seen_at", Instant),
+    Column("app_version", Text),
+    Column("unsent", Integer),
+    Column("clock_offset_ms", BigInteger),
+    Column("battery_percent", Integer),
+)
+
+device_cursors = Table(
+    "device_cursors",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("site", String, primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+infractions = Table(
+    "infractions",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("received_at", Instant, nullable=False),
+    Column("state", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("after_revocation", Boolean, nullable=False),
+    Column("patroller", Text, nullable=False),
+    Column("shift", Text),
+    Column("zone", Text, nullable=False),
+    Column("lot", Text),
+    Column("place", Text),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("accuracy_m", Float),
+    Column("plate", String),
+    Column("jurisdiction", String),
+    Column("plate_raw", Text, nullable=False),
+    Column("plate_source", String, nullable=False),
+    Column("plate_missing_reason", Text),
+    Column("vehicle", JSON),
+    Column("outcome", String, nullable=False),
+    Column("no_issue_reason", Text),
+    Column("number", Text),
+    Column("observed_at", Instant, nullable=False),
+    Column("device_time", Instant, nullable=False),
+    Column("clock_offset_ms", BigInteger, nullable=False),
+    Column("verdict", String),
+    Column("epoch", Text, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("known", JSON, nullable=False),
+    Column("note", Text),
+    Column("content_hash", String, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("recheck_verdict", String),
+    Column("differs", Boolean, nullable=False),
+    Column("rechecked_at", Instant),
+    Column("decision_reason", Text),
+    Index("ix_infractions_id", "id", unique=True),
+    Index("ix_infractions_observed", "site", "observed_at", "id"),
+    Index("ix_infractions_received", "site", "received_at", "id"),
+    Index("ix_infractions_plate", "site", "plate", "jurisdiction"),
+)
+
+infraction_codes = Table(
+    "infraction_codes",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("infraction", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("code", Text, nullable=False),
+    Index("ix_infraction_codes_code", "site", "code"),
+)
+
+infraction_photos = Table(
+    "infraction_photos",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("infraction", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+    Index("ix_infraction_photos_sha256", "sha256"),
+)
+
+infraction_history = Table(
+    "infraction_history",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("infraction", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("event", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+)
+
+photos = Table(
+    "photos",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("media_type", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("device", String, nullable=False),
+)

@@ -1,0 +1,289 @@
+"""The feed's SQL: the counter row, what is appended, and pages of changes.
+
+A transaction that changes replicated state locks its site's counter row first and until it
+commits, so that sequence order is commit order and has no gaps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import counters, feed_entries, permit_versions
+from enforcement_api.feed.core import Cursor, CursorExpired
+from enforcement_api.problems import N_, Problem
+from sync import codec
+from sync.entities import Permit, PermitStatus, Vehicle
+from sync.messages import EMPTY_DIGEST, PROTOCOL_VERSION, Change, ChangePage, Digest
+from sync.plates import Plate
+
+
+class UnknownSite(Problem):
+    """No such site."""
+
+    status = 404
+    slug = "unknown-site"
+    title = N_("There is no such site")
+    detail = N_("Check the site code {site}, or create it with PUT /v1/sites/{site}.")
+
+
+@dataclass
+class Counter:
+    """A site's counter row, locked: numbers to take and the digest to keep."""
+
+    site: str
+    sequence: int
+    digest: Digest
+
+    def take(self) -> int:
+        """The next sequence number."""
+        self.sequence += 1
+        return self.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How far a site's feed has come."""
+
+    site: str
+    sequence: int
+    digest: Digest
+    fed_at: datetime | None
+
+
+_STATE = (counters.c.sequence, counters.c.digest_count, counters.c.digest_sum)
+
+
+def open_feed(tx: Connection, site: str) -> None:
+    """Give a new site its counter row."""
+    tx.execute(
+        insert(counters).values(
+            site=site, sequence=0, digest_count=EMPTY_DIGEST.count, digest_sum=EMPTY_DIGEST.sum
+        )
+    )
+
+
+def lock(tx: Connection, site: str) -> Counter:
+    """Lock the site's counter row until the transaction ends. Raises UnknownSite."""
+    row = tx.execute(
+        update(counters)
+        .where(counters.c.site == site)
+        .values(sequence=counters.c.sequence)
+        .returning(*_STATE)
+    ).first()
+    if row is None:
+        raise UnknownSite(site=site)
+    return Counter(site, row.sequence, Digest(row.digest_count, row.digest_sum))
+
+
+def save(tx: Connection, counter: Counter, *, fed_at: datetime | None = None) -> None:
+    """Write the counter row back: the numbers taken and the digest are part of the commit."""
+    values: dict[str, Any] = {
+        "sequence": counter.sequence,
+        "digest_count": counter.digest.count,
+        "digest_sum": counter.digest.sum,
+    }
+    if fed_at is not None:
+        values["fed_at"] = fed_at
+    tx.execute(update(counters).where(counters.c.site == counter.site).values(**values))
+
+
+def append(tx: Connection, counter: Counter, changes: Iterable[Change]) -> None:
+    """Put records (all kinds but permits, which have a table of versions) into the feed.
+
+    A record that is in the feed already, word for word, takes no number.
+    """
+    for kind, id, record in changes:
+        here = (
+            feed_entries.c.site == counter.site,
+            feed_entries.c.kind == kind,
+            feed_entries.c.id == id,
+        )
+        old = tx.execute(select(feed_entries.c.record, feed_entries.c.hash).where(*here)).first()
+        text = None if record is None else codec.canonical(record)
+        if (None if old is None else old.record) == text:
+            continue
+        if old is not None and old.record is not None:
+            counter.digest -= old.hash
+        hash = None
+        if text is not None:
+            hash = codec.record_hash(kind, id, text)
+            counter.digest += hash
+        values = {"sequence": counter.take(), "record": text, "hash": hash}
+        if old is None:
+            tx.execute(insert(feed_entries).values(site=counter.site, kind=kind, id=id, **values))
+        else:
+            tx.execute(update(feed_entries).where(*here).values(**values))
+
+
+def publish(tx: Connection, site: str, changes: Iterable[Change]) -> None:
+    """Lock, append and save: the whole way for a change that is not a permit."""
+    counter = lock(tx, site)
+    append(tx, counter, changes)
+    save(tx, counter)
+
+
+def level(tx: Connection, site: str) -> Level:
+    """How far the feed of a site has come. Raises UnknownSite."""
+    for found in levels(tx, site):
+        return found
+    raise UnknownSite(site=site)
+
+
+def levels(tx: Connection, site: str | None = None) -> list[Level]:
+    """How far the feeds of all sites have come."""
+    query = select(counters).order_by(counters.c.site)
+    if site is not None:
+        query = query.where(counters.c.site == site)
+    return [
+        Level(row.site, row.sequence, Digest(row.digest_count, row.digest_sum), row.fed_at)
+        for row in tx.execute(query)
+    ]
+
+
+def fed(tx: Connection, site: str, at: datetime) -> None:
+    """Remember a contact of the subscription system that changed nothing."""
+    tx.execute(update(counters).where(counters.c.site == site).values(fed_at=at))
+
+
+# Reading
+
+PERMIT_COLUMNS = (
+    permit_versions.c.id,
+    permit_versions.c.plate,
+    permit_versions.c.jurisdiction,
+    permit_versions.c.zones,
+    permit_versions.c.permit_number,
+    permit_versions.c.starts_at,
+    permit_versions.c.ends_at,
+    permit_versions.c.active_from,
+    permit_versions.c.status,
+    permit_versions.c.make,
+    permit_versions.c.colour,
+)
+
+
+def permit_of(row: Any) -> Permit:
+    """The permit in a row that has PERMIT_COLUMNS."""
+    status: PermitStatus = row.status
+    return Permit(
+        id=row.id,
+        plate=Plate(row.plate, row.jurisdiction),
+        zones=tuple(row.zones.split(" ")),
+        permit_number=row.permit_number,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        active_from=row.active_from,
+        status=status,
+        vehicle=vehicle_of(row.make, row.colour),
+    )
+
+
+def vehicle_of(make: str | None, colour: str | None) -> Vehicle | None:
+    """What handhelds are told of a vehicle; None when nothing of it is known."""
+    return None if make is None and colour is None else Vehicle(make, colour)
+
+
+def _permit_changes(
+    tx: Connection, site: str, after: int, limit: int
+) -> Iterator[tuple[int, Change]]:
+    table = permit_versions.c
+    found = tx.execute(
+        select(table.sequence, table.removed, *PERMIT_COLUMNS)
+        .where(table.site == site, table.sequence > after, table.superseded_at.is_(None))
+        .order_by(table.sequence)
+        .limit(limit)
+    )
+    for row in found:
+        record = None if row.removed else codec.permit_record(permit_of(row))
+        yield row.sequence, Change("permit", row.id, record)
+
+
+def _entry_changes(
+    tx: Connection, site: str, after: int, limit: int
+) -> Iterator[tuple[int, Change]]:
+    table = feed_entries.c
+    found = tx.execute(
+        select(table.sequence, table.kind, table.id, table.record)
+        .where(table.site == site, table.sequence > after)
+        .order_by(table.sequence)
+        .limit(limit)
+    )
+    for row in found:
+        record = None if row.record is None else json.loads(row.record)
+        yield row.sequence, Change(row.kind, row.id, record)
+
+
+def page(
+    tx: Connection, *, site: str, epoch: str, after: Cursor | None, limit: int, now: datetime
+) -> ChangePage:
+    """One page of changes after a cursor (None: from the beginning), read at one moment.
+
+    Raises UnknownSite, CursorExpired.
+    """
+    here = level(tx, site)
+    sequence = 0
+    if after is not None:
+        if after.epoch != epoch or after.sequence > here.sequence:
+            raise CursorExpired(extra={"snapshot": f"/v1/sites/{site}/snapshot"})
+        sequence = after.sequence
+    found: list[tuple[int, Change]] = []
+    if sequence < here.sequence:
+        found = sorted(
+            [
+                *_permit_changes(tx, site, sequence, limit + 1),
+                *_entry_changes(tx, site, sequence, limit + 1),
+            ],
+            key=itemgetter(0),
+        )
+    more = len(found) > limit
+    found = found[:limit]
+    reached = found[-1][0] if more else here.sequence
+    return ChangePage(
+        protocol=PROTOCOL_VERSION,
+        epoch=epoch,
+        cursor=str(Cursor(site, epoch, reached)),
+        sequence=here.sequence,
+        more=more,
+        changes=tuple(change for _, change in found),
+        digest=None if more else here.digest,
+        server_time=now,
+        fed_at=here.fed_at,
+    )
+
+
+def pages(
+    record: Record, *, site: str, epoch: str, after: Cursor | None, limit: int, now: datetime
+) -> Iterator[ChangePage]:
+    """A whole catch-up, read at one moment."""
+    with record.reading() as tx:
+        while True:
+            found = page(tx, site=site, epoch=epoch, after=after, limit=limit, now=now)
+            yield found
+            if not found.more:
+                return
+            after = Cursor.parse(found.cursor, site=site)
+
+
+def plates_at(tx: Connection, site: str, sequence: int) -> int:
+    """How many plates a replica at this sequence holds."""
+    table = permit_versions.c
+    held = (
+        select(table.plate, table.jurisdiction)
+        .where(
+            table.site == site,
+            table.sequence <= sequence,
+            (table.superseded_at.is_(None)) | (table.superseded_at > sequence),
+            table.removed.is_(False),
+        )
+        .distinct()
+        .subquery()
+    )
+    return int(tx.execute(select(func.count()).select_from(held)).scalar_one())

@@ -1,0 +1,239 @@
+"""Errors as answers: RFC 9457 problems, in French and English (CONTRACT, "Errors").
+
+A domain declares its own by subclassing Problem; each has a status, a stable slug, a title, and a
+detail that tells the reader what to do next. Texts are English here and translated when shown.
+"""
+
+from __future__ import annotations
+
+import gettext
+import logging
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+LANGUAGES = ("fr", "en")
+MEDIA_TYPE = "application/problem+json"
+
+_LOCALE = Path(__file__).parent / "locale"
+_log = logging.getLogger(__name__)
+
+
+def N_(text: str) -> str:
+    """Mark a text for translation; it is translated when it is shown."""
+    return text
+
+
+@cache
+def translation(language: str) -> gettext.NullTranslations:
+    """The texts of a language; English is what the source says."""
+    if language == "en":
+        return gettext.NullTranslations()
+    return gettext.translation("patrouille", _LOCALE, languages=[language])
+
+
+def preferred_language(accept_language: str | None) -> str:
+    """The better of French and English for an Accept-Language header; French by default."""
+    best, best_quality = LANGUAGES[0], 0.0
+    for part in (accept_language or "").split(","):
+        tag, _, parameters = part.strip().partition(";")
+        language = tag.split("-")[0].lower()
+        try:
+            quality = float(parameters.partition("=")[2]) if parameters else 1.0
+        except ValueError:
+            continue
+        if language in LANGUAGES and quality > best_quality:
+            best, best_quality = language, quality
+    return best
+
+
+class Problem(Exception):
+    """An error to be answered. `facts` fill the braces of title and detail."""
+
+    status: ClassVar[int] = 400
+    slug: ClassVar[str] = "bad-request"
+    title: ClassVar[str] = N_("The request cannot be understood")
+    detail: ClassVar[str] = N_("Compare it with the documentation at /docs and send it again.")
+
+    def __init__(
+        self,
+        *,
+        errors: Sequence[Problem.Error] = (),
+        extra: dict[str, Any] | None = None,
+        **facts: object,
+    ) -> None:
+        self.facts = facts
+        self.errors = tuple(errors)
+        self.extra = extra or {}
+        super().__init__(self.text("en"))
+
+    class Error:
+        """One thing wrong, at a JSON pointer."""
+
+        def __init__(self, pointer: str, detail: str, **facts: object) -> None:
+            self.pointer, self.detail, self.facts = pointer, detail, facts
+
+        def text(self, language: str) -> str:
+            """The detail, in a language."""
+            return _show(self.detail, self.facts, language)
+
+    def text(self, language: str) -> str:
+        """Title and detail in one line, in a language."""
+        shown = self.as_json(language)
+        errors = "; ".join(f"{e['pointer']}: {e['detail']}" for e in shown.get("errors", ()))
+        return f"{shown['title']}. {shown['detail']}" + (f" ({errors})" if errors else "")
+
+    def as_json(self, language: str) -> dict[str, Any]:
+        """The problem object of RFC 9457."""
+        shown: dict[str, Any] = {
+            "type": f"/problems/{self.slug}",
+            "title": _show(self.title, self.facts, language),
+            "status": self.status,
+            "detail": _show(self.detail, self.facts, language),
+        }
+        if self.errors:
+            shown["errors"] = [
+                {"pointer": error.pointer, "detail": error.text(language)} for error in self.errors
+            ]
+        return shown | self.extra
+
+
+def _show(text: str, facts: dict[str, object], language: str) -> str:
+    return translation(language).gettext(text).format(**facts)
+
+
+class Invalid(Problem):
+    """The shape or a value of the request is wrong; `errors` says where."""
+
+    status = 422
+    slug = "invalid"
+    title = N_("The request has values that cannot be taken")
+    detail = N_("Correct what `errors` names and send it again.")
+
+
+class TooLarge(Problem):
+    """More than one request may carry."""
+
+    status = 413
+    slug = "too-large"
+    title = N_("The request is too large")
+    detail = N_("At most {limit} are taken at once. Send it in parts.")
+
+
+class NotFound(Problem):
+    """No such address."""
+
+    status = 404
+    slug = "not-found"
+    title = N_("There is nothing at this address")
+    detail = N_("Check the address against the documentation at /docs.")
+
+
+class MethodNotAllowed(Problem):
+    """The address exists, the method doesn't."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = N_("This address does not take this method")
+    detail = N_("Check the method against the documentation at /docs.")
+
+
+class StorageFailed(Problem):
+    """The disk is full, read-only or failing; nothing of the request was kept."""
+
+    status = 507
+    slug = "storage-failed"
+    title = N_("The service cannot write to its disk")
+    detail = N_(
+        "Nothing of this request was kept. Free space or make {where} writable, start the"
+        " service again, then send the request again. The system said: {reason}"
+    )
+
+
+class Unexpected(Problem):
+    """A defect of ours, told without a stack trace."""
+
+    status = 503
+    slug = "unexpected"
+    title = N_("The service could not carry out the request")
+    detail = N_("Try again. If it happens again, give the service's log to whoever maintains it.")
+
+
+def language_of(request: Request) -> str:
+    """The language to answer a request in."""
+    return preferred_language(request.headers.get("accept-language"))
+
+
+def problem_response(problem: Problem, request: Request) -> JSONResponse:
+    """The problem as an answer, in the language of the request."""
+    headers = {"Content-Language": language_of(request)}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after" in problem.facts:
+        headers["Retry-After"] = str(problem.facts["retry_after"])
+    return JSONResponse(
+        problem.as_json(language_of(request)),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+_VALIDATION = {
+    "missing": N_("is missing"),
+    "extra_forbidden": N_("is not known here"),
+    "string_too_short": N_("is too short"),
+    "string_too_long": N_("is too long"),
+    "int_type": N_("must be a whole number"),
+    "int_parsing": N_("must be a whole number"),
+    "string_type": N_("must be text"),
+    "bool_type": N_("must be true or false"),
+    "list_type": N_("must be a list"),
+    "json_invalid": N_("is not JSON"),
+}
+
+
+def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
+    """One of pydantic's errors as a pointer and a sentence."""
+    where = [*prefix, *found["loc"]]
+    pointer = "".join(f"/{part}".replace("~", "~0") for part in where)
+    known = _VALIDATION.get(found["type"])
+    if known is not None:
+        return Problem.Error(pointer, known)
+    # `text` is translated when it is one of ours (a ValueError raised by a validator of ours).
+    message = str(found["msg"]).removeprefix("Value error, ")
+    return (
+        Problem.Error(pointer, "{text}", text=message)
+        if "{" in message
+        else Problem.Error(pointer, message)
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, problem: Problem) -> JSONResponse:
+        return problem_response(problem, request)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(
+            Invalid(errors=[error_of(found) for found in error.errors()]), request
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
+        return problem_response(known.get(error.status_code, Problem)(), request)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem_response(Unexpected(), request)

@@ -1,0 +1,171 @@
+"""Who is asking, and may they? Keys and device tokens, the roles they give, and their secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from enforcement_api.problems import N_, Problem
+
+Role = Literal["admin", "feeder", "reader", "device"]
+
+
+class Unauthenticated(Problem):
+    """No key, or one that nobody was given."""
+
+    status = 401
+    slug = "unauthenticated"
+    title = N_("A key is needed")
+    detail = N_("Send a valid key: `Authorization: Bearer <key>`.")
+
+
+class DeviceRevoked(Problem):
+    """The device's token was withdrawn."""
+
+    status = 401
+    slug = "device-revoked"
+    title = N_("This device has been revoked")
+    detail = N_("Bring it to your supervisor. What it recorded is still taken.")
+
+
+class Forbidden(Problem):
+    """A good key of the wrong role."""
+
+    status = 403
+    slug = "forbidden"
+    title = N_("This key may not do that")
+    detail = N_("Use a key with one of the roles: {roles}.")
+
+
+class ForbiddenSite(Problem):
+    """A good key of another site."""
+
+    status = 403
+    slug = "forbidden-site"
+    title = N_("This key is not for this site")
+    detail = N_("Use a key of the site {site}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever holds a key: a role, and the sites where it holds (None: all)."""
+
+    id: str
+    role: Role
+    name: str
+    source: str
+    sites: frozenset[str] | None
+    revoked: bool = False
+
+    def may_touch(self, site: str) -> bool:
+        """Whether the key is good at the site."""
+        return self.sites is None or site in self.sites
+
+    def check_site(self, site: str) -> None:
+        """Raises ForbiddenSite."""
+        if not self.may_touch(site):
+            raise ForbiddenSite(site=site)
+
+
+def new_secret(role: str) -> str:
+    """A fresh key; its role is readable in it, so that a leaked one tells what it opens."""
+    return f"patrouille_{role}_{secrets.token_urlsafe(32)}"
+
+
+def secret_hash(secret: str) -> str:
+    """What is stored of a key. Keys are 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class KeyRing:
+    """Believes a key for a moment after the record confirmed it, so that a check costs no query.
+
+    `find` asks the record for the holder of a key's hash. Revoking takes `seconds` at most.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], Principal | None],
+        *,
+        seconds: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find = find
+        self._seconds = seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, Principal]] = {}
+
+    def known(self, hash: str) -> Principal | None:
+        """The holder, if it was confirmed a moment ago."""
+        found = self._known.get(hash)
+        if found is None or found[0] < self._now():
+            return None
+        return found[1]
+
+    def holder(self, hash: str) -> Principal | None:
+        """The holder, as the record has it now."""
+        principal = self._find(hash)
+        with self._lock:
+            if len(self._known) > 10_000:
+                self._known.clear()
+            if principal is None:
+                self._known.pop(hash, None)
+            else:
+                self._known[hash] = (self._now() + self._seconds, principal)
+        return principal
+
+    def forget(self) -> None:
+        """Believe nothing any more: a key was revoked in this process."""
+        with self._lock:
+            self._known.clear()
+
+
+Dependency = Callable[[Request], Coroutine[Any, Any, Principal]]
+
+
+class Guard:
+    """Makes the dependencies that let a role in."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self.ring = ring
+
+    async def principal(self, request: Request) -> Principal:
+        """Whoever asks. Raises Unauthenticated."""
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthenticated
+        hash = secret_hash(secret)
+        principal = self.ring.known(hash) or await run_in_threadpool(self.ring.holder, hash)
+        if principal is None:
+            raise Unauthenticated
+        return principal
+
+    def allow(self, *roles: Role, revoked: bool = False) -> Dependency:
+        """A dependency that lets these roles in (no role named: any key).
+
+        `revoked`: a revoked device may still hand over what it holds.
+        A path or query parameter called `site` must be one of the key's.
+        """
+
+        async def principal(request: Request) -> Principal:
+            found = await self.principal(request)
+            if found.revoked and not revoked:
+                raise DeviceRevoked
+            if roles and found.role not in roles:
+                raise Forbidden(roles=", ".join(roles))
+            site = request.path_params.get("site")
+            if site is not None:
+                found.check_site(site)
+            return found
+
+        return principal

@@ -1,0 +1,77 @@
+"""What an installation may set: (name, default, help), from the environment or the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DATA_DIR = Path("var")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where an installation keeps its things, and its limits. Sizes are bytes, times seconds."""
+
+    data_dir: Path
+    """Everything that the service writes lies below this folder."""
+
+    database_url: str
+    """The record's address, as SQLAlchemy has it; SQLite or PostgreSQL."""
+
+    most_updates: int = 10_000
+    """Plate updates in one request."""
+
+    largest_body: int = 32 * 1024 * 1024
+    """The largest body of plate updates."""
+
+    largest_json: int = 4 * 1024 * 1024
+    """The largest body of any other JSON request."""
+
+    largest_photo: int = 8 * 1024 * 1024
+    """The largest photo."""
+
+    notice_days: int = 30
+    """How long handhelds are told of an infraction."""
+
+    enrolment_minutes: int = 10
+    """How long an enrolment code lives."""
+
+    enrolment_failures_per_minute: int = 10
+    """Wrong enrolment codes taken from one address before it is told to wait."""
+
+    key_cache_seconds: float = 1.0
+    """How long a key is believed without a look at the record: revoking takes this long at most."""
+
+    follow_seconds: float = 0.5
+    """How often the index looks for changes that another process made."""
+
+    retention_hours: int = 24
+    """How often the retention job runs for a site."""
+
+    @classmethod
+    def load(
+        cls, data_dir: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> Settings:
+        """From $PATROUILLE_DATA_DIR and $PATROUILLE_DATABASE_URL, unless said otherwise."""
+        environment = os.environ if environment is None else environment
+        folder = data_dir or Path(environment.get("PATROUILLE_DATA_DIR", DEFAULT_DATA_DIR))
+        folder = folder.absolute()
+        url = environment.get("PATROUILLE_DATABASE_URL") or f"sqlite:///{folder / 'record.db'}"
+        return cls(data_dir=folder, database_url=url)
+
+    @property
+    def index_dir(self) -> Path:
+        """The index files, one folder a site."""
+        return self.data_dir / "index"
+
+    @property
+    def snapshot_dir(self) -> Path:
+        """Snapshots for handhelds, one folder a site."""
+        return self.data_dir / "snapshots"
+
+    @property
+    def photo_dir(self) -> Path:
+        """Photos of infractions, by their SHA-256."""
+        return self.data_dir / "photos"
