@@ -65,7 +65,7 @@ class FitLabel(Label):
         width, height = self.texture_size
         if height > self.height:
             return False
-        return width <= self.width if one_line else self._widest_word() <= self.width
+        return bool((width if one_line else self._widest_word()) <= self.width)
 
     def _widest_word(self) -> float:
         """A word wider than the box would be broken in two; shrink instead."""
@@ -73,7 +73,7 @@ class FitLabel(Label):
             return 0
         longest = max(self.text.split() or [""], key=len)
         width: float = self._label.get_extents(longest)[0]
-        return width + self.padding[0] + self.padding[2]
+        return width + float(self.padding[0] + self.padding[2])
 
 
 class Icon(Label):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a photo that the service takes."""
 LARGEST_SIDE = 20_000
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +30,13 @@ class Photo:
 class PhotoRefused(Exception):
     """The file cannot be evidence: `reason` says why."""
 
-    def __init__(self, reason: Literal["unreadable", "not_a_picture", "too_large", "not_kept"]):
+    def __init__(self, reason: Literal["unreadable", "not_a_picture", "too_large"]):
         self.reason = reason
         super().__init__(reason)
 
 
-def keep_photo(source: Path, folder: Path, *, taken_at: datetime) -> Photo:
-    """Copy a picture file into the folder, byte for byte, under its SHA-256; it is on disk then.
-
-    JPEG, PNG or WebP, at most 8 MiB. Raises PhotoRefused.
-    """
+def read_picture(source: Path) -> bytes:
+    """The bytes of a picture file: JPEG, PNG or WebP, at most 8 MiB. Raises PhotoRefused."""
     try:
         with open(source, "rb") as file:
             content = file.read(LARGEST + 1)
@@ -50,42 +44,30 @@ def keep_photo(source: Path, folder: Path, *, taken_at: datetime) -> Photo:
         raise PhotoRefused("unreadable") from error
     if len(content) > LARGEST:
         raise PhotoRefused("too_large")
-    suffix = _picture_suffix(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    path = folder / f"{sha256}{suffix}"
     try:
-        _write(path, content)
-    except OSError as error:
-        raise PhotoRefused("not_kept") from error
-    return Photo(sha256, len(content), taken_at, path)
-
-
-def _picture_suffix(content: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(content), formats=list(_SUFFIX_OF)) as picture:
-            suffix = _SUFFIX_OF[str(picture.format)]
-            if max(picture.size) > LARGEST_SIDE:
-                raise PhotoRefused("too_large")
-            picture.load()
-    except PhotoRefused:
-        raise
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+            small_enough = max(picture.size) <= LARGEST_SIDE
+            if small_enough:
+                picture.load()
     except Exception as error:  # Pillow raises many kinds for a file that is no picture
         raise PhotoRefused("not_a_picture") from error
-    return suffix
+    if not small_enough:
+        raise PhotoRefused("too_large")
+    return content
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_suffix(".part")
+def thumbnail(picture: Path, side: int) -> bytes:
+    """A small PNG of a picture, upright, for the screen. Raises PhotoRefused."""
     try:
-        with open(half, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            half.unlink()
+        with Image.open(picture, formats=_FORMATS) as original:
+            original.draft("RGB", (side * 2, side * 2))
+            upright = ImageOps.exif_transpose(original).convert("RGB")
+            upright.thumbnail((side, side))
+            small = io.BytesIO()
+            upright.save(small, "PNG")
+            return small.getvalue()
+    except Exception as error:  # as above
+        raise PhotoRefused("not_a_picture") from error
 
 
 def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -225,9 +225,7 @@ def _reasons(
             yield until(changes_at, clock, lang, now=now)
     elif verdict == "pending_activation":
         active_from = min(permit.active_from for permit in deciding)
-        yield _("Active {instant}", lang).format(
-            instant=instant(active_from, clock, lang, now=now)
-        )
+        yield _("Active {instant}", lang).format(instant=instant(active_from, clock, lang, now=now))
         yield _("in {duration}", lang).format(duration=duration(active_from - now, lang))
     elif verdict == "wrong_zone":
         codes = dict.fromkeys(code for permit in deciding for code in permit.zones)
@@ -286,3 +284,93 @@ def age_of_knowledge(known_at: datetime | None, lang: str, *, now: datetime) -> 
 def short_jurisdiction(code: str) -> str:
     """What the chip on the plate shows of `CA-QC`: `QC`."""
     return code.rpartition("-")[2]
+
+
+# Infractions
+
+
+def outcome_words(outcome: str, instrument: str, lang: str) -> str:
+    """What is issued, in the words of the site's instrument, which are never mixed (DOMAIN 5)."""
+    if outcome == "warning":
+        return _("Warning", lang)
+    if outcome == "no_issue":
+        return _("Nothing issued", lang)
+    if instrument == "constat":
+        return _("Statement of offence", lang)
+    return _("Notice of claim", lang)
+
+
+def outcome_short(outcome: str, instrument: str, lang: str) -> str:
+    """The same on a narrow button."""
+    if outcome == "warning":
+        return _("Warning", lang)
+    if outcome == "no_issue":
+        return _("None", lang)
+    return _("Statement", lang) if instrument == "constat" else _("Notice", lang)
+
+
+def no_issue_reason(reason: str, lang: str) -> str:
+    """Why nothing was issued."""
+    return {
+        "driver_returned": _("Driver came back", lang),
+        "medical_emergency": _("Medical emergency", lang),
+        "active_delivery": _("Delivery under way", lang),
+        "unreadable_plate": _("Plate unreadable or under snow", lang),
+        "tolerance_24h": _("Tolerance of 24 h", lang),
+        "missing_signs": _("Signs are missing", lang),
+        "supervisor_instruction": _("Supervisor's instruction", lang),
+    }.get(reason, reason)
+
+
+def plate_missing_reason(reason: str, lang: str) -> str:
+    """Why there is no plate."""
+    return {
+        "no_plate": _("The vehicle carries no plate", lang),
+        "unreadable": _("The plate cannot be read", lang),
+        "covered": _("The plate is covered", lang),
+    }.get(reason, reason)
+
+
+def lack(what: str, lang: str, *, photos: int = 0) -> str:
+    """What is still needed before an infraction can be recorded."""
+    return {
+        "badge": _("Your badge is missing: touch the zone's name on the check screen.", lang),
+        "plate_reason": _("Say why there is no plate.", lang),
+        "code": _("Choose at least one code.", lang),
+        "reason": _("Say why nothing is issued.", lang),
+        "photos": _("Photos needed: {n}.", lang).format(n=photos),
+        "stale": _("Confirm that the age of the data was considered.", lang),
+    }[what]
+
+
+def caution(what: str, lang: str, *, age: str = "", verdict: str = "") -> str:
+    """What to think of before a notice is issued."""
+    return {
+        "stale": _(
+            "{age}. The permit may have been bought or corrected since: sync first if you can.",
+            lang,
+        ).format(age=age),
+        "verdict_changed": _("The verdict has changed since the check: {verdict}.", lang).format(
+            verdict=verdict
+        ),
+        "valid": _("The plate has a valid permit here, which this code contradicts.", lang),
+        "no_notice": _("The site asks for no notices here at this time.", lang),
+    }[what]
+
+
+def photo_refused(reason: str, lang: str) -> str:
+    """Why a file cannot be evidence."""
+    return {
+        "unreadable": _("The file cannot be read.", lang),
+        "not_a_picture": _("The file is not a JPEG, PNG or WebP picture.", lang),
+        "too_large": _("The picture is larger than 8 MiB.", lang),
+    }[reason]
+
+
+def sent_state(state: str, lang: str) -> str:
+    """What became of something in the outbox."""
+    return {
+        "waiting": _("To be sent", lang),
+        "sent": _("Received by the service", lang),
+        "set_aside": _("Refused by the service", lang),
+    }.get(state, state)

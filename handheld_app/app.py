@@ -1,0 +1,237 @@
+"""The window: puts the handheld and its screens together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from kivy.app import App
+from kivy.clock import Clock
+from kivy.core.window import Window
+from kivy.metrics import dp
+from kivy.properties import BooleanProperty, ColorProperty, ObjectProperty, StringProperty
+from kivy.uix.screenmanager import NoTransition, ScreenManager
+
+from handheld_app import theme
+from handheld_app.handheld import Handheld
+from handheld_app.patrol import Draft
+from handheld_app.syncing import SyncStatus
+from handheld_app.wording import hh_mm, translate
+
+ROOMY = 720
+"""Height in dp from which a screen has room for large verdicts."""
+
+
+class HandheldApp(App):
+    """One handheld in a window. `server` and `code` fill in the enrolment."""
+
+    title = "Patrouille"
+    lang = StringProperty("fr")
+    compact = BooleanProperty(False)
+    status = ObjectProperty(SyncStatus())
+    sync_words = StringProperty("")
+    sync_sign = StringProperty("sync")
+    sync_color = ColorProperty(theme.WHITE)
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        server: str = "",
+        code: str = "",
+        lang: str | None = None,
+        pictures: Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.handheld = Handheld(data_dir, changed=self._sync_changed)
+        self.patrol = self.handheld.patrol
+        self.lang = lang or self.patrol.device.lang
+        self.pictures = pictures or _pictures_folder()
+        self._server, self._code = server, code
+        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="work")
+        self._hearing: Callable[[int, str], None] | None = None
+
+    # the life of the window
+
+    def build(self) -> ScreenManager:
+        theme.put_on()
+        from handheld_app.screens.check import CheckScreen
+        from handheld_app.screens.enrol import EnrolScreen
+        from handheld_app.screens.infraction import InfractionScreen, LastLookScreen
+        from handheld_app.screens.pictures import PicturesScreen
+        from handheld_app.screens.place import PlaceScreen
+        from handheld_app.screens.plate import PlateScreen
+        from handheld_app.screens.sync import SyncScreen
+
+        self._measure()
+        Window.clearcolor = theme.PAPER
+        Window.softinput_mode = "below_target"
+        self.screens = ScreenManager(transition=NoTransition())
+        for name, screen in (
+            ("enrol", EnrolScreen),
+            ("place", PlaceScreen),
+            ("check", CheckScreen),
+            ("plate", PlateScreen),
+            ("infraction", InfractionScreen),
+            ("pictures", PicturesScreen),
+            ("lastlook", LastLookScreen),
+            ("sync", SyncScreen),
+        ):
+            self.screens.add_widget(screen(name=name, patrol=self.patrol, app=self))
+        return self.screens
+
+    def on_start(self) -> None:
+        Window.bind(on_resize=self._measure, on_key_down=self._key_down)
+        self._show_status()
+        self.screens.get_screen("enrol").prefill(self._server, self._code)
+        enrolled = self.patrol.device.enrolled
+        if not enrolled or self._code:
+            self.go("enrol")
+            if self._server and self._code:
+                self.screens.get_screen("enrol").enrol()
+            return
+        self.handheld.sync()
+        self._first_screen()
+
+    def _first_screen(self) -> None:
+        if self.patrol.zone() is None or not self.patrol.device.badge:
+            self.go("place")
+        else:
+            self.go("check")
+            self.screens.get_screen("check").begin()
+
+    def on_stop(self) -> None:
+        Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self.handheld.close()
+
+    def on_pause(self) -> bool:
+        return True
+
+    def on_resume(self) -> None:
+        self.handheld.sync()
+
+    def _measure(self, *_: Any) -> None:
+        self.compact = Window.height < dp(ROOMY)
+
+    # going about
+
+    def go(self, screen: str) -> None:
+        """Show a screen."""
+        if screen == "check" and self.patrol.device.zone == "":
+            screen = "place"
+        self.screens.current = screen
+
+    def switch_language(self) -> None:
+        """The other language, everywhere, at once; it is remembered."""
+        self.lang = "en" if self.lang == "fr" else "fr"
+        self.save(lambda: self.patrol.speak(self.lang))
+
+    def on_lang(self, *_: Any) -> None:
+        if self.root is not None:
+            self._show_status()
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self.screens.current_screen.refresh()
+
+    def hear_keys(self, heard: Callable[[int, str], None] | None) -> None:
+        """Send the keys of a real keyboard there, or nowhere."""
+        self._hearing = heard
+
+    def _key_down(
+        self, _: Any, key: int, scancode: int, character: str | None, modifiers: list[str]
+    ) -> bool:
+        if self._hearing is None or {"ctrl", "alt", "meta"} & set(modifiers):
+            return False
+        self._hearing(key, character or "")
+        return True
+
+    # work off the thread that draws
+
+    def work(
+        self,
+        do: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
+        """Do something slow on another thread, then go on here with its result or its error."""
+
+        def report(future: Future[Any]) -> None:
+            if future.cancelled():
+                return
+            error = future.exception()
+            if error is None:
+                Clock.schedule_once(lambda _: then(future.result()))
+            elif isinstance(error, Exception):
+                Clock.schedule_once(lambda _, error=error: failed(error))
+
+        self._workers.submit(do).add_done_callback(report)
+
+    def save(self, do: Callable[[], None]) -> None:
+        """Change a setting: a small file, written elsewhere; then show it."""
+        self.work(do, lambda _: self._refresh())
+
+    # the sync
+
+    def enrolled(self) -> None:
+        """The service knows this handheld now: fetch its permits, ask where and who."""
+        self.handheld.stop_syncing()
+        self.handheld.sync()
+        self.go("place")
+
+    def sync_now(self) -> None:
+        """Try at once."""
+        self.handheld.sync()
+
+    def recorded(self, draft: Draft) -> None:
+        """An infraction is in the outbox: send it, and on to the next car."""
+        self.handheld.sync()
+        check = self.screens.get_screen("check")
+        check.begin()
+        check.announce(draft)
+        self.go("check")
+
+    def _sync_changed(self, status: SyncStatus) -> None:
+        Clock.schedule_once(lambda _: self._take_status(status))
+
+    def _take_status(self, status: SyncStatus) -> None:
+        self.status = status
+        self._show_status()
+        name = self.screens.current
+        if name in ("place", "sync"):
+            self._refresh()
+        elif name == "check":
+            self.screens.current_screen.synced()
+
+    def _show_status(self) -> None:
+        status, lang, site = self.status, self.lang, self.patrol.site()
+        self.sync_color = theme.WHITE
+        if status.connection in ("refused", "revoked"):
+            words, sign = translate("Refused", lang), "warning"
+            self.sync_color = theme.TONES["wait"][0]
+        elif status.unsent:
+            words, sign = translate("{n} to send", lang).format(n=status.unsent), "unsent"
+            self.sync_color = theme.TONES["wait"][0]
+        elif status.connection == "offline":
+            words, sign = translate("Offline", lang), "offline"
+            self.sync_color = theme.TONES["wait"][0]
+        elif status.synced_at is not None and site is not None:
+            at = hh_mm(status.synced_at, ZoneInfo(site.time_zone))
+            words, sign = translate("Synced {time}", lang).format(time=at), "cloud"
+            self.sync_color = theme.MINT
+        else:
+            words, sign = translate("Syncing", lang), "sync"
+        self.sync_words, self.sync_sign = words, sign
+
+
+def _pictures_folder() -> Path:
+    home = Path.home()
+    for name in ("Pictures", "Images"):
+        if (home / name).is_dir():
+            return home / name
+    return home

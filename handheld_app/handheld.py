@@ -1,0 +1,116 @@
+"""One handheld put together from its data folder, with or without a window.
+
+<data-dir>/handheld/device.json      who it is, and its secret (0600)
+                    sites/<site>/    the index of each site
+                    outbox.db        what is not acknowledged yet
+                    photos/          evidence, by SHA-256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from handheld_app.device import DeviceFile
+from handheld_app.ids import uuid7
+from handheld_app.patrol import Patrol
+from handheld_app.syncing import Syncing, SyncStatus
+from sync.client import ServiceClient
+from sync.clock import TrustedClock
+from sync.messages import Enrolment
+from sync.outbox import Outbox
+from sync.replica import Replica
+
+
+def utc_now() -> datetime:
+    """The device's clock."""
+    return datetime.now(UTC)
+
+
+class Handheld:
+    """What lies in a data folder, opened. `changed` hears of the sync, on another thread."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        boot: Callable[[], float] = time.monotonic,
+        changed: Callable[[SyncStatus], None] = lambda status: None,
+    ) -> None:
+        self.folder = data_dir / "handheld"
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.clock = TrustedClock(now, boot)
+        self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))
+        self.outbox = Outbox(self.folder)
+        self._replicas: dict[str, Replica] = {}
+        self._changed = changed
+        self._syncing: Syncing | None = None
+        self._syncing_site = ""
+        self.patrol = Patrol(
+            device=self.device_file,
+            replica_of=self.replica_of,
+            outbox=self.outbox,
+            read_clock=self.clock.read,
+            ask_enrolment=self._ask_enrolment,
+            new_id=lambda: uuid7(now()),
+        )
+
+    def replica_of(self, site: str) -> Replica:
+        """The index of a site; its folder has a name of our own, whatever the site is called."""
+        if site not in self._replicas:
+            name = hashlib.sha256(site.encode()).hexdigest()[:16]
+            self._replicas[site] = Replica(self.folder / "sites" / name)
+        return self._replicas[site]
+
+    def new_client(self) -> ServiceClient:
+        """A client of the service that this handheld is enrolled with."""
+        device = self.device_file.device
+        return ServiceClient(device.server, token=device.token, language=device.lang)
+
+    def _ask_enrolment(self, address: str, code: str, install_id: str) -> Enrolment:
+        language = self.device_file.device.lang
+        with ServiceClient(address, language=language) as client:
+            return client.enrol(code, install_id=install_id)
+
+    @property
+    def status(self) -> SyncStatus:
+        """How the sync stands."""
+        return self._syncing.status if self._syncing else SyncStatus()
+
+    def sync(self) -> None:
+        """Sync with the chosen site from now on, or hurry if that is under way already."""
+        device = self.device_file.device
+        if not (device.enrolled and device.site):
+            return
+        if self._syncing is not None and self._syncing_site == device.site:
+            self._syncing.hurry()
+            return
+        self.stop_syncing()
+        self._syncing_site = device.site
+        self._syncing = Syncing(
+            new_client=self.new_client,
+            site=device.site,
+            replica=self.replica_of(device.site),
+            outbox=self.outbox,
+            clock=self.clock,
+            changed=self._changed,
+        )
+        self._syncing.start()
+
+    def stop_syncing(self) -> None:
+        """End the sync; what is recorded stays."""
+        if self._syncing is not None:
+            self._syncing.stop()
+            self._syncing = None
+
+    def close(self) -> None:
+        """End the sync and close every file."""
+        self.stop_syncing()
+        for replica in self._replicas.values():
+            replica.close()
+        self.outbox.close()

@@ -1,0 +1,445 @@
+"""What a patroller can do: check a plate, record an infraction, see what was sent.
+
+Knows no screen and no network: what it needs from them are functions that it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from handheld_app.device import Device, DeviceFile
+from handheld_app.evidence import Photo, read_picture
+from sync import codec
+from sync.client import check_address
+from sync.clock import ClockReading
+from sync.entities import InfractionCode, Outcome, Permit, Site, Zone
+from sync.messages import Enrolment
+from sync.outbox import Item, Outbox
+from sync.plates import Plate, certificate_hint
+from sync.replica import Check, NotFilled, Replica, ReplicaError, State, UnknownZone, View
+from sync.validity import Verdict
+
+JURISDICTIONS = (
+    "CA-QC", "CA-ON", "CA-NB", "CA-NS", "CA-PE", "CA-NL", "CA-MB", "CA-SK", "CA-AB", "CA-BC",
+    "US-VT", "US-NY", "US-ME", "US-NH", "US-MA", "US-CT", "US-RI", "US-NJ", "US-PA", "US-FL",
+)  # fmt: skip
+"""Offered on the plate's chip, the nearest to Québec first."""
+
+SUGGESTED_CODE: Mapping[Verdict, str] = {
+    "unknown": "P01",
+    "suspended": "P01",
+    "not_started": "P01",
+    "wrong_zone": "P02",
+    "expired": "P03",
+    "cancelled": "P03",
+    "pending_activation": "P04",
+}
+"""The code that a verdict speaks for; a valid plate suggests none."""
+
+PERMIT_CODES = ("P01", "P02", "P03", "P04")
+"""Codes that a valid permit contradicts."""
+
+NO_ISSUE_REASONS = (
+    "driver_returned",
+    "medical_emergency",
+    "active_delivery",
+    "unreadable_plate",
+    "tolerance_24h",
+    "missing_signs",
+    "supervisor_instruction",
+)
+"""Why nothing was issued (DOMAIN 5)."""
+
+PLATE_MISSING_REASONS = ("no_plate", "unreadable", "covered")
+"""Why an infraction has no plate (DOMAIN 3.6)."""
+
+Lack = Literal["plate_reason", "code", "reason", "photos", "stale", "badge"]
+Caution = Literal["stale", "verdict_changed", "no_notice", "valid"]
+
+
+class NotReady(Exception):
+    """Nothing can be judged yet: no site, no zone, or nothing fetched."""
+
+
+class Lacking(Exception):
+    """The infraction cannot be recorded before what it lacks is there."""
+
+    def __init__(self, lacks: Sequence[Lack]) -> None:
+        self.lacks = tuple(lacks)
+        super().__init__(", ".join(lacks))
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One check as it was made: the answer, and what the handheld knew when it gave it."""
+
+    raw: str
+    check: Check
+    state: State
+    known_at: datetime | None
+    clock: ClockReading
+
+    @property
+    def plate(self) -> Plate:
+        return self.check.plate
+
+    @property
+    def at(self) -> datetime:
+        """The instant judged: the service's time, as well as this device knows it."""
+        return self.check.at
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.check.judgement.verdict
+
+
+@dataclass
+class Draft:
+    """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate."""
+
+    id: str
+    begun: ClockReading
+    sighting: Sighting | None
+    codes: list[str] = field(default_factory=list)
+    outcome: Outcome = "notice"
+    no_issue_reason: str | None = None
+    plate_missing_reason: str | None = None
+    note: str = ""
+    photos: list[Photo] = field(default_factory=list)
+    stale_accepted: bool = False
+
+
+class Patrol:
+    """A patroller at work with this handheld.
+
+    Checks are one indexed read and may be made on the thread that draws; `enrol`, `take_photo`
+    and `record` wait for the network or the disk and may not.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: DeviceFile,
+        replica_of: Callable[[str], Replica],
+        outbox: Outbox,
+        read_clock: Callable[[], ClockReading],
+        ask_enrolment: Callable[[str, str, str], Enrolment],
+        new_id: Callable[[], str],
+    ) -> None:
+        """`ask_enrolment` takes the address, the code and the install id."""
+        self._device = device
+        self._replica_of = replica_of
+        self._outbox = outbox
+        self._read_clock = read_clock
+        self._ask_enrolment = ask_enrolment
+        self._new_id = new_id
+
+    # where
+
+    @property
+    def device(self) -> Device:
+        """Who this handheld is and where it works."""
+        return self._device.device
+
+    def now(self) -> datetime:
+        """The service's time, as well as this device knows it."""
+        return self._read_clock().corrected
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[View | None]:
+        """What is known of the chosen site, held still; None before anything was fetched."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if not self.device.site:
+                    raise NotFilled("no site chosen")
+                view = stack.enter_context(self._replica_of(self.device.site).reading())
+            except NotFilled:
+                view = None
+            yield view
+
+    def enrol(self, server: str, code: str) -> Device:
+        """Become one of the service's handhelds. Raises ServiceError (InsecureAddress first)."""
+        address = check_address(server.strip())
+        enrolment = self._ask_enrolment(address, code.strip(), self.device.install_id)
+        return self._device.change(
+            server=address,
+            device=enrolment.device,
+            token=enrolment.token,
+            sites=enrolment.sites,
+            site=enrolment.sites[0] if len(enrolment.sites) == 1 else "",
+            zone="",
+        )
+
+    def site(self) -> Site | None:
+        """The chosen site, once known."""
+        with self._looking() as view:
+            return view.site if view else None
+
+    def zones(self) -> Mapping[str, Zone]:
+        """The zones of the chosen site by code; none before they are fetched."""
+        with self._looking() as view:
+            return dict(view.zones) if view else {}
+
+    def zone(self) -> Zone | None:
+        """The chosen zone; None when there is none or the site has it no more."""
+        return self.zones().get(self.device.zone)
+
+    def choose_site(self, site: str) -> None:
+        """Work at another site; its zone is to be chosen anew."""
+        if site != self.device.site:
+            self._device.change(site=site, zone="")
+
+    def choose_zone(self, zone: str) -> None:
+        """Check against this zone from now on. Raises UnknownZone."""
+        if zone not in self.zones():
+            raise UnknownZone(zone)
+        self._device.change(zone=zone)
+
+    def sign(self, badge: str) -> None:
+        """Whose work it is. (Real sign-ins take its place.)"""
+        self._device.change(badge=badge.strip()[:40])
+
+    def speak(self, lang: str) -> None:
+        """Remember the language of the screens."""
+        self._device.change(lang=lang)
+
+    # what is known
+
+    def known_at(self) -> datetime | None:
+        """How fresh what is known is: the older of the last sync and the feed's last contact.
+
+        None when the subscription system was never heard of (DOMAIN 2.7).
+        """
+        state = self.state()
+        return _known_at(state) if state else None
+
+    def state(self) -> State | None:
+        """How far this handheld has come with the chosen site."""
+        with self._looking() as view:
+            return view.state if view else None
+
+    def is_stale(self) -> bool:
+        """Whether what is known is older than the site allows before a warning (DOMAIN 2.7)."""
+        with self._looking() as view:
+            if view is None:
+                return True
+            known_at = _known_at(view.state)
+            return known_at is None or self.now() - known_at > view.site.stale_after
+
+    # checking
+
+    def check(self, raw: str, jurisdiction: str) -> Sighting:
+        """May this plate be here now? Raises UnusablePlate, NotReady."""
+        plate = Plate.parse(raw, jurisdiction)
+        clock = self._read_clock()
+        with self._looking() as view:
+            if view is None:
+                raise NotReady("nothing was fetched yet")
+            try:
+                check = view.check(plate, zone=self.device.zone, at=clock.corrected)
+            except ReplicaError as error:
+                raise NotReady(str(error)) from error
+            return Sighting(raw, check, view.state, _known_at(view.state), clock)
+
+    def has_permits(self, raw: str, jurisdiction: str) -> bool:
+        """Whether what is typed so far is a plate with a permit at this site."""
+        try:
+            plate = Plate.parse(raw, jurisdiction)
+        except ValueError:
+            return False
+        with self._looking() as view:
+            return view is not None and bool(view.permits_for(plate))
+
+    def permits_behind(self, sighting: Sighting) -> Sequence[Permit]:
+        """All permits that count for the plate, the deciding ones first."""
+        return sighting.check.judgement.permits
+
+    def certificate_hint(self, raw: str) -> str | None:
+        """A plate to offer when what was typed looks like a certificate number (DOMAIN 3.3)."""
+        return certificate_hint(raw)
+
+    # recording
+
+    def codes(self) -> list[InfractionCode]:
+        """The codes that may be recorded at this site, in its instrument (DOMAIN 5)."""
+        with self._looking() as view:
+            if view is None:
+                return []
+            return [
+                code
+                for code in view.codes()
+                if code.active
+                and (not code.instruments or view.site.instrument in code.instruments)
+            ]
+
+    def draft(self, sighting: Sighting | None) -> Draft:
+        """Begin an infraction, with what the verdict suggests filled in."""
+        draft = Draft(self._new_id(), self._read_clock(), sighting)
+        if sighting is not None:
+            code = SUGGESTED_CODE.get(sighting.verdict)
+            if code in {known.id for known in self.codes()}:
+                draft.codes = [code] if code else []
+            if sighting.verdict == "pending_activation":
+                draft.outcome = "warning"
+        return draft
+
+    def lacks(self, draft: Draft) -> list[Lack]:
+        """What must still be given before the infraction can be recorded."""
+        lacks: list[Lack] = []
+        if not self.device.badge:
+            lacks.append("badge")
+        if draft.sighting is None and draft.plate_missing_reason is None:
+            lacks.append("plate_reason")
+        if not draft.codes:
+            lacks.append("code")
+        if draft.outcome == "no_issue" and draft.no_issue_reason is None:
+            lacks.append("reason")
+        if len(draft.photos) < self.photos_required(draft):
+            lacks.append("photos")
+        if "stale" in self.cautions(draft) and not draft.stale_accepted:
+            lacks.append("stale")
+        return lacks
+
+    def photos_required(self, draft: Draft) -> int:
+        """How many photos the chosen codes ask for; none when nothing is issued."""
+        if draft.outcome == "no_issue":
+            return 0
+        chosen = [code for code in self.codes() if code.id in draft.codes]
+        return max((int(code.photos_required) for code in chosen), default=0)
+
+    def cautions(self, draft: Draft) -> list[Caution]:
+        """What a patroller should think of before issuing; all but `stale` only inform."""
+        cautions: list[Caution] = []
+        if draft.outcome == "notice" and self.is_stale():
+            cautions.append("stale")
+        with self._looking() as view:
+            if view is None or draft.outcome == "no_issue":
+                return cautions
+            now = self.now()
+            if draft.sighting is not None:
+                verdict = _verdict_now(view, draft.sighting, now)
+                if verdict != draft.sighting.verdict:
+                    cautions.append("verdict_changed")
+                if verdict == "valid" and any(code in PERMIT_CODES for code in draft.codes):
+                    cautions.append("valid")
+            if draft.outcome == "notice" and any(
+                window.covers(self.device.zone, now) for window in view.site.no_notice
+            ):
+                cautions.append("no_notice")
+        return cautions
+
+    def verdict_now(self, draft: Draft) -> Verdict | None:
+        """The verdict on the draft's plate with what is known by now; None without a plate."""
+        with self._looking() as view:
+            if view is None or draft.sighting is None:
+                return None
+            return _verdict_now(view, draft.sighting, self.now())
+
+    def take_photo(self, source: Path) -> Photo:
+        """Keep a picture file as evidence: its bytes unaltered, its hash and the time now.
+
+        Reads and writes files, so not on the thread that draws. Raises PhotoRefused.
+        """
+        picture = read_picture(source)
+        taken_at = self.now()
+        sha256 = self._outbox.keep_photo(picture)
+        return Photo(sha256, len(picture), taken_at, self._outbox.photo(sha256))
+
+    def record(self, draft: Draft) -> str:
+        """Record the infraction; it is in the outbox, on disk, when this returns. Its id.
+
+        Works without network. Writes to disk, so not on the thread that draws. Raises Lacking.
+        """
+        lacks = self.lacks(draft)
+        if lacks:
+            raise Lacking(lacks)
+        photos = [photo.sha256 for photo in draft.photos]
+        self._outbox.put_infraction(draft.id, self._infraction(draft), photos, at=self.now())
+        return draft.id
+
+    def log(self) -> list[Item]:
+        """The infractions recorded on this handheld, the newest first, and what became of them."""
+        return self._outbox.infractions()
+
+    def set_aside(self) -> list[Item]:
+        """What the service refused, with its reasons."""
+        return self._outbox.set_aside()
+
+    def unsent(self) -> int:
+        """How many things the service does not have yet, refused ones included."""
+        return self._outbox.unsent()
+
+    def _infraction(self, draft: Draft) -> dict[str, Any]:
+        """The body of `PUT /v1/infractions/{id}` (CONTRACT), with what this device knew."""
+        sighting = draft.sighting
+        clock = sighting.clock if sighting else draft.begun
+        record: dict[str, Any] = {
+            "site": self.device.site,
+            "codes": list(draft.codes),
+            "outcome": draft.outcome,
+            "patroller": self.device.badge,
+            "observed_at": codec.instant(clock.corrected),
+            "device_time": codec.instant(clock.device_time),
+            "clock_offset_ms": clock.offset // timedelta(milliseconds=1),
+            "photos": [
+                {
+                    "sha256": photo.sha256,
+                    "bytes": photo.bytes,
+                    "taken_at": codec.instant(photo.taken_at),
+                }
+                for photo in draft.photos
+            ],
+        }
+        if draft.outcome == "no_issue":
+            record["no_issue_reason"] = draft.no_issue_reason
+        if draft.note.strip():
+            record["note"] = draft.note.strip()
+        if sighting is None:
+            state = self.state()
+            if state is None:
+                raise NotReady("nothing was fetched yet")
+            return record | {
+                "zone": self.device.zone,
+                "plate": None,
+                "jurisdiction": self.home_jurisdiction(),
+                "plate_raw": "",
+                "plate_source": "none",
+                "plate_missing_reason": draft.plate_missing_reason,
+                "verdict": None,
+                "epoch": state.epoch,
+                "cursor": state.cursor,
+                "known": [],
+            }
+        permits = sighting.check.judgement.permits
+        return record | {
+            "zone": sighting.check.zone.id,
+            "plate": sighting.plate.text,
+            "jurisdiction": sighting.plate.jurisdiction,
+            "plate_raw": sighting.raw,
+            "plate_source": "typed",
+            "verdict": sighting.verdict,
+            "epoch": sighting.state.epoch,
+            "cursor": sighting.state.cursor,
+            "known": [codec.permit_record(permit) for permit in permits],
+        }
+
+    def home_jurisdiction(self) -> str:
+        """Where a plate is from unless said otherwise: the site's (DOMAIN 3.1)."""
+        site = self.site()
+        return site.jurisdiction if site else JURISDICTIONS[0]
+
+
+def _known_at(state: State) -> datetime | None:
+    return None if state.fed_at is None else min(state.fed_at, state.server_time)
+
+
+def _verdict_now(view: View, sighting: Sighting, now: datetime) -> Verdict:
+    try:
+        return view.judge(sighting.plate, zone=sighting.check.zone.id, at=now).verdict
+    except ReplicaError:
+        return sighting.verdict

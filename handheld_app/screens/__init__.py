@@ -1,0 +1,1 @@
+"""What a patroller sees. Screens are dumb: they show what `patrol` returns (STYLE 10)."""

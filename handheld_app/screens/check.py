@@ -1,0 +1,302 @@
+"""Type a plate, read the verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.clock import Clock
+from kivy.factory import Factory
+from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, StringProperty
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.gridlayout import GridLayout
+from kivy.uix.modalview import ModalView
+
+from handheld_app.controls import Key, PatrolScreen
+from handheld_app.patrol import JURISDICTIONS, Draft, NotReady, Sighting
+from handheld_app.theme import TONES
+from handheld_app.wording import (
+    Face,
+    age_of_knowledge,
+    face,
+    localized,
+    short_jurisdiction,
+    translate,
+)
+from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
+
+ROWS = ("ABCD12", "EFGH34", "IJKL56", "MNOP78", "QRST90", "UVWXYZ")
+"""Six keys a row, so that each is at least 48 dp wide on a screen of 360 dp: letters in the
+order of the alphabet, digits in a block of their own on the right."""
+
+LONGEST_TYPED = LONGEST + 2
+"""A certificate number is a plate, a dash and a digit."""
+
+BACKSPACE, ENTER, KEYPAD_ENTER, ESCAPE = 8, 13, 271, 27
+
+
+class Keypad(GridLayout):
+    """A to Z and 0 to 9; calls `typed` with what was touched."""
+
+    typed = ObjectProperty(lambda glyph: None)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keys: dict[str, Key] = {}
+        for glyph in "".join(ROWS):
+            key = Key(glyph=glyph, digit=glyph.isdigit())
+            key.bind(on_press=lambda key: self.typed(key.glyph))
+            self.keys[glyph] = key
+            self.add_widget(key)
+
+
+class PlateField(BoxLayout):
+    """The plate being typed, its jurisdiction on the left, backspace on the right."""
+
+    text = StringProperty("")
+    jurisdiction = StringProperty("CA-QC")
+
+
+class VerdictCard(ButtonBehavior, BoxLayout):
+    """The answer. Touched, it tells all that is known of the plate."""
+
+    word = StringProperty("")
+    sign = StringProperty("looking")
+    tone = StringProperty("idle")
+    detail = StringProperty("")
+    age = StringProperty("")
+    stale = BooleanProperty(False)
+    more = BooleanProperty(False)
+    ground = ListProperty(TONES["idle"][0])
+    ink = ListProperty(TONES["idle"][1])
+
+    def on_tone(self, _: Any, tone: str) -> None:
+        self.ground, self.ink = TONES[tone]
+
+
+class JurisdictionSheet(ModalView):
+    """Where the plate is from."""
+
+    chosen = ObjectProperty(lambda jurisdiction: None)
+    current = StringProperty("")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for code in JURISDICTIONS:
+            key = Key(glyph=short_jurisdiction(code), digit=code == self.current)
+            key.bind(on_release=lambda _, code=code: self._choose(code))
+            self.ids.grid.add_widget(key)
+
+    def _choose(self, code: str) -> None:
+        self.chosen(code)
+        self.dismiss()
+
+
+class CheckScreen(PatrolScreen):
+    """Home. The verdict comes while typing as soon as a permit is found, else with Check."""
+
+    sighting = ObjectProperty(None, allownone=True)
+    ready = BooleanProperty(False)
+    where = StringProperty("")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ids.keypad.typed = self.type
+        self._minute = None
+        self._announced: Draft | None = None
+
+    def on_pre_enter(self, *_: Any) -> None:
+        super().on_pre_enter()
+        self.app.hear_keys(self._key_down)
+        self._minute = Clock.schedule_interval(lambda _: self.show_age(), 20)
+
+    def on_leave(self, *_: Any) -> None:
+        self.app.hear_keys(None)
+        if self._minute is not None:
+            self._minute.cancel()
+
+    def begin(self) -> None:
+        """Ready for the next plate, of the site's own jurisdiction."""
+        self.ids.plate.jurisdiction = self.patrol.home_jurisdiction()
+        self.clear()
+
+    # typing
+
+    def type(self, glyph: str) -> None:
+        field = self.ids.plate
+        if len(field.text) < LONGEST_TYPED and len(normalise(field.text + glyph)) <= LONGEST + 1:
+            field.text += glyph
+            self.typed()
+
+    def backspace(self) -> None:
+        self.ids.plate.text = self.ids.plate.text[:-1]
+        self.typed()
+
+    def clear(self) -> None:
+        self.ids.plate.text = ""
+        self.typed()
+
+    def typed(self) -> None:
+        """The text changed: judge it when it is a plate with a permit, else wait for Check."""
+        self._announced = None
+        self.sighting = None
+        field = self.ids.plate
+        if self.patrol.has_permits(field.text, field.jurisdiction):
+            self.check()
+        else:
+            self.show()
+
+    def _key_down(self, key: int, character: str) -> None:
+        if key == BACKSPACE:
+            self.backspace()
+        elif key == ESCAPE:
+            self.clear()
+        elif key in (ENTER, KEYPAD_ENTER):
+            self.check()
+        elif character == "-" or (character and normalise(character)):
+            self.type(character.upper())
+
+    def ask_jurisdiction(self) -> None:
+        sheet = JurisdictionSheet(
+            chosen=self.take_jurisdiction, current=self.ids.plate.jurisdiction
+        )
+        sheet.open()
+
+    def take_jurisdiction(self, jurisdiction: str) -> None:
+        """The plate is from there: what was judged is judged anew."""
+        judged = self.sighting is not None
+        self.ids.plate.jurisdiction = jurisdiction
+        self.typed()
+        if judged:
+            self.check()
+
+    # judging
+
+    def check(self) -> None:
+        field = self.ids.plate
+        try:
+            self.sighting = self.patrol.check(field.text, field.jurisdiction)
+        except (UnusablePlate, NotReady):
+            self.sighting = None
+        self.show()
+
+    def compare(self, plate: Plate) -> None:
+        """A person chose one of the plates to compare."""
+        self.ids.plate.text, self.ids.plate.jurisdiction = plate.text, plate.jurisdiction
+        self.check()
+
+    def details(self) -> None:
+        if self.sighting is not None:
+            self.app.screens.get_screen("plate").sighting = self.sighting
+            self.app.go("plate")
+
+    def infraction(self) -> None:
+        self.app.screens.get_screen("infraction").begin(self.sighting)
+        self.app.go("infraction")
+
+    # showing
+
+    def announce(self, draft: Draft) -> None:
+        """Say that an infraction was recorded, until the next key."""
+        self._announced = draft
+
+    def synced(self) -> None:
+        """Something may have been learnt: judge anew what is being looked at."""
+        if self.sighting is not None:
+            self.check()
+        else:
+            self.refresh()
+
+    def refresh(self) -> None:
+        lang = self.app.lang
+        site, zone = self.patrol.site(), self.patrol.zone()
+        self.where = localized(zone.name, lang) if zone else translate("Choose a zone", lang)
+        self.ready = site is not None and zone is not None
+        if self.sighting is not None and zone is not None and self.sighting.check.zone != zone:
+            self.check()
+        self.show()
+
+    def show(self) -> None:
+        lang, card = self.app.lang, self.ids.card
+        self.ids.offers.clear_widgets()
+        if self.sighting is None:
+            self._show_waiting(lang)
+        else:
+            site, zones = self.patrol.site(), self.patrol.zones()
+            seen = face(self.sighting.check, site=site, zones=zones, lang=lang)
+            self._show_face(seen, self.sighting, lang)
+            for plate in self.sighting.check.suggestions:
+                self._offer(plate, self.sighting.plate)
+        if not self.ids.offers.children:
+            self._offer_certificate()
+        card.more = self.sighting is not None
+        self.show_age()
+
+    def _show_waiting(self, lang: str) -> None:
+        card, text = self.ids.card, self.ids.plate.text
+        card.tone, card.sign, card.detail = "idle", "looking", ""
+        if not self.ready:
+            card.sign, card.word = "sync", translate("Fetching permits", lang)
+            card.detail = translate("The first time needs the network", lang)
+            if self.patrol.site() is not None:
+                card.sign, card.word = "pin", translate("Choose a zone", lang)
+                card.detail = translate("Touch the name at the top", lang)
+        elif self._announced is not None:
+            plate = self._announced.sighting.plate.text if self._announced.sighting else ""
+            card.sign, card.word = "infraction", translate("Recorded", lang)
+            parts = [plate, *self._announced.codes]
+            card.detail = " · ".join(part for part in parts if part)
+        elif not text:
+            card.word = translate("Type a plate", lang)
+            zone = self.patrol.zone()
+            card.detail = localized(zone.note, lang) if zone else ""
+        elif len(normalise(text)) > LONGEST:
+            card.word = translate("Too long", lang)
+            card.detail = translate("A plate has 2 to 8 letters and digits", lang)
+        else:
+            card.word = text
+            card.detail = translate("Touch Check for the verdict", lang)
+
+    def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
+        card = self.ids.card
+        card.tone, card.sign, card.word = seen.tone, seen.sign, seen.word
+        note = localized(sighting.check.zone.note, lang)
+        lines = [" · ".join(seen.reasons)] if self.app.compact else list(seen.reasons)
+        lines += [line for line in (seen.vehicle, note) if line]
+        card.detail = "\n".join(lines)
+
+    def show_age(self) -> None:
+        card, lang = self.ids.card, self.app.lang
+        if self.patrol.site() is None:
+            card.age, card.stale = "", False
+            return
+        card.age = age_of_knowledge(self.patrol.known_at(), lang, now=self.patrol.now())
+        card.stale = self.patrol.is_stale()
+
+    def _offer(self, plate: Plate, typed: Plate) -> None:
+        """A plate to compare, with the characters that differ marked."""
+        text = plate.text
+        if len(text) == len(typed.text):
+            marked = set(differing(text, typed.text))
+            text = "".join(
+                f"[u][color=B00020]{c}[/color][/u]" if i in marked else c
+                for i, c in enumerate(text)
+            )
+        where = short_jurisdiction(plate.jurisdiction)
+        if plate.jurisdiction != typed.jurisdiction:
+            where = f"[color=B00020][b]{where}[/b][/color]"
+        self._add_offer(f"[b]{text}[/b]  [size=13sp]{where}[/size]", plate)
+
+    def _offer_certificate(self) -> None:
+        field = self.ids.plate
+        hint = self.patrol.certificate_hint(field.text)
+        if hint is None:
+            return
+        words = translate("Certificate? Plate {plate}", self.app.lang).format(plate=hint)
+        self._add_offer(words, Plate(hint, field.jurisdiction))
+
+    def _add_offer(self, words: str, plate: Plate) -> None:
+        offer = Factory.Offer(text=words)
+        offer.plate = plate
+        offer.bind(on_release=lambda _: self.compare(plate))
+        self.ids.offers.add_widget(offer)

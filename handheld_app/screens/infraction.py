@@ -1,0 +1,336 @@
+"""Record an infraction: codes, outcome, photos, note; then a last look."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from kivy.core.image import Image as CoreImage
+from kivy.factory import Factory
+from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
+from kivy.uix.boxlayout import BoxLayout
+
+from handheld_app.controls import Action, Caption, Choice, Notice, PatrolScreen, glide_to_top
+from handheld_app.evidence import Photo, PhotoRefused, thumbnail
+from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Draft, Sighting
+from handheld_app.wording import (
+    age_of_knowledge,
+    caution,
+    face,
+    lack,
+    localized,
+    no_issue_reason,
+    outcome_short,
+    outcome_words,
+    photo_refused,
+    plate_missing_reason,
+    short_jurisdiction,
+    translate,
+    verdict_word,
+)
+
+OUTCOMES = ("notice", "warning", "no_issue")
+THUMBNAIL = 240
+"""Pixels of the longer side of a photo on these screens."""
+
+
+class Summary(BoxLayout):
+    """The plate and its verdict, small."""
+
+    plate = StringProperty("")
+    word = StringProperty("")
+    sign = StringProperty("")
+    tone = StringProperty("idle")
+
+    def tell(self, draft: Draft, screen: Any) -> None:
+        """Show what the infraction is about."""
+        lang, site = screen.app.lang, screen.patrol.site()
+        if draft.sighting is None or site is None:
+            self.plate = translate("No plate", lang)
+            self.word = ""
+            self.sign, self.tone = "infraction", "idle"
+            return
+        check = draft.sighting.check
+        seen = face(check, site=site, zones=screen.patrol.zones(), lang=lang)
+        self.plate = f"{check.plate.text} · {short_jurisdiction(check.plate.jurisdiction)}"
+        self.word, self.sign, self.tone = seen.word, seen.sign, seen.tone
+
+
+class Thumbnails:
+    """Small pictures of the photos, made on another thread and kept while drafting."""
+
+    def __init__(self) -> None:
+        self.textures: dict[str, Any] = {}
+
+    def of(self, photo: Photo, screen: Any) -> Any:
+        """The texture, or None now and a refresh of the screen later."""
+        if photo.sha256 not in self.textures:
+            self.textures[photo.sha256] = None
+            screen.app.work(
+                lambda: thumbnail(photo.path, THUMBNAIL),
+                lambda png: self._made(photo.sha256, png, screen),
+                lambda error: None,
+            )
+        return self.textures[photo.sha256]
+
+    def _made(self, sha256: str, png: bytes, screen: Any) -> None:
+        self.textures[sha256] = CoreImage(io.BytesIO(png), ext="png").texture
+        screen.show_photos()
+
+
+class InfractionScreen(PatrolScreen):
+    """What happened, in one list that can be filled from top to bottom."""
+
+    draft = ObjectProperty(None, allownone=True)
+    all_codes = BooleanProperty(False)
+    trouble = StringProperty("")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.thumbnails = Thumbnails()
+
+    def begin(self, sighting: Sighting | None) -> None:
+        """A new infraction, with what the verdict suggests."""
+        self.draft = self.patrol.draft(sighting)
+        self.all_codes = not self.draft.codes
+        self.trouble = ""
+        self.thumbnails.textures.clear()
+        self.ids.note.text = ""
+        glide_to_top(self.ids.scroll)
+
+    def refresh(self) -> None:
+        if self.draft is None:
+            return
+        self.ids.summary.tell(self.draft, self)
+        self._show_codes()
+        self._show_outcomes()
+        self._show_reasons()
+        self.show_photos()
+
+    def _show_codes(self) -> None:
+        lang, box = self.app.lang, self.ids.codes
+        box.clear_widgets()
+        self.code_rows: dict[str, Choice] = {}
+        for code in self.patrol.codes():
+            chosen = code.id in self.draft.codes
+            if not (chosen or self.all_codes):
+                continue
+            row = Choice(
+                sign="ticked" if chosen else "unticked",
+                title=f"{code.id} · {localized(code.title, lang)}",
+                selected=chosen,
+            )
+            row.bind(on_release=lambda _, id=code.id: self.toggle_code(id))
+            self.code_rows[code.id] = row
+            box.add_widget(row)
+
+    def toggle_code(self, code: str) -> None:
+        codes = self.draft.codes
+        if code in codes:
+            codes.remove(code)
+        else:
+            codes.append(code)
+        if not codes:
+            self.all_codes = True
+        self._show_codes()
+
+    def show_all_codes(self) -> None:
+        self.all_codes = not self.all_codes
+        self._show_codes()
+
+    def _show_outcomes(self) -> None:
+        site = self.patrol.site()
+        instrument = site.instrument if site else "avis"
+        box = self.ids.outcomes
+        box.clear_widgets()
+        self.outcome_keys: dict[str, Action] = {}
+        for outcome in OUTCOMES:
+            key = Action(
+                text=outcome_short(outcome, instrument, self.app.lang),
+                primary=self.draft.outcome == outcome,
+            )
+            key.padding = (4, 0)
+            key.bind(on_release=lambda _, outcome=outcome: self.choose_outcome(outcome))
+            self.outcome_keys[outcome] = key
+            box.add_widget(key)
+
+    def choose_outcome(self, outcome: str) -> None:
+        self.draft.outcome = outcome
+        self.draft.stale_accepted = False
+        self._show_outcomes()
+        self._show_reasons()
+
+    def _show_reasons(self) -> None:
+        lang, box = self.app.lang, self.ids.reasons
+        box.clear_widgets()
+        self.reason_rows: dict[str, Choice] = {}
+        if self.draft.sighting is None:
+            box.add_widget(Caption(text=translate("Why there is no plate", lang)))
+            for reason in PLATE_MISSING_REASONS:
+                words = plate_missing_reason(reason, lang)
+                self._add_reason(reason, words, "plate_missing_reason")
+        if self.draft.outcome == "no_issue":
+            box.add_widget(Caption(text=translate("Why nothing is issued", lang)))
+            for reason in NO_ISSUE_REASONS:
+                self._add_reason(reason, no_issue_reason(reason, lang), "no_issue_reason")
+
+    def _add_reason(self, reason: str, words: str, field: str) -> None:
+        chosen = getattr(self.draft, field) == reason
+        row = Choice(sign="chosen" if chosen else "open", title=words, selected=chosen)
+        row.bind(on_release=lambda _: self._choose_reason(field, reason))
+        self.reason_rows[reason] = row
+        self.ids.reasons.add_widget(row)
+
+    def _choose_reason(self, field: str, reason: str) -> None:
+        setattr(self.draft, field, reason)
+        self._show_reasons()
+
+    # photos
+
+    def show_photos(self) -> None:
+        box = self.ids.photos
+        box.clear_widgets()
+        for photo in self.draft.photos:
+            picture = Factory.Snapshot(texture=self.thumbnails.of(photo, self))
+            picture.ids.remove.bind(on_release=lambda _, photo=photo: self.remove_photo(photo))
+            box.add_widget(picture)
+
+    def add_photo(self) -> None:
+        self.app.go("pictures")
+
+    def take(self, source: Path) -> None:
+        """Keep the chosen picture file as evidence."""
+        self.trouble = ""
+        draft = self.draft
+        self.app.work(
+            lambda: self.patrol.take_photo(source),
+            lambda photo: self._taken(draft, photo),
+            self._not_taken,
+        )
+
+    def _taken(self, draft: Draft, photo: Photo) -> None:
+        if photo.sha256 not in {known.sha256 for known in draft.photos}:
+            draft.photos.append(photo)
+        self.show_photos()
+
+    def _not_taken(self, error: Exception) -> None:
+        lang = self.app.lang
+        if isinstance(error, PhotoRefused):
+            self.trouble = photo_refused(error.reason, lang)
+        else:
+            self.trouble = translate("The photo could not be kept: is the storage full?", lang)
+
+    def remove_photo(self, photo: Photo) -> None:
+        self.draft.photos.remove(photo)
+        self.show_photos()
+
+    def review(self) -> None:
+        self.draft.note = self.ids.note.text
+        self.app.screens.get_screen("lastlook").begin(self.draft, self.thumbnails)
+        self.app.go("lastlook")
+
+
+class LastLookScreen(PatrolScreen):
+    """Exactly what will be recorded, what to think of first, and the button that does it."""
+
+    draft = ObjectProperty(None, allownone=True)
+    may_record = BooleanProperty(False)
+    busy = BooleanProperty(False)
+    failed = BooleanProperty(False)
+
+    def begin(self, draft: Draft, thumbnails: Thumbnails) -> None:
+        self.draft, self.thumbnails = draft, thumbnails
+        self.busy = self.failed = False
+        glide_to_top(self.ids.scroll)
+
+    def refresh(self) -> None:
+        if self.draft is None:
+            return
+        self.ids.summary.tell(self.draft, self)
+        self._show_cautions()
+        self._show_facts()
+        self.show_photos()
+
+    def _show_cautions(self) -> None:
+        lang, box, patrol = self.app.lang, self.ids.cautions, self.patrol
+        box.clear_widgets()
+        self.stale_row: Choice | None = None
+        if self.failed:
+            words = translate("It could not be recorded: is the storage full?", lang)
+            box.add_widget(Notice(text=words, tone="bad"))
+        age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
+        verdict = patrol.verdict_now(self.draft)
+        word = verdict_word(verdict, lang) if verdict else ""
+        for what in patrol.cautions(self.draft):
+            words = caution(what, lang, age=age, verdict=word)
+            box.add_widget(Notice(text=words, tone="wait"))
+            if what == "stale":
+                self._add_stale_row(box, lang)
+        lacks = patrol.lacks(self.draft)
+        for what in lacks:
+            if what != "stale":
+                words = lack(what, lang, photos=patrol.photos_required(self.draft))
+                box.add_widget(Notice(text=words, tone="bad"))
+        self.may_record = not lacks
+
+    def _add_stale_row(self, box: Any, lang: str) -> None:
+        accepted = self.draft.stale_accepted
+        row = Choice(
+            sign="ticked" if accepted else "unticked",
+            title=translate("I have considered the age of the data", lang),
+            selected=accepted,
+        )
+        row.bind(on_release=lambda _: self.accept_stale())
+        self.stale_row = row
+        box.add_widget(row)
+
+    def accept_stale(self) -> None:
+        self.draft.stale_accepted = not self.draft.stale_accepted
+        self._show_cautions()
+
+    def _show_facts(self) -> None:
+        lang, draft, site = self.app.lang, self.draft, self.patrol.site()
+        box = self.ids.facts
+        box.clear_widgets()
+        titles = {code.id: localized(code.title, lang) for code in self.patrol.codes()}
+        instrument = site.instrument if site else "avis"
+        issued = outcome_words(draft.outcome, instrument, lang)
+        if draft.outcome == "no_issue" and draft.no_issue_reason:
+            issued += f"\n{no_issue_reason(draft.no_issue_reason, lang)}"
+        codes = "\n".join(f"{code} · {titles.get(code, '')}" for code in draft.codes)
+        zone = self.patrol.zone()
+        facts = [
+            (translate("Outcome", lang), issued),
+            (translate("Code", lang), codes),
+            (translate("Zone", lang), localized(zone.name, lang) if zone else ""),
+            (translate("Badge", lang), self.patrol.device.badge),
+            (translate("Note", lang), draft.note.strip()),
+        ]
+        if draft.plate_missing_reason and draft.sighting is None:
+            reason = plate_missing_reason(draft.plate_missing_reason, lang)
+            facts.insert(0, (translate("Plate", lang), reason))
+        for name, value in facts:
+            if value:
+                box.add_widget(Factory.Fact(name=name, value=value))
+
+    def show_photos(self) -> None:
+        box = self.ids.photos
+        box.clear_widgets()
+        for photo in self.draft.photos:
+            box.add_widget(Factory.StillPicture(texture=self.thumbnails.of(photo, self)))
+
+    def record(self) -> None:
+        if self.busy or not self.may_record:
+            return
+        self.busy, self.failed = True, False
+        draft = self.draft
+        self.app.work(lambda: self.patrol.record(draft), self._recorded, self._not_recorded)
+
+    def _recorded(self, _: object) -> None:
+        self.busy = False
+        self.app.recorded(self.draft)
+
+    def _not_recorded(self, error: Exception) -> None:
+        self.busy, self.failed = False, True
+        self._show_cautions()

@@ -1,0 +1,70 @@
+"""Where and who: site, zone, badge."""
+
+from __future__ import annotations
+
+from kivy.properties import BooleanProperty, StringProperty
+
+from handheld_app.controls import Choice, PatrolScreen
+from handheld_app.wording import localized
+
+
+class PlaceScreen(PatrolScreen):
+    """Choose before a patrol, change at any time."""
+
+    site_name = StringProperty("")
+    fetching = BooleanProperty(False)
+    can_go = BooleanProperty(False)
+
+    def on_pre_enter(self, *_: object) -> None:
+        self.ids.badge.text = self.patrol.device.badge
+        super().on_pre_enter()
+
+    def on_leave(self, *_: object) -> None:
+        self.sign()
+
+    def sign(self) -> None:
+        if self.ids.badge.text.strip() != self.patrol.device.badge:
+            self.patrol.sign(self.ids.badge.text)
+
+    def refresh(self) -> None:
+        lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
+        zones = self.patrol.zones()
+        self.site_name = site.name if site else device.site
+        self.fetching = bool(device.site) and site is None
+        self.can_go = device.zone in zones
+        self.ids.sites.clear_widgets()
+        if len(device.sites) > 1:
+            for code in device.sites:
+                chosen = code == device.site
+                row = Choice(
+                    sign="chosen" if chosen else "open",
+                    title=f"{code} - {site.name}" if chosen and site else code,
+                    selected=chosen,
+                )
+                row.bind(on_release=lambda _, code=code: self.choose_site(code))
+                self.ids.sites.add_widget(row)
+        self.ids.zones.clear_widgets()
+        self.rows: dict[str, Choice] = {}
+        for code, zone in zones.items():
+            chosen = code == device.zone
+            name = localized(zone.name, lang)
+            row = Choice(
+                sign="chosen" if chosen else "open",
+                title=name if code in name else f"{code} · {name}",
+                detail=localized(zone.note, lang),
+                selected=chosen,
+            )
+            row.bind(on_release=lambda _, code=code: self.choose_zone(code))
+            self.rows[code] = row
+            self.ids.zones.add_widget(row)
+
+    def choose_site(self, site: str) -> None:
+        self.app.save(lambda: self.patrol.choose_site(site))
+        self.app.sync_now()
+
+    def choose_zone(self, zone: str) -> None:
+        self.app.save(lambda: self.patrol.choose_zone(zone))
+
+    def start(self) -> None:
+        self.sign()
+        self.app.go("check")

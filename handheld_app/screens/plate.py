@@ -1,0 +1,64 @@
+"""All that is known of a plate: the verdict's reasons and every permit behind it."""
+
+from __future__ import annotations
+
+from kivy.properties import ObjectProperty, StringProperty
+
+from handheld_app.controls import Caption, Panel, PatrolScreen, Prose, glide_to_top
+from handheld_app.theme import MUTED
+from handheld_app.wording import (
+    age_of_knowledge,
+    face,
+    localized,
+    period,
+    short_jurisdiction,
+    translate,
+    vehicle,
+    verdict_word,
+    zone_names,
+)
+from sync.validity import outcome
+
+
+class PlateScreen(PatrolScreen):
+    """Reached by touching the verdict."""
+
+    sighting = ObjectProperty(None, allownone=True)
+    title = StringProperty("")
+    word = StringProperty("")
+    sign = StringProperty("")
+    tone = StringProperty("idle")
+    reasons = StringProperty("")
+
+    def refresh(self) -> None:
+        site = self.patrol.site()
+        if self.sighting is None or site is None:
+            return
+        lang, check, zones = self.app.lang, self.sighting.check, self.patrol.zones()
+        seen = face(check, site=site, zones=zones, lang=lang)
+        where = short_jurisdiction(check.plate.jurisdiction)
+        self.title = f"{check.plate.text} · {where}"
+        self.word, self.sign, self.tone = seen.word, seen.sign, seen.tone
+        self.reasons = "\n".join(seen.reasons)
+        content = self.ids.content
+        content.clear_widgets()
+        note = localized(check.zone.note, lang)
+        content.add_widget(Caption(text=localized(check.zone.name, lang)))
+        known = age_of_knowledge(self.patrol.known_at(), lang, now=self.patrol.now())
+        facts = Panel()
+        facts.add_widget(Prose(text="\n".join(line for line in (note, known) if line)))
+        content.add_widget(facts)
+        if check.judgement.permits:
+            content.add_widget(Caption(text=translate("Permits of this plate", lang)))
+        for permit in check.judgement.permits:
+            panel = Panel()
+            result = outcome(permit, zone=check.zone.id, at=check.at, retention=site.retention)
+            number = translate("Permit {number}", lang).format(number=permit.permit_number)
+            panel.add_widget(Prose(text=f"{number} · {verdict_word(result, lang)}", bold=True))
+            good_in = translate("Good in: {zones}", lang).format(
+                zones=zone_names(permit.zones, zones, lang)
+            )
+            lines = [good_in, *period(permit, site, lang, now=check.at), vehicle(permit, lang)]
+            panel.add_widget(Prose(text="\n".join(filter(None, lines)), color=MUTED))
+            content.add_widget(panel)
+        glide_to_top(self.ids.scroll)

@@ -1,0 +1,106 @@
+"""How the sync stands, what was recorded here, and what became of it."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from kivy.factory import Factory
+from kivy.properties import StringProperty
+
+from handheld_app.controls import Notice, Panel, PatrolScreen, Prose, glide_to_top
+from handheld_app.theme import MUTED
+from handheld_app.wording import (
+    age_of_knowledge,
+    instant,
+    outcome_words,
+    sent_state,
+    translate,
+)
+from sync import codec
+from sync.outbox import Item
+
+MOST_SHOWN = 100
+
+
+class SyncScreen(PatrolScreen):
+    """Reached by touching the state of the sync in the header."""
+
+    trouble = StringProperty("")
+    tone = StringProperty("wait")
+
+    def on_pre_enter(self, *_: object) -> None:
+        super().on_pre_enter()
+        glide_to_top(self.ids.scroll)
+
+    def refresh(self) -> None:
+        lang, patrol, status = self.app.lang, self.patrol, self.app.status
+        site, state = patrol.site(), patrol.state()
+        self.trouble, self.tone = self._trouble(status.connection, lang)
+        facts = self.ids.facts
+        facts.clear_widgets()
+        never = translate("never", lang)
+        last = fed = never
+        if site is not None and state is not None:
+            clock, now = ZoneInfo(site.time_zone), patrol.now()
+            last = instant(state.server_time, clock, lang, now=now)
+            if state.fed_at is not None:
+                fed = instant(state.fed_at, clock, lang, now=now)
+        age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
+        for name, value in (
+            (translate("Last sync", lang), last),
+            (translate("Subscriptions heard of", lang), fed),
+            (translate("Age", lang), age),
+            (translate("Not sent yet", lang), str(status.unsent)),
+            (translate("Refused", lang), str(status.set_aside)),
+        ):
+            facts.add_widget(Factory.Fact(name=name, value=value))
+        self._show_refused(lang)
+        self._show_log(lang)
+
+    def _trouble(self, connection: str, lang: str) -> tuple[str, str]:
+        if connection == "offline":
+            words = translate(
+                "The service cannot be reached. Checks go on with what is known here; what you "
+                "record waits.",
+                lang,
+            )
+            return words, "wait"
+        if connection == "refused":
+            return translate("The service refuses this device. Ask a supervisor.", lang), "bad"
+        if connection == "revoked":
+            words = translate(
+                "This device was revoked and the permits were wiped. Enrol it again.", lang
+            )
+            return words, "bad"
+        return "", "wait"
+
+    def _show_refused(self, lang: str) -> None:
+        box = self.ids.refused
+        box.clear_widgets()
+        for item in self.patrol.set_aside()[:MOST_SHOWN]:
+            what = translate("Photo", lang) if item.kind == "photo" else self._what(item)
+            box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))
+
+    def _show_log(self, lang: str) -> None:
+        box, site = self.ids.log, self.patrol.site()
+        box.clear_widgets()
+        for item in self.patrol.log()[:MOST_SHOWN]:
+            body = item.body or {}
+            panel = Panel()
+            panel.add_widget(Prose(text=self._what(item), bold=True))
+            words = [outcome_words(body["outcome"], site.instrument if site else "avis", lang)]
+            if site is not None:
+                at = codec.parse_instant(body["observed_at"])
+                zone = ZoneInfo(site.time_zone)
+                words.append(instant(at, zone, lang, now=self.patrol.now()))
+            panel.add_widget(Prose(text=" · ".join(words), color=MUTED))
+            panel.add_widget(Prose(text=sent_state(item.state, lang), color=MUTED))
+            box.add_widget(panel)
+        if not box.children:
+            nothing = translate("Nothing recorded on this device yet.", lang)
+            box.add_widget(Prose(text=nothing, color=MUTED))
+
+    def _what(self, item: Item) -> str:
+        body = item.body or {}
+        plate = body.get("plate") or translate("No plate", self.app.lang)
+        return f"{plate} · {', '.join(body.get('codes', ()))}"

@@ -1,0 +1,144 @@
+"""Keeps the handheld level with the service: pulling and pushing, a thread each (DESIGN)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unauthorized, Unreachable
+from sync.clock import TrustedClock
+from sync.engine import Puller, Pusher
+from sync.outbox import Outbox
+from sync.replica import Replica, ReplicaError
+
+LONG_POLL = 25
+"""Seconds that a request waits at the service for something new."""
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0
+"""Seconds between attempts without an answer: doubled each time."""
+IDLE_PUSH = 15.0
+"""Seconds after which what waits is tried again without being asked."""
+
+Connection = Literal["starting", "online", "offline", "refused", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """What the header shows. `trouble` is the service's or the network's own words."""
+
+    connection: Connection = "starting"
+    synced_at: datetime | None = None
+    unsent: int = 0
+    set_aside: int = 0
+    trouble: str = ""
+
+
+class Syncing:
+    """The two threads of one device at one site. `changed` is called on either of them."""
+
+    def __init__(
+        self,
+        *,
+        new_client: Callable[[], ServiceClient],
+        site: str,
+        replica: Replica,
+        outbox: Outbox,
+        clock: TrustedClock,
+        changed: Callable[[SyncStatus], None],
+    ) -> None:
+        self._clock = clock
+        self._outbox = outbox
+        self._replica = replica
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._asked = {"pull": threading.Event(), "push": threading.Event()}
+        self._clients = (new_client(), new_client())
+        self._puller = Puller(self._clients[0], site, replica, clock)
+        self._pusher = Pusher(self._clients[1], outbox, clock)
+        state = replica.state()
+        self.status = SyncStatus(synced_at=state.server_time if state else None)
+        self._count()
+        self._threads = [
+            threading.Thread(target=self._pull_on, name="pull", daemon=True),
+            threading.Thread(target=self._push_on, name="push", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads; what is under way is given up and loses nothing."""
+        self._stopping.set()
+        self.hurry()
+        for client in self._clients:
+            client.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=5)
+
+    def hurry(self) -> None:
+        """Try now rather than at the next turn: something was recorded, or a person asked."""
+        for asked in self._asked.values():
+            asked.set()
+
+    # the threads
+
+    def _pull_on(self) -> None:
+        pause, wait = FIRST_RETRY, 0
+        while not self._stopping.is_set():
+            try:
+                state = self._puller.pull(wait=wait)
+            except Revoked as error:
+                self._replica.wipe()
+                self._tell(connection="revoked", synced_at=None, trouble=str(error))
+                return
+            except (ServiceError, ReplicaError, OSError) as error:
+                if self._stopping.is_set():
+                    return
+                self._trouble(error)
+                self._rest("pull", pause)
+                pause, wait = min(pause * 2, LAST_RETRY), 0
+                continue
+            pause, wait = FIRST_RETRY, LONG_POLL
+            self._tell(connection="online", synced_at=state.server_time, trouble="")
+        self._replica.close()
+
+    def _push_on(self) -> None:
+        pause = FIRST_RETRY
+        while not self._stopping.is_set():
+            try:
+                self._pusher.push()
+                pause = FIRST_RETRY
+            except (Unreachable, Unauthorized, OSError):
+                pause = min(pause * 2, LAST_RETRY)  # pulling tells of it
+            with contextlib.suppress(Exception):
+                self._count()
+            waiting = self.status.unsent > self.status.set_aside
+            self._rest("push", pause if waiting else IDLE_PUSH)
+
+    def _rest(self, which: str, seconds: float) -> None:
+        if self._stopping.is_set():
+            return
+        self._asked[which].wait(seconds)
+        self._asked[which].clear()
+
+    def _trouble(self, error: Exception) -> None:
+        no_answer = isinstance(error, Unreachable)
+        refused = isinstance(error, Refused)
+        connection: Connection = "refused" if refused and not no_answer else "offline"
+        self._tell(connection=connection, trouble=str(error))
+
+    def _count(self) -> None:
+        self._tell(unsent=self._outbox.unsent(), set_aside=len(self._outbox.set_aside()))
+
+    def _tell(self, **changes: object) -> None:
+        with self._lock:
+            self.status = replace(self.status, **changes)  # type: ignore[arg-type]
+            status = self.status
+        self._changed(status)
