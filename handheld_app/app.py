@@ -19,7 +19,7 @@ from handheld_app import theme
 from handheld_app.handheld import Handheld
 from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
-from handheld_app.wording import hh_mm, translate
+from handheld_app.wording import gettext, hh_mm
 
 ROOMY = 720
 """Height in dp from which a screen has room for large verdicts."""
@@ -212,20 +212,21 @@ class HandheldApp(App):
         status, lang, site = self.status, self.lang, self.patrol.site()
         self.sync_color = theme.WHITE
         if status.connection in ("refused", "revoked"):
-            words, sign = translate("Refused", lang), "warning"
+            words, sign = gettext("Refused", lang), "warning"
             self.sync_color = theme.TONES["wait"][0]
         elif status.unsent:
-            words, sign = translate("{n} to send", lang).format(n=status.unsent), "unsent"
+            words = gettext("{n} to send", lang).format(n=status.unsent)
+            sign = "offline" if status.connection == "offline" else "unsent"
             self.sync_color = theme.TONES["wait"][0]
         elif status.connection == "offline":
-            words, sign = translate("Offline", lang), "offline"
+            words, sign = gettext("Offline", lang), "offline"
             self.sync_color = theme.TONES["wait"][0]
         elif status.synced_at is not None and site is not None:
             at = hh_mm(status.synced_at, ZoneInfo(site.time_zone))
-            words, sign = translate("Synced {time}", lang).format(time=at), "cloud"
+            words, sign = gettext("Synced {time}", lang).format(time=at), "cloud"
             self.sync_color = theme.MINT
         else:
-            words, sign = translate("Syncing", lang), "sync"
+            words, sign = gettext("Syncing", lang), "sync"
         self.sync_words, self.sync_sign = words, sign
 
 

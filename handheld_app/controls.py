@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.clock import Clock
+from kivy.core.text import Label as CoreLabel
 from kivy.metrics import dp
 from kivy.properties import (
     BooleanProperty,
@@ -13,6 +14,7 @@ from kivy.properties import (
     ObjectProperty,
     StringProperty,
 )
+from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.label import Label
@@ -31,44 +33,61 @@ class FitLabel(Label):
     largest = NumericProperty("16sp")
     smallest = NumericProperty("11sp")
     lines = NumericProperty(0)
+    complete = BooleanProperty(True)
+    """Whether all of the text is to be seen."""
+    natural_width = NumericProperty(0)
+    """How wide the text would be on one line of the largest letters."""
 
     def __init__(self, **kwargs: Any) -> None:
         self._fit_soon = Clock.create_trigger(self._fit, -1)
         super().__init__(**kwargs)
         for name in ("text", "size", "largest", "smallest", "lines", "bold", "markup", "padding"):
             self.fbind(name, self._fit_soon)
+        for name in ("text", "largest", "bold"):
+            self.fbind(name, self._measure)
+        self._measure()
         self._fit_soon()
+
+    def _measure(self, *_: Any) -> None:
+        label = CoreLabel(font_name=self.font_name, font_size=self.largest, bold=self.bold)
+        self.natural_width = label.get_extents(self.text)[0] + dp(3) if self.text else 0
 
     def _fit(self, *_: Any) -> None:
         if self.width < 2 or self.height < 2:
             return
         one_line = self.lines == 1
-        self.shorten = False
-        self.max_lines = 0
-        self.text_size = (None, None) if one_line else (self.width, None)
+        self.shorten, self.max_lines = False, 0
         size = self.largest
-        while True:
-            self.font_size = size
-            self.texture_update()
-            if self._fits(one_line) or size <= self.smallest:
-                break
+        while not self._try(size, one_line) and size > self.smallest:
             size = max(self.smallest, size - max(1, size // 16))
-        if not self._fits(one_line):
-            self.shorten = one_line
-            self.shorten_from = "right"
+        self.complete = self._try(size, one_line)
+        if not self.complete:
+            self.shorten, self.shorten_from = one_line, "right"
             if not one_line:
-                self.max_lines = max(1, int(self.height // (self.font_size * 1.25)))
+                self.max_lines = max(1, int(self.height // (size * 1.25)))
         self.text_size = self.size
         self.texture_update()
 
-    def _fits(self, one_line: bool) -> bool:
+    def _try(self, size: float, one_line: bool) -> bool:
+        """Whether all the text fits at this size of letters."""
+        self.font_size = size
+        self.text_size = (None, None) if one_line else (self.width, None)
+        self.texture_update()
         width, height = self.texture_size
         if height > self.height:
             return False
-        return bool((width if one_line else self._widest_word()) <= self.width)
+        if one_line:
+            return bool(width <= self.width)
+        lines = len(self._label._cached_lines)
+        self.text_size = self.size
+        self.texture_update()
+        # Kivy leaves out lines that it finds too low, even where the picture would have fitted.
+        if len(self._label._cached_lines) < lines:
+            return False
+        return bool(self._widest_word() <= self.width)
 
     def _widest_word(self) -> float:
-        """A word wider than the box would be broken in two; shrink instead."""
+        """A word wider than the box would be broken in two: shrink instead."""
         if self.markup:
             return 0
         longest = max(self.text.split() or [""], key=len)
@@ -87,6 +106,16 @@ class Key(ButtonBehavior, Label):
 
     glyph = StringProperty("")
     digit = BooleanProperty(False)
+
+
+class SignedWords(AnchorLayout):
+    """An icon, words, or both."""
+
+    text = StringProperty("")
+    sign = StringProperty("")
+    ink = ColorProperty(theme.NAVY)
+    sign_color = ColorProperty(theme.NAVY)
+    largest = NumericProperty("16sp")
 
 
 class Action(ButtonBehavior, BoxLayout):
@@ -137,6 +166,13 @@ class Notice(BoxLayout):
     text = StringProperty("")
     tone = StringProperty("wait")
     ink = ColorProperty(theme.INK)
+
+
+class Fact(BoxLayout):
+    """What something is called, and what it is."""
+
+    name = StringProperty("")
+    value = StringProperty("")
 
 
 class Entry(TextInput):

@@ -11,7 +11,7 @@ from kivy.lang.parser import global_idmap
 from kivy.metrics import dp
 from kivy.utils import get_color_from_hex
 
-from handheld_app.wording import translate
+from handheld_app.wording import gettext
 
 Colour = list[float]
 
@@ -102,7 +102,7 @@ def put_on() -> None:
     import handheld_app.theme as this
 
     LabelBase.register("icons", str(_icon_font()))
-    global_idmap["_"] = translate
+    global_idmap["_"] = gettext
     global_idmap["theme"] = this
     here = Path(__file__).parent
     for kv in [here / "theme.kv", *sorted((here / "screens").glob("*.kv"))]:

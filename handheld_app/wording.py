@@ -6,11 +6,11 @@ Texts use U+00A0 where French wants a narrow space: the handheld's letters have 
 
 from __future__ import annotations
 
-import gettext
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from gettext import NullTranslations, translation
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -28,16 +28,16 @@ _LOCALE = Path(__file__).parent / "locale"
 
 
 @lru_cache
-def _catalogue(lang: str) -> gettext.NullTranslations:
-    return gettext.translation("handheld", _LOCALE, languages=[lang], fallback=True)
+def _catalogue(lang: str) -> NullTranslations:
+    return translation("handheld", _LOCALE, languages=[lang], fallback=True)
 
 
-def translate(message: str, lang: str) -> str:
+def gettext(message: str, lang: str) -> str:
     """The message in the language; itself where the language has no other word for it."""
     return _catalogue(lang).gettext(message) if message else ""
 
 
-_ = translate
+_ = gettext
 
 
 def localized(text: Localized | str | None, lang: str) -> str:
@@ -305,7 +305,7 @@ def outcome_short(outcome: str, instrument: str, lang: str) -> str:
     if outcome == "warning":
         return _("Warning", lang)
     if outcome == "no_issue":
-        return _("None", lang)
+        return _("No issue", lang)
     return _("Statement", lang) if instrument == "constat" else _("Notice", lang)
 
 

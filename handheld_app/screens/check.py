@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.clock import Clock
-from kivy.factory import Factory
 from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
@@ -19,9 +18,9 @@ from handheld_app.wording import (
     Face,
     age_of_knowledge,
     face,
+    gettext,
     localized,
     short_jurisdiction,
-    translate,
 )
 from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
 
@@ -64,6 +63,8 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     sign = StringProperty("looking")
     tone = StringProperty("idle")
     detail = StringProperty("")
+    note = StringProperty("")
+    aside = StringProperty("")
     age = StringProperty("")
     stale = BooleanProperty(False)
     more = BooleanProperty(False)
@@ -72,6 +73,13 @@ class VerdictCard(ButtonBehavior, BoxLayout):
 
     def on_tone(self, _: Any, tone: str) -> None:
         self.ground, self.ink = TONES[tone]
+
+
+class Offer(ButtonBehavior, BoxLayout):
+    """A plate that a person may take instead of what was typed."""
+
+    text = StringProperty("")
+    plate = ObjectProperty(None, allownone=True)
 
 
 class JurisdictionSheet(ModalView):
@@ -210,7 +218,7 @@ class CheckScreen(PatrolScreen):
     def refresh(self) -> None:
         lang = self.app.lang
         site, zone = self.patrol.site(), self.patrol.zone()
-        self.where = localized(zone.name, lang) if zone else translate("Choose a zone", lang)
+        self.where = localized(zone.name, lang) if zone else gettext("Choose a zone", lang)
         self.ready = site is not None and zone is not None
         if self.sighting is not None and zone is not None and self.sighting.check.zone != zone:
             self.check()
@@ -219,6 +227,7 @@ class CheckScreen(PatrolScreen):
     def show(self) -> None:
         lang, card = self.app.lang, self.ids.card
         self.ids.offers.clear_widgets()
+        card.detail = card.note = card.aside = ""
         if self.sighting is None:
             self._show_waiting(lang)
         else:
@@ -229,41 +238,51 @@ class CheckScreen(PatrolScreen):
                 self._offer(plate, self.sighting.plate)
         if not self.ids.offers.children:
             self._offer_certificate()
+        if self.app.compact and self.ids.offers.children:
+            card.detail = card.note = ""
         card.more = self.sighting is not None
         self.show_age()
 
     def _show_waiting(self, lang: str) -> None:
         card, text = self.ids.card, self.ids.plate.text
-        card.tone, card.sign, card.detail = "idle", "looking", ""
+        card.tone, card.sign = "idle", "looking"
         if not self.ready:
-            card.sign, card.word = "sync", translate("Fetching permits", lang)
-            card.detail = translate("The first time needs the network", lang)
+            card.sign, card.word = "sync", gettext("Fetching permits", lang)
+            card.detail = gettext("The first time needs the network", lang)
             if self.patrol.site() is not None:
-                card.sign, card.word = "pin", translate("Choose a zone", lang)
-                card.detail = translate("Touch the name at the top", lang)
+                card.sign, card.word = "pin", gettext("Choose a zone", lang)
+                card.detail = gettext("Touch the name at the top", lang)
         elif self._announced is not None:
             plate = self._announced.sighting.plate.text if self._announced.sighting else ""
-            card.sign, card.word = "infraction", translate("Recorded", lang)
+            card.sign, card.word = "infraction", gettext("Recorded", lang)
             parts = [plate, *self._announced.codes]
             card.detail = " · ".join(part for part in parts if part)
         elif not text:
-            card.word = translate("Type a plate", lang)
+            card.word = gettext("Type a plate", lang)
             zone = self.patrol.zone()
-            card.detail = localized(zone.note, lang) if zone else ""
+            card.note = localized(zone.note, lang) if zone else ""
+            if self.app.compact:
+                card.detail, card.note = card.note, ""
         elif len(normalise(text)) > LONGEST:
-            card.word = translate("Too long", lang)
-            card.detail = translate("A plate has 2 to 8 letters and digits", lang)
+            card.word = gettext("Too long", lang)
+            card.detail = gettext("A plate has 2 to 8 letters and digits", lang)
         else:
             card.word = text
-            card.detail = translate("Touch Check for the verdict", lang)
+            card.detail = gettext("Touch Check for the verdict", lang)
 
     def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
-        card = self.ids.card
+        card, compact = self.ids.card, self.app.compact
         card.tone, card.sign, card.word = seen.tone, seen.sign, seen.word
-        note = localized(sighting.check.zone.note, lang)
-        lines = [" · ".join(seen.reasons)] if self.app.compact else list(seen.reasons)
-        lines += [line for line in (seen.vehicle, note) if line]
-        card.detail = "\n".join(lines)
+        comparing = bool(sighting.check.suggestions)
+        if compact and comparing:
+            card.aside = gettext("Compare:", lang)
+            return
+        reasons = seen.reasons
+        if compact:
+            # The header tells the zone already.
+            reasons = (reasons[0] if sighting.verdict == "wrong_zone" else " · ".join(reasons),)
+        card.detail = "\n".join(line for line in (*reasons, seen.vehicle) if line)
+        card.note = "" if comparing else localized(sighting.check.zone.note, lang)
 
     def show_age(self) -> None:
         card, lang = self.ids.card, self.app.lang
@@ -292,11 +311,10 @@ class CheckScreen(PatrolScreen):
         hint = self.patrol.certificate_hint(field.text)
         if hint is None:
             return
-        words = translate("Certificate? Plate {plate}", self.app.lang).format(plate=hint)
+        words = gettext("Certificate? Plate {plate}", self.app.lang).format(plate=hint)
         self._add_offer(words, Plate(hint, field.jurisdiction))
 
     def _add_offer(self, words: str, plate: Plate) -> None:
-        offer = Factory.Offer(text=words)
-        offer.plate = plate
+        offer = Offer(text=words, plate=plate)
         offer.bind(on_release=lambda _: self.compare(plate))
         self.ids.offers.add_widget(offer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
-from handheld_app.wording import translate
+from handheld_app.wording import gettext
 from sync.client import InsecureAddress, Refused, ServiceError
 
 
@@ -14,6 +14,7 @@ class EnrolScreen(PatrolScreen):
 
     trouble = StringProperty("")
     busy = BooleanProperty(False)
+    again = BooleanProperty(False)
     _error: Exception | None = None
 
     def prefill(self, server: str, code: str) -> None:
@@ -21,6 +22,7 @@ class EnrolScreen(PatrolScreen):
         self.ids.server.text, self.ids.code.text = server, code
 
     def refresh(self) -> None:
+        self.again = self.patrol.device.enrolled
         self.trouble = self._words(self._error) if self._error else ""
 
     def enrol(self) -> None:
@@ -42,7 +44,7 @@ class EnrolScreen(PatrolScreen):
     def _words(self, error: Exception) -> str:
         lang = self.app.lang
         if isinstance(error, InsecureAddress):
-            return translate(
+            return gettext(
                 "This address is not safe: it must begin with https://, except for this very "
                 "device.",
                 lang,
@@ -50,7 +52,5 @@ class EnrolScreen(PatrolScreen):
         if isinstance(error, Refused):
             return str(error.problem.get("detail") or error)
         if isinstance(error, ServiceError):
-            return translate(
-                "The service does not answer. Check the address and the network.", lang
-            )
-        return translate("This address cannot be used.", lang)
+            return gettext("The service does not answer. Check the address and the network.", lang)
+        return gettext("This address cannot be used.", lang)

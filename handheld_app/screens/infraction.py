@@ -8,16 +8,19 @@ from typing import Any
 
 from kivy.core.image import Image as CoreImage
 from kivy.factory import Factory
+from kivy.metrics import dp
 from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.relativelayout import RelativeLayout
 
-from handheld_app.controls import Action, Caption, Choice, Notice, PatrolScreen, glide_to_top
+from handheld_app.controls import Action, Caption, Choice, Fact, Notice, PatrolScreen, glide_to_top
 from handheld_app.evidence import Photo, PhotoRefused, thumbnail
 from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Draft, Sighting
 from handheld_app.wording import (
     age_of_knowledge,
     caution,
     face,
+    gettext,
     lack,
     localized,
     no_issue_reason,
@@ -26,7 +29,6 @@ from handheld_app.wording import (
     photo_refused,
     plate_missing_reason,
     short_jurisdiction,
-    translate,
     verdict_word,
 )
 
@@ -47,7 +49,7 @@ class Summary(BoxLayout):
         """Show what the infraction is about."""
         lang, site = screen.app.lang, screen.patrol.site()
         if draft.sighting is None or site is None:
-            self.plate = translate("No plate", lang)
+            self.plate = gettext("No plate", lang)
             self.word = ""
             self.sign, self.tone = "infraction", "idle"
             return
@@ -55,6 +57,12 @@ class Summary(BoxLayout):
         seen = face(check, site=site, zones=screen.patrol.zones(), lang=lang)
         self.plate = f"{check.plate.text} · {short_jurisdiction(check.plate.jurisdiction)}"
         self.word, self.sign, self.tone = seen.word, seen.sign, seen.tone
+
+
+class Snapshot(RelativeLayout):
+    """A photo of the draft, with the button that takes it out."""
+
+    texture = ObjectProperty(None, allownone=True)
 
 
 class Thumbnails:
@@ -150,7 +158,8 @@ class InfractionScreen(PatrolScreen):
                 text=outcome_short(outcome, instrument, self.app.lang),
                 primary=self.draft.outcome == outcome,
             )
-            key.padding = (4, 0)
+            key.size_hint_x = 0.7 + 0.05 * len(key.text)
+            key.padding = (dp(4), 0)
             key.bind(on_release=lambda _, outcome=outcome: self.choose_outcome(outcome))
             self.outcome_keys[outcome] = key
             box.add_widget(key)
@@ -166,12 +175,12 @@ class InfractionScreen(PatrolScreen):
         box.clear_widgets()
         self.reason_rows: dict[str, Choice] = {}
         if self.draft.sighting is None:
-            box.add_widget(Caption(text=translate("Why there is no plate", lang)))
+            box.add_widget(Caption(text=gettext("Why there is no plate", lang)))
             for reason in PLATE_MISSING_REASONS:
                 words = plate_missing_reason(reason, lang)
                 self._add_reason(reason, words, "plate_missing_reason")
         if self.draft.outcome == "no_issue":
-            box.add_widget(Caption(text=translate("Why nothing is issued", lang)))
+            box.add_widget(Caption(text=gettext("Why nothing is issued", lang)))
             for reason in NO_ISSUE_REASONS:
                 self._add_reason(reason, no_issue_reason(reason, lang), "no_issue_reason")
 
@@ -192,8 +201,8 @@ class InfractionScreen(PatrolScreen):
         box = self.ids.photos
         box.clear_widgets()
         for photo in self.draft.photos:
-            picture = Factory.Snapshot(texture=self.thumbnails.of(photo, self))
-            picture.ids.remove.bind(on_release=lambda _, photo=photo: self.remove_photo(photo))
+            picture = Snapshot(texture=self.thumbnails.of(photo, self))
+            picture.ids.take_out.bind(on_release=lambda _, photo=photo: self.remove_photo(photo))
             box.add_widget(picture)
 
     def add_photo(self) -> None:
@@ -219,7 +228,7 @@ class InfractionScreen(PatrolScreen):
         if isinstance(error, PhotoRefused):
             self.trouble = photo_refused(error.reason, lang)
         else:
-            self.trouble = translate("The photo could not be kept: is the storage full?", lang)
+            self.trouble = gettext("The photo could not be kept: is the storage full?", lang)
 
     def remove_photo(self, photo: Photo) -> None:
         self.draft.photos.remove(photo)
@@ -257,7 +266,7 @@ class LastLookScreen(PatrolScreen):
         box.clear_widgets()
         self.stale_row: Choice | None = None
         if self.failed:
-            words = translate("It could not be recorded: is the storage full?", lang)
+            words = gettext("It could not be recorded: is the storage full?", lang)
             box.add_widget(Notice(text=words, tone="bad"))
         age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
         verdict = patrol.verdict_now(self.draft)
@@ -278,7 +287,7 @@ class LastLookScreen(PatrolScreen):
         accepted = self.draft.stale_accepted
         row = Choice(
             sign="ticked" if accepted else "unticked",
-            title=translate("I have considered the age of the data", lang),
+            title=gettext("I have considered the age of the data", lang),
             selected=accepted,
         )
         row.bind(on_release=lambda _: self.accept_stale())
@@ -301,18 +310,18 @@ class LastLookScreen(PatrolScreen):
         codes = "\n".join(f"{code} · {titles.get(code, '')}" for code in draft.codes)
         zone = self.patrol.zone()
         facts = [
-            (translate("Outcome", lang), issued),
-            (translate("Code", lang), codes),
-            (translate("Zone", lang), localized(zone.name, lang) if zone else ""),
-            (translate("Badge", lang), self.patrol.device.badge),
-            (translate("Note", lang), draft.note.strip()),
+            (gettext("Outcome", lang), issued),
+            (gettext("Code", lang), codes),
+            (gettext("Zone", lang), localized(zone.name, lang) if zone else ""),
+            (gettext("Badge", lang), self.patrol.device.badge),
+            (gettext("Note", lang), draft.note.strip()),
         ]
         if draft.plate_missing_reason and draft.sighting is None:
             reason = plate_missing_reason(draft.plate_missing_reason, lang)
-            facts.insert(0, (translate("Plate", lang), reason))
+            facts.insert(0, (gettext("Plate", lang), reason))
         for name, value in facts:
             if value:
-                box.add_widget(Factory.Fact(name=name, value=value))
+                box.add_widget(Fact(name=name, value=value))
 
     def show_photos(self) -> None:
         box = self.ids.photos

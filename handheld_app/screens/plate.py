@@ -9,10 +9,10 @@ from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
     face,
+    gettext,
     localized,
     period,
     short_jurisdiction,
-    translate,
     vehicle,
     verdict_word,
     zone_names,
@@ -49,13 +49,13 @@ class PlateScreen(PatrolScreen):
         facts.add_widget(Prose(text="\n".join(line for line in (note, known) if line)))
         content.add_widget(facts)
         if check.judgement.permits:
-            content.add_widget(Caption(text=translate("Permits of this plate", lang)))
+            content.add_widget(Caption(text=gettext("Permits of this plate", lang)))
         for permit in check.judgement.permits:
             panel = Panel()
             result = outcome(permit, zone=check.zone.id, at=check.at, retention=site.retention)
-            number = translate("Permit {number}", lang).format(number=permit.permit_number)
+            number = gettext("Permit {number}", lang).format(number=permit.permit_number)
             panel.add_widget(Prose(text=f"{number} · {verdict_word(result, lang)}", bold=True))
-            good_in = translate("Good in: {zones}", lang).format(
+            good_in = gettext("Good in: {zones}", lang).format(
                 zones=zone_names(permit.zones, zones, lang)
             )
             lines = [good_in, *period(permit, site, lang, now=check.at), vehicle(permit, lang)]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from kivy.factory import Factory
 from kivy.properties import StringProperty
 
-from handheld_app.controls import Notice, Panel, PatrolScreen, Prose, glide_to_top
+from handheld_app.controls import Fact, Notice, Panel, PatrolScreen, Prose, glide_to_top
 from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
+    gettext,
     instant,
     outcome_words,
     sent_state,
-    translate,
 )
 from sync import codec
 from sync.outbox import Item
@@ -38,7 +37,7 @@ class SyncScreen(PatrolScreen):
         self.trouble, self.tone = self._trouble(status.connection, lang)
         facts = self.ids.facts
         facts.clear_widgets()
-        never = translate("never", lang)
+        never = gettext("never", lang)
         last = fed = never
         if site is not None and state is not None:
             clock, now = ZoneInfo(site.time_zone), patrol.now()
@@ -47,28 +46,28 @@ class SyncScreen(PatrolScreen):
                 fed = instant(state.fed_at, clock, lang, now=now)
         age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
         for name, value in (
-            (translate("Last sync", lang), last),
-            (translate("Subscriptions heard of", lang), fed),
-            (translate("Age", lang), age),
-            (translate("Not sent yet", lang), str(status.unsent)),
-            (translate("Refused", lang), str(status.set_aside)),
+            (gettext("Last sync", lang), last),
+            (gettext("Subscriptions heard of", lang), fed),
+            (gettext("Age", lang), age),
+            (gettext("Not sent yet", lang), str(status.unsent)),
+            (gettext("Refused items", lang), str(status.set_aside)),
         ):
-            facts.add_widget(Factory.Fact(name=name, value=value))
+            facts.add_widget(Fact(name=name, value=value))
         self._show_refused(lang)
         self._show_log(lang)
 
     def _trouble(self, connection: str, lang: str) -> tuple[str, str]:
         if connection == "offline":
-            words = translate(
+            words = gettext(
                 "The service cannot be reached. Checks go on with what is known here; what you "
                 "record waits.",
                 lang,
             )
             return words, "wait"
         if connection == "refused":
-            return translate("The service refuses this device. Ask a supervisor.", lang), "bad"
+            return gettext("The service refuses this device. Ask a supervisor.", lang), "bad"
         if connection == "revoked":
-            words = translate(
+            words = gettext(
                 "This device was revoked and the permits were wiped. Enrol it again.", lang
             )
             return words, "bad"
@@ -78,7 +77,7 @@ class SyncScreen(PatrolScreen):
         box = self.ids.refused
         box.clear_widgets()
         for item in self.patrol.set_aside()[:MOST_SHOWN]:
-            what = translate("Photo", lang) if item.kind == "photo" else self._what(item)
+            what = gettext("Photo", lang) if item.kind == "photo" else self._what(item)
             box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))
 
     def _show_log(self, lang: str) -> None:
@@ -97,10 +96,10 @@ class SyncScreen(PatrolScreen):
             panel.add_widget(Prose(text=sent_state(item.state, lang), color=MUTED))
             box.add_widget(panel)
         if not box.children:
-            nothing = translate("Nothing recorded on this device yet.", lang)
+            nothing = gettext("Nothing recorded on this device yet.", lang)
             box.add_widget(Prose(text=nothing, color=MUTED))
 
     def _what(self, item: Item) -> str:
         body = item.body or {}
-        plate = body.get("plate") or translate("No plate", self.app.lang)
+        plate = body.get("plate") or gettext("No plate", self.app.lang)
         return f"{plate} · {', '.join(body.get('codes', ()))}"
