@@ -260,6 +260,8 @@ device_cursors = Table(
     Column("at", Instant, nullable=False),
 )
 
+# What patrollers recorded. `told_at`: since when the feed tells handhelds of it (a `notice`
+# record); null when it does not, or no longer.
 infractions = Table(
     "infractions",
     metadata,
@@ -300,10 +302,21 @@ infractions = Table(
     Column("differs", Boolean, nullable=False),
     Column("rechecked_at", Instant),
     Column("decision_reason", Text),
+    Column("told_at", Instant),
     Index("ix_infractions_id", "id", unique=True),
     Index("ix_infractions_observed", "site", "observed_at", "id"),
     Index("ix_infractions_received", "site", "received_at", "id"),
     Index("ix_infractions_plate", "site", "plate", "jurisdiction"),
+    Index("ix_infractions_state", "site", "state", "plate", "jurisdiction", "id"),
+    Index("ix_infractions_number", "site", "number"),
+)
+_told = infractions.c.told_at.is_not(None)
+Index(
+    "ix_infractions_told",
+    infractions.c.site,
+    infractions.c.observed_at,
+    sqlite_where=_told,
+    postgresql_where=_told,
 )
 
 infraction_codes = Table(

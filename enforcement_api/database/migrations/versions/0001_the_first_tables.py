@@ -168,10 +168,12 @@ def upgrade() -> None:
         sa.Column("differs", sa.Boolean(), nullable=False),
         sa.Column("rechecked_at", sa.BigInteger(), nullable=True),
         sa.Column("decision_reason", sa.Text(), nullable=True),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_infractions")),
     )
     with op.batch_alter_table("infractions", schema=None) as batch_op:
         batch_op.create_index("ix_infractions_id", ["id"], unique=True)
+        batch_op.create_index("ix_infractions_number", ["site", "number"], unique=False)
         batch_op.create_index(
             "ix_infractions_observed", ["site", "observed_at", "id"], unique=False
         )
@@ -180,6 +182,16 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_infractions_received", ["site", "received_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_infractions_state", ["site", "state", "plate", "jurisdiction", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_infractions_told",
+            ["site", "observed_at"],
+            unique=False,
+            sqlite_where=sa.text("told_at IS NOT NULL"),
+            postgresql_where=sa.text("told_at IS NOT NULL"),
         )
 
     op.create_table(
