@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gettext
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,10 +32,13 @@ def N_(text: str) -> str:
 
 @cache
 def translation(language: str) -> gettext.NullTranslations:
-    """The texts of a language; English is what the source says."""
+    """The texts of a language; English is what the source says.
+
+    An installation whose catalogues were not compiled speaks English rather than not at all.
+    """
     if language == "en":
         return gettext.NullTranslations()
-    return gettext.translation("patrouille", _LOCALE, languages=[language])
+    return gettext.translation("patrouille", _LOCALE, languages=[language], fallback=True)
 
 
 def preferred_language(accept_language: str | None) -> str:
@@ -159,7 +162,7 @@ class StorageFailed(Problem):
 class Unexpected(Problem):
     """A defect of ours, told without a stack trace."""
 
-    status = 503
+    status = 500
     slug = "unexpected"
     title = N_("The service could not carry out the request")
     detail = N_("Try again. If it happens again, give the service's log to whoever maintains it.")
@@ -215,11 +218,13 @@ def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the application a problem."""
+def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) -> None:
+    """Make every error of the application a problem; `storage_failed` is told of a full disk."""
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> JSONResponse:
+        if isinstance(problem, StorageFailed):
+            storage_failed(problem)
         return problem_response(problem, request)
 
     @app.exception_handler(RequestValidationError)

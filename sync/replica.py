@@ -260,6 +260,16 @@ class View:
         """What this plate was noticed for lately."""
         return self._entries("notice", plate)
 
+    def recount(self) -> Digest:
+        """The digest of what is here, from the rows and not from what was kept along the way."""
+        digest = EMPTY_DIGEST
+        for row in self._execute(f"SELECT {_COLUMNS} FROM permit"):
+            text = codec.canonical(codec.permit_record(_permit(row)))
+            digest += codec.record_hash("permit", row[0], text)
+        for kind, id, record in self._execute("SELECT kind, id, record FROM entry"):
+            digest += codec.record_hash(kind, id, record)
+        return digest
+
     def permits_for(self, plate: Plate) -> list[Permit]:
         """Every permit of the plate at this site, whatever its dates."""
         found = self._execute(

@@ -185,14 +185,10 @@ class Record:
         if self.revision() != ScriptDirectory.from_config(_alembic()).get_current_head():
             raise RecordNotReady
 
-    def epoch(self) -> str:
+    def epoch(self, tx: Connection) -> str:
         """The epoch of the record: another after each restore."""
-
-        def find(tx: Connection) -> str:
-            found = tx.execute(select(meta.c.value).where(meta.c.name == "epoch"))
-            return str(found.scalar_one())
-
-        return self.read(find)
+        found = tx.execute(select(meta.c.value).where(meta.c.name == "epoch"))
+        return str(found.scalar_one())
 
 
 def new_epoch() -> str:

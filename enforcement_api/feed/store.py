@@ -7,7 +7,7 @@ commits, so that sequence order is commit order and has no gaps.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -18,20 +18,11 @@ from sqlalchemy import Connection, func, insert, select, update
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import counters, feed_entries, permit_versions
 from enforcement_api.feed.core import Cursor, CursorExpired
-from enforcement_api.problems import N_, Problem
+from enforcement_api.sites.core import UnknownSite
 from sync import codec
 from sync.entities import Permit, PermitStatus, Vehicle
 from sync.messages import EMPTY_DIGEST, PROTOCOL_VERSION, Change, ChangePage, Digest
 from sync.plates import Plate
-
-
-class UnknownSite(Problem):
-    """No such site."""
-
-    status = 404
-    slug = "unknown-site"
-    title = N_("There is no such site")
-    detail = N_("Check the site code {site}, or create it with PUT /v1/sites/{site}.")
 
 
 @dataclass
@@ -192,7 +183,7 @@ def vehicle_of(make: str | None, colour: str | None) -> Vehicle | None:
 
 
 def _permit_changes(
-    tx: Connection, site: str, after: int, limit: int
+    tx: Connection, site: str, after: int, limit: int | None
 ) -> Iterator[tuple[int, Change]]:
     table = permit_versions.c
     found = tx.execute(
@@ -207,7 +198,7 @@ def _permit_changes(
 
 
 def _entry_changes(
-    tx: Connection, site: str, after: int, limit: int
+    tx: Connection, site: str, after: int, limit: int | None
 ) -> Iterator[tuple[int, Change]]:
     table = feed_entries.c
     found = tx.execute(
@@ -260,16 +251,28 @@ def page(
 
 
 def pages(
-    record: Record, *, site: str, epoch: str, after: Cursor | None, limit: int, now: datetime
-) -> Iterator[ChangePage]:
-    """A whole catch-up, read at one moment."""
+    record: Record, *, site: str, after: Cursor | None, limit: int, now: datetime
+) -> Generator[ChangePage, None, None]:
+    """A whole catch-up, read at one moment. Raises UnknownSite, CursorExpired."""
     with record.reading() as tx:
+        epoch = record.epoch(tx)
         while True:
             found = page(tx, site=site, epoch=epoch, after=after, limit=limit, now=now)
             yield found
             if not found.more:
                 return
             after = Cursor.parse(found.cursor, site=site)
+
+
+def recount(tx: Connection, site: str) -> Digest:
+    """The digest of a site's feed, from its rows and not from what was kept along the way."""
+    digest = EMPTY_DIGEST
+    for changes in (_permit_changes, _entry_changes):
+        for _, change in changes(tx, site, 0, None):
+            if change.record is not None:
+                text = codec.canonical(change.record)
+                digest += codec.record_hash(change.kind, change.id, text)
+    return digest
 
 
 def plates_at(tx: Connection, site: str, sequence: int) -> int:

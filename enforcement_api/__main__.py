@@ -1,0 +1,5 @@
+"""The service's command line, as `python -m enforcement_api`."""
+
+from enforcement_api.cli import main
+
+main()

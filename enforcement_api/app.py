@@ -1,0 +1,204 @@
+"""The composition root: the service put together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
+
+from enforcement_api import problems
+from enforcement_api.database.engine import Record, check_writable
+from enforcement_api.devices import routes as devices_routes
+from enforcement_api.devices import store as devices
+from enforcement_api.feed import routes as feed_routes
+from enforcement_api.feed import store as feed
+from enforcement_api.feed.follower import Follower
+from enforcement_api.feed.snapshots import Snapshots
+from enforcement_api.infractions import routes as infractions_routes
+from enforcement_api.infractions import store as infractions
+from enforcement_api.permits import intake
+from enforcement_api.permits import routes as permits_routes
+from enforcement_api.permits import store as permits
+from enforcement_api.problems import StorageFailed
+from enforcement_api.security import Guard, KeyRing, Principal
+from enforcement_api.settings import Settings
+from enforcement_api.sites import routes as sites_routes
+from enforcement_api.sites import store as sites
+from enforcement_api.staff import keys
+
+_log = logging.getLogger(__name__)
+_HOUR = 3600.0
+
+
+def utc_now() -> datetime:
+    """The time. Called by composition roots only; everything else is told."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """The running parts behind the routes."""
+
+    def __init__(self, settings: Settings, *, now: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.now = now
+        self.record = Record(settings.database_url)
+        self.follower = Follower(
+            self.record, settings.index_dir, now=now, seconds=settings.follow_seconds
+        )
+        self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
+        self.guard = Guard(KeyRing(self._holder, seconds=settings.key_cache_seconds))
+        self.storage_failed: Callable[[StorageFailed], None] = lambda problem: None
+        self._stopping = threading.Event()
+        self._housekeeping: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Make sure of the disk and the record, catch up, and keep house.
+
+        Raises StorageFailed, RecordNotReady, RecordUnavailable.
+        """
+        for folder in (self.settings.data_dir, self.settings.index_dir, self.settings.photo_dir):
+            check_writable(folder)
+        self.record.check_ready()
+        self.follower.start()
+        self._housekeeping = threading.Thread(
+            target=self._keep_house, name="housekeeping", daemon=True
+        )
+        self._housekeeping.start()
+
+    def stop(self) -> None:
+        """Answer who waits, end the threads, close the record."""
+        self._stopping.set()
+        self.follower.stop()
+        if self._housekeeping is not None:
+            self._housekeeping.join()
+        self.record.close()
+
+    def _holder(self, hash: str) -> Principal | None:
+        def find(tx: Connection) -> Principal | None:
+            return keys.find(tx, hash) or devices.find(tx, hash)
+
+        return self.record.read(find)
+
+    def _keep_house(self) -> None:
+        while not self._stopping.wait(_HOUR):
+            try:
+                for site in self.record.read(sites.due_for_retention(self.now(), self.settings)):
+                    self.run_retention(site, at=self.now())
+            except Exception:
+                _log.exception("housekeeping failed; it is tried again in an hour")
+
+    def run_retention(self, site: str, *, at: datetime) -> int:
+        """Remove from a site's feed what no longer counts at `at`; how many permits."""
+        removed = intake.prune(self.record, site, at=at)
+        oldest = at - timedelta(days=self.settings.notice_days)
+        self.record.write(lambda tx: infractions.forget_old_notices(tx, site, oldest))
+        self.follower.follow(site)
+        return removed
+
+    def seen(self, device: str, site: str, cursor: str, sequence: int, at: datetime) -> None:
+        """A device has caught up with a site."""
+        self.record.write(lambda tx: devices.seen(tx, device, site, cursor, sequence, at))
+
+
+def create_app(
+    settings: Settings | None = None, *, now: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """The service as an ASGI application. `app.state.service` has its running parts."""
+    settings = settings or Settings.load()
+    service = Service(settings, now=now)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(service.stop)
+
+    app = FastAPI(
+        title="Patrouille",
+        version=version("patrouille"),
+        summary="Which vehicles may be where they are, and what patrollers recorded.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.service = service
+    problems.install(app, storage_failed=lambda problem: service.storage_failed(problem))
+    record, guard, follower = service.record, service.guard, service.follower
+    app.include_router(
+        sites_routes.router(
+            record=record,
+            guard=guard,
+            now=now,
+            open_feed=feed.open_feed,
+            publish=feed.publish,
+            follow=follower.follow,
+            zones_named=permits.zones_named,
+            has_permits=permits.has_permits,
+        )
+    )
+    app.include_router(
+        permits_routes.router(
+            record=record,
+            follower=follower,
+            guard=guard,
+            settings=settings,
+            now=now,
+            on_change=infractions.recheck_open,
+        )
+    )
+    app.include_router(
+        feed_routes.router(
+            record=record,
+            follower=follower,
+            snapshots=service.snapshots,
+            guard=guard,
+            now=now,
+            seen=service.seen,
+        )
+    )
+    app.include_router(
+        devices_routes.router(
+            record=record, guard=guard, settings=settings, now=now, plates_held=feed.plates_at
+        )
+    )
+    app.include_router(
+        infractions_routes.router(
+            record=record, guard=guard, settings=settings, now=now, follow=follower.follow
+        )
+    )
+    app.include_router(_health(service))
+    return app
+
+
+def _health(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/health", tags=["operations"])
+
+    @routes.get("/live", operation_id="isLive", summary="Does it run?")
+    async def live() -> dict[str, str]:
+        """Answer as long as the process runs."""
+        return {"status": "live"}
+
+    @routes.get("/ready", operation_id="isReady", summary="Can it answer?")
+    def ready() -> JSONResponse:
+        """Tell whether the record can be reached and the index is level with it."""
+        try:
+            level = service.follower.is_level
+        except problems.Problem as problem:
+            return JSONResponse({"status": "unready", "reason": problem.text("en")}, 503)
+        if not level:
+            return JSONResponse({"status": "unready", "reason": "the index is behind"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    return routes

@@ -1,0 +1,372 @@
+"""The command line (CONTRACT, "Command line").
+
+Human messages go to stderr in the language of the environment (French unless it is English);
+what a script would want goes to stdout. Heavy imports wait until a command needs them, so that
+`patrouille handheld` works where the service is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from enforcement_api.permits.updates import Item
+    from enforcement_api.problems import Problem
+    from enforcement_api.settings import Settings
+
+_BATCH = 10_000
+
+
+def N_(text: str) -> str:
+    """Mark a text for translation."""
+    return text
+
+
+def language() -> str:
+    """English when the environment says so, else French."""
+    for name in ("PATROUILLE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(name, "")
+        if value:
+            return "en" if value.lower().startswith("en") else "fr"
+    return "fr"
+
+
+def say(text: str, **facts: object) -> None:
+    """A human message, on stderr."""
+    from enforcement_api.problems import translation
+
+    click.echo(translation(language()).gettext(text).format(**facts), err=True)
+
+
+def fail(problem: Problem) -> NoReturn:
+    """End with the problem's sentence."""
+    click.echo(problem.text(language()), err=True)
+    sys.exit(1)
+
+
+class _Group(click.Group):
+    """Turns a missing installation of the service, and every problem, into a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] in ("enforcement_api", "sync"):
+                raise
+            click.echo(
+                f"Le service n'est pas installé ici ({error.name} manque). /"
+                f" The service is not installed here ({error.name} is missing):"
+                " pip install 'patrouille[service]'",
+                err=True,
+            )
+            sys.exit(1)
+        except Exception as error:
+            from enforcement_api.problems import Problem
+
+            if isinstance(error, Problem):
+                fail(error)
+            raise
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--data-dir`, and hand it the settings."""
+
+    @click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Dossier des données / data directory ($PATROUILLE_DATA_DIR, ./var).",
+    )
+    @wraps(command)
+    def wrapped(data_dir: Path | None, **arguments: Any) -> Any:
+        from enforcement_api.settings import Settings
+
+        return command(settings=Settings.load(data_dir), **arguments)
+
+    return wrapped
+
+
+def _record(settings: Settings) -> Any:
+    """The record, prepared if it is brand new. Raises RecordNotReady and the like."""
+    from enforcement_api.database.engine import Record, check_writable
+
+    check_writable(settings.data_dir)
+    record = Record(settings.database_url)
+    if record.revision() is None:
+        record.migrate()
+        say(N_("A new record was made: {where}"), where=record.where)
+    record.check_ready()
+    return record
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="patrouille")
+def main() -> None:
+    """Patrouille: ce véhicule peut-il être ici? / may this vehicle be here?"""
+
+
+@main.command(short_help="créer ou migrer le registre / create or migrate the record")
+@_settings
+def init(settings: Settings) -> None:
+    """Create or migrate the record; safe to repeat."""
+    from enforcement_api.database.engine import Record, check_writable
+
+    check_writable(settings.data_dir)
+    record = Record(settings.database_url)
+    before, after = record.migrate()
+    if before is None:
+        say(N_("A new record was made: {where}"), where=record.where)
+    elif before != after:
+        say(N_("The record was migrated from {before} to {after}."), before=before, after=after)
+    else:
+        say(N_("The record is up to date ({after}): nothing to do."), after=after)
+
+
+@main.command(short_help="servir / serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--tls-cert", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_settings
+def serve(
+    settings: Settings, host: str, port: int, tls_cert: Path | None, tls_key: Path | None
+) -> None:
+    """Serve until SIGTERM."""
+    if (tls_cert is None) != (tls_key is None):
+        say(N_("--tls-cert and --tls-key go together."))
+        sys.exit(2)
+    from enforcement_api import serving
+
+    _record(settings).close()
+    failure = serving.serve(settings, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    if failure is not None:
+        fail(failure)
+
+
+@main.group(short_help="clés d'accès / access keys")
+def keys() -> None:
+    """Create, list and revoke keys."""
+
+
+@keys.command("create", short_help="créer / create")
+@click.option("--role", required=True, type=click.Choice(["admin", "feeder", "reader"]))
+@click.option("--name", required=True)
+@click.option("--source", help="Source des permis / source of permits (--name).")
+@click.option("--site", "sites", multiple=True, help="Tous si omis / all if left out.")
+@_settings
+def keys_create(
+    settings: Settings, role: str, name: str, source: str | None, sites: Sequence[str]
+) -> None:
+    """Create a key; print it, this once, on stdout."""
+    from enforcement_api.app import utc_now
+    from enforcement_api.staff import keys as staff_keys
+
+    record = _record(settings)
+    secret = record.write(
+        lambda tx: staff_keys.create(
+            tx, role=role, name=name, source=source, sites=list(sites) or None, at=utc_now()
+        )
+    )
+    say(N_("Keep this key: it is shown only once."))
+    click.echo(secret)
+
+
+@keys.command("list", short_help="lister / list")
+@_settings
+def keys_list(settings: Settings) -> None:
+    """List keys: id, role, name, source, sites, created, revoked; tab-separated on stdout."""
+    from enforcement_api.staff import keys as staff_keys
+    from sync import codec
+
+    record = _record(settings)
+    for key in record.read(staff_keys.all_keys):
+        click.echo(
+            "\t".join(
+                [
+                    key.id,
+                    key.role,
+                    key.name,
+                    key.source,
+                    "*" if key.sites is None else " ".join(key.sites),
+                    codec.instant(key.created_at),
+                    codec.optional_instant(key.revoked_at) or "-",
+                ]
+            )
+        )
+
+
+@keys.command("revoke", short_help="révoquer / revoke")
+@click.argument("id")
+@_settings
+def keys_revoke(settings: Settings, id: str) -> None:
+    """Revoke a key; in force when this returns."""
+    import time
+
+    from enforcement_api.app import utc_now
+    from enforcement_api.staff import keys as staff_keys
+
+    record = _record(settings)
+    record.write(lambda tx: staff_keys.revoke(tx, id, at=utc_now()))
+    # A serving process believes a key for a moment: wait it out, so that "revoked" is true.
+    time.sleep(settings.key_cache_seconds)
+    say(N_("The key {id} is revoked."), id=id)
+
+
+@main.command("import", short_help="importer des plaques / import plate updates")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--site", help="Site des lignes sans site / site of lines that name none.")
+@click.option("--source", default="import", show_default=True)
+@_settings
+def import_(settings: Settings, file: Path, site: str | None, source: str) -> None:
+    """Import plate updates from CSV or NDJSON; exit 1 if a line was refused."""
+    from enforcement_api.app import utc_now
+    from enforcement_api.infractions import store as infractions
+    from enforcement_api.permits import intake
+    from enforcement_api.permits.files import read_file
+    from enforcement_api.security import Principal
+
+    record = _record(settings)
+    by = Principal(id="cli", role="admin", name="cli", source=source, sites=None)
+    totals = {"applied": 0, "unchanged": 0, "stale": 0, "rejected": 0}
+
+    def take(lines: list[tuple[int, Item]]) -> None:
+        taken = intake.take(
+            record,
+            [item for _, item in lines],
+            by=by,
+            now=utc_now(),
+            on_change=infractions.recheck_open,
+        )
+        for name in ("applied", "unchanged", "stale"):
+            totals[name] += getattr(taken, name)
+        totals["rejected"] += len(taken.rejected)
+        for rejection in taken.rejected:
+            say(
+                N_("line {number} ({id}): {reason}"),
+                number=lines[rejection.index][0],
+                id=rejection.id or "?",
+                reason=rejection.problem.text(language()),
+            )
+
+    with click.progressbar(length=file.stat().st_size, file=sys.stderr, label=file.name) as bar:
+        batch: list[tuple[int, Item]] = []
+        for line in read_file(file, site=site, progress=bar.update):
+            batch.append(line)
+            if len(batch) == _BATCH:
+                take(batch)
+                batch = []
+        if batch:
+            take(batch)
+    say(
+        N_("{applied} applied, {unchanged} unchanged, {stale} stale, {rejected} refused"),
+        **totals,
+    )
+    click.echo(json.dumps(totals))
+    if totals["rejected"]:
+        sys.exit(1)
+
+
+@main.command(short_help="vérifier une plaque / check a plate")
+@click.argument("plate")
+@click.option("--site", required=True)
+@click.option("--zone", required=True)
+@click.option("--jurisdiction")
+@click.option("--at", help="2026-11-23T15:15:00Z")
+@click.option("--json", "as_json", is_flag=True)
+@_settings
+def check(
+    settings: Settings,
+    plate: str,
+    site: str,
+    zone: str,
+    jurisdiction: str | None,
+    at: str | None,
+    as_json: bool,
+) -> None:
+    """Judge a plate; the verdict's code on stdout, what it means on stderr."""
+    from enforcement_api.app import utc_now
+    from enforcement_api.permits import checking
+
+    found = checking.from_record(
+        _record(settings), site=site, zone=zone, plate=plate, jurisdiction=jurisdiction, at=at,
+        now=utc_now(),
+    )  # fmt: skip
+    if as_json:
+        click.echo(found.as_json())
+        return
+    click.echo(found.check.judgement.verdict)
+    click.echo(found.sentence(language()), err=True)
+
+
+@main.command(short_help="démonstration / demo")
+@click.option("--headless", is_flag=True, help="Sans fenêtre / without a window.")
+@_settings
+def demo(settings: Settings, headless: bool) -> None:
+    """Build a realistic demo in its own data directory, serve it, and patrol."""
+    from enforcement_api import demo as demonstration
+
+    sys.exit(demonstration.run(settings, headless=headless, language=language()))
+
+
+@main.command(
+    short_help="le terminal du patrouilleur / the handheld",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def handheld(arguments: Sequence[str]) -> None:
+    """Start the handheld, in a process of its own."""
+    command = [sys.executable, "-m", "handheld_app", *arguments]
+    sys.exit(subprocess.run(command, check=False).returncode)
+
+
+@main.command(short_help="comparer l'index au registre / compare index and record")
+@click.option("--site", required=True)
+@_settings
+def digest(settings: Settings, site: str) -> None:
+    """Recount the digests of the index and of the record; exit 1 if they differ."""
+    from enforcement_api.app import utc_now
+    from enforcement_api.feed import digests
+
+    found = digests.compare(_record(settings), settings, site=site, now=utc_now)
+    click.echo(json.dumps(found.as_json()))
+    if not found.agree:
+        say(
+            N_(
+                "The index of site {site} differs from the record: stop the service, delete"
+                " {folder}, start it again; it is made anew from the record."
+            ),
+            site=site,
+            folder=settings.index_dir / site,
+        )
+        sys.exit(1)
+
+
+@main.command(short_help="lancer la rétention / run the retention job")
+@click.option("--site", required=True)
+@click.option("--at", help="2026-11-23T15:15:00Z; maintenant si omis / now if left out")
+@_settings
+def prune(settings: Settings, site: str, at: str | None) -> None:
+    """Remove from the feed what no longer counts; the service does it daily by itself."""
+    from enforcement_api.app import Service, utc_now
+    from enforcement_api.permits.checking import parse_instant
+
+    _record(settings).close()
+    service = Service(settings)
+    try:
+        removed = service.run_retention(site, at=utc_now() if at is None else parse_instant(at))
+    finally:
+        service.stop()
+    say(
+        N_("{removed} permits were removed from the feed of site {site}."),
+        removed=removed,
+        site=site,
+    )
+    click.echo(removed)

@@ -1,0 +1,173 @@
+"""The service's own replicas: index files that follow the record's feed.
+
+Each machine follows into files of its own. After a crash, or a change made by another process,
+the next look catches up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from enforcement_api.database.engine import Record
+from enforcement_api.feed import store
+from enforcement_api.feed.core import Cursor, CursorExpired
+from enforcement_api.problems import Problem, StorageFailed
+from enforcement_api.sites.core import UnknownSite
+from sync.replica import DigestMismatch, Overtaken, Replica
+
+_PAGE = 10_000
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Keeps the index of every site level with the record, and wakes who waits for news."""
+
+    def __init__(
+        self, record: Record, folder: Path, *, now: Callable[[], datetime], seconds: float
+    ) -> None:
+        self._record = record
+        self._folder = folder
+        self._now = now
+        self._seconds = seconds
+        self._replicas: dict[str, Replica] = {}
+        self._levels: dict[str, store.Level] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Catch up, then look for what other processes change, until stopped."""
+        self.look()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; whoever waits for news is answered."""
+        self.release()
+        if self._thread is not None:
+            self._thread.join()
+
+    def release(self) -> None:
+        """Answer whoever waits for news: the service is about to end."""
+        self._stopping.set()
+        self._wake()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            try:
+                self.look()
+                self.failure = None
+            except Exception as error:
+                if self.failure is None:
+                    _log.error("the index cannot follow the record: %s", error)
+                self.failure = error
+
+    def look(self) -> None:
+        """Catch up with every site that has changed."""
+        for level in self._record.read(store.levels):
+            known = self._levels.get(level.site)
+            if known is None or known.sequence != level.sequence:
+                self.follow(level.site)
+            elif known.fed_at != level.fed_at:
+                self._levels[level.site] = level
+
+    def follow(self, site: str) -> store.Level:
+        """Bring the index of a site level with the record; the level it reached.
+
+        Raises UnknownSite.
+        """
+        with self._site_lock(site):
+            replica = self._replica(site)
+            for _ in range(10):
+                level = self._record.read(lambda tx: store.level(tx, site))
+                try:
+                    self._catch_up(site, replica)
+                    break
+                except Overtaken:
+                    continue
+                except (CursorExpired, DigestMismatch, sqlite3.DatabaseError) as error:
+                    if _is_storage_error(error):
+                        raise StorageFailed(where=self._folder, reason=str(error)) from error
+                    _log.warning("the index of site %s is made anew: %s", site, error)
+                    replica.wipe()
+            self._replicas[site] = replica
+            self._levels[site] = level
+        self._wake()
+        return level
+
+    def _catch_up(self, site: str, replica: Replica) -> None:
+        state = replica.state()
+        after = None if state is None else Cursor.parse(state.cursor, site=site)
+        pages = store.pages(self._record, site=site, after=after, limit=_PAGE, now=self._now())
+        with contextlib.closing(pages):
+            replica.apply(pages, after=None if state is None else state.cursor)
+
+    def _replica(self, site: str) -> Replica:
+        return self._replicas.get(site) or Replica(self._folder / site)
+
+    def _site_lock(self, site: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(site, threading.Lock())
+
+    def replica(self, site: str) -> Replica:
+        """The index of a site. Raises UnknownSite."""
+        try:
+            return self._replicas[site]
+        except KeyError:
+            raise UnknownSite(site=site) from None
+
+    def level(self, site: str) -> store.Level:
+        """How far the index of a site has come. Raises UnknownSite."""
+        try:
+            return self._levels[site]
+        except KeyError:
+            raise UnknownSite(site=site) from None
+
+    def fed(self, site: str) -> None:
+        """A feeder has been in touch: look at the record for when."""
+        with contextlib.suppress(Problem):
+            self._levels[site] = self._record.read(lambda tx: store.level(tx, site))
+
+    @property
+    def is_level(self) -> bool:
+        """Whether every index has what the record has."""
+        for level in self._record.read(store.levels):
+            known = self._levels.get(level.site)
+            if known is None or known.sequence < level.sequence:
+                return False
+        return True
+
+    async def wait(self, site: str, *, beyond: int, seconds: float) -> None:
+        """Return when the site's feed is beyond a sequence number, or the seconds are over."""
+        event = asyncio.Event()
+        entry = (asyncio.get_running_loop(), event)
+        self._waiting.add(entry)
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._stopping.is_set() and self.level(site).sequence <= beyond:
+                    await event.wait()
+                    event.clear()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(entry)
+
+    def _wake(self) -> None:
+        for loop, event in list(self._waiting):
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(event.set)
+
+
+def _is_storage_error(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

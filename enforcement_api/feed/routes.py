@@ -1,0 +1,195 @@
+"""The sync protocol over HTTP (CONTRACT, "Sync")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.feed import store
+from enforcement_api.feed.core import Cursor
+from enforcement_api.feed.follower import Follower
+from enforcement_api.feed.snapshots import Snapshots
+from enforcement_api.security import Guard, Principal
+from sync import codec
+from sync.messages import PROTOCOL_VERSION, ChangePage
+
+Seen = Callable[..., None]
+"""Told, in a transaction of its own, how far a device has come."""
+
+
+class DigestOut(BaseModel):
+    """Number of live rows, and the sum of their hashes modulo 2^64 in 16 hexadecimal digits."""
+
+    count: int
+    sum: str
+
+
+class ChangeOut(BaseModel):
+    """One whole record, or its removal (null)."""
+
+    kind: str
+    id: str
+    record: dict[str, Any] | None
+
+
+class ChangesOut(BaseModel):
+    """A page of the feed. `digest` is the site's at `cursor`, null while there is more."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "protocol": 1,
+                    "epoch": "5b0c3f0e9a1d",
+                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+                    "sequence": 1234,
+                    "more": False,
+                    "changes": [{"kind": "permit", "id": "100014764-2", "record": None}],
+                    "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
+                    "server_time": "2026-11-23T15:15:00Z",
+                    "fed_at": "2026-11-23T15:14:02Z",
+                }
+            ]
+        }
+    )
+
+    protocol: int
+    epoch: str
+    cursor: str
+    sequence: int
+    more: bool
+    changes: list[ChangeOut]
+    digest: DigestOut | None
+    server_time: str
+    fed_at: str | None
+
+
+class SnapshotOut(BaseModel):
+    """Where to fetch the index as a file, and what it must turn out to be."""
+
+    protocol: int
+    epoch: str
+    cursor: str
+    sequence: int
+    url: str
+    sha256: str
+    bytes: int
+    encoding: str
+    digest: DigestOut
+    server_time: str
+    fed_at: str | None
+
+
+def changes_json(page: ChangePage) -> bytes:
+    """A page as it travels."""
+    message = {
+        "protocol": page.protocol,
+        "epoch": page.epoch,
+        "cursor": page.cursor,
+        "sequence": page.sequence,
+        "more": page.more,
+        "changes": [
+            {"kind": change.kind, "id": change.id, "record": change.record}
+            for change in page.changes
+        ],
+        "digest": codec.digest_json(page.digest),
+        "server_time": codec.instant(page.server_time),
+        "fed_at": codec.optional_instant(page.fed_at),
+    }
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def router(
+    *,
+    record: Record,
+    follower: Follower,
+    snapshots: Snapshots,
+    guard: Guard,
+    now: Callable[[], datetime],
+    seen: Seen,
+) -> APIRouter:
+    """The routes that handhelds follow a site by."""
+    routes = APIRouter(prefix="/v1/sites/{site}", tags=["sync"])
+    reads = Depends(guard.allow("device", "admin"))
+
+    @routes.get(
+        "/snapshot", operation_id="getSnapshot", response_model=SnapshotOut, summary="Snapshot"
+    )
+    def snapshot(site: str, principal: Annotated[Principal, reads]) -> dict[str, Any]:
+        """Describe the newest snapshot; fetch it at `url`, then go on from `cursor`."""
+        follower.follow(site)
+        file = snapshots.newest(site)
+        state = file.state
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "epoch": state.epoch,
+            "cursor": state.cursor,
+            "sequence": state.sequence,
+            "url": f"/v1/sites/{site}/snapshots/{file.sha256}.gz",
+            "sha256": file.sha256,
+            "bytes": file.bytes,
+            "encoding": "gzip",
+            "digest": codec.digest_json(state.digest),
+            "server_time": codec.instant(now()),
+            "fed_at": codec.optional_instant(follower.level(site).fed_at),
+        }
+
+    @routes.get(
+        "/snapshots/{sha256}.gz",
+        operation_id="getSnapshotFile",
+        response_class=FileResponse,
+        responses={
+            200: {"content": {"application/gzip": {}}, "description": "The whole file"},
+            206: {"content": {"application/gzip": {}}, "description": "The range asked for"},
+            304: {"description": "It is the one you have"},
+        },
+        summary="Snapshot file",
+    )
+    def snapshot_file(
+        site: str, sha256: str, request: Request, principal: Annotated[Principal, reads]
+    ) -> Response:
+        """Fetch a snapshot: a gzipped SQLite file, immutable, with Range and If-None-Match."""
+        path = snapshots.path(site, sha256)
+        headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        if sha256 in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return FileResponse(path, media_type="application/gzip", headers=headers)
+
+    @routes.get("/changes", operation_id="getChanges", response_model=ChangesOut, summary="Changes")
+    async def changes(
+        site: str,
+        principal: Annotated[Principal, reads],
+        after: Annotated[str | None, Query(description="The cursor of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+        wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for news")] = 0,
+    ) -> Response:
+        """Give what changed after a cursor; from the beginning without one."""
+        cursor = None if after is None else Cursor.parse(after, site=site)
+
+        def read(tx: Connection) -> ChangePage:
+            return store.page(
+                tx, site=site, epoch=record.epoch(tx), after=cursor, limit=limit, now=now()
+            )
+
+        def answer() -> tuple[ChangePage, bytes]:
+            page = record.read(read)
+            return page, changes_json(page)
+
+        page, body = await run_in_threadpool(answer)
+        if wait and not page.changes and not page.more:
+            await follower.wait(site, beyond=page.sequence, seconds=wait)
+            page, body = await run_in_threadpool(answer)
+        if principal.role == "device" and not page.more:
+            await run_in_threadpool(seen, principal.id, site, page.cursor, page.sequence, now())
+        return Response(body, media_type="application/json")
+
+    return routes

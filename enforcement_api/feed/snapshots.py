@@ -1,0 +1,72 @@
+"""Snapshots: the index, packed for handhelds that are new, far behind or damaged."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+from enforcement_api.feed.follower import Follower
+from enforcement_api.problems import N_, Problem
+from sync.replica import SnapshotFile
+
+KEPT_SECONDS = 3600
+"""How long a superseded snapshot can still be fetched."""
+
+_SHARE = 50
+"""A snapshot is made anew when more than one row in this many has changed since."""
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class UnknownSnapshot(Problem):
+    """No such snapshot, or no longer."""
+
+    status = 404
+    slug = "unknown-snapshot"
+    title = N_("There is no such snapshot any more")
+    detail = N_("Ask /v1/sites/{site}/snapshot for the newest one.")
+
+
+class Snapshots:
+    """The newest snapshot of each site, made when it is asked for."""
+
+    def __init__(self, follower: Follower, folder: Path) -> None:
+        self._follower = follower
+        self._folder = folder
+        self._newest: dict[str, SnapshotFile] = {}
+        self._lock = threading.Lock()
+
+    def newest(self, site: str) -> SnapshotFile:
+        """A snapshot that is level, or nearly; catching up from it is quick. Raises UnknownSite."""
+        replica = self._follower.replica(site)
+        with self._lock:
+            found = self._newest.get(site)
+            state = replica.state()
+            assert state is not None
+            fresh = (
+                found is not None
+                and found.path.exists()
+                and found.state.epoch == state.epoch
+                and (state.sequence - found.state.sequence) * _SHARE <= state.digest.count
+            )
+            if found is None or not fresh:
+                folder = self._folder / site
+                found = replica.export(folder)
+                self._newest[site] = found
+                self._sweep(folder, found.path)
+            return found
+
+    def path(self, site: str, sha256: str) -> Path:
+        """Where a snapshot lies. Raises UnknownSnapshot."""
+        path = self._folder / site / f"{sha256}.gz"
+        if not _NAME.fullmatch(sha256) or not path.is_file():
+            raise UnknownSnapshot(site=site)
+        return path
+
+    def _sweep(self, folder: Path, newest: Path) -> None:
+        oldest = time.time() - KEPT_SECONDS
+        for path in folder.iterdir():
+            if path != newest and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)

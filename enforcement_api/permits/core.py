@@ -1,0 +1,313 @@
+"""What a plate update does to the permit it names. Pure (DOMAIN 2.1-2.4, CONTRACT)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from enforcement_api.problems import N_, Problem
+from sync.entities import ALL_ZONES, Permit, PermitStatus, Site, Vehicle
+from sync.plates import Plate
+
+FUTURE_CONFIRMATION = timedelta(minutes=5)
+"""How far a feeder's clock may be ahead of ours."""
+
+
+class VersionConflict(Problem):
+    """The same version of a permit with other content."""
+
+    status = 409
+    slug = "version-conflict"
+    title = N_("This version of the permit is known with other content")
+    detail = N_("Send the change of permit {id} with a version greater than {version}.")
+
+
+class NotYourPermit(Problem):
+    """The permit belongs to another source."""
+
+    status = 409
+    slug = "not-your-permit"
+    title = N_("This permit belongs to another system")
+    detail = N_("Permit {id} came from {source}: change it there, or use another id.")
+
+
+class UnknownZone(Problem):
+    """The site has no such zone."""
+
+    status = 404
+    slug = "unknown-zone"
+    title = N_("The site has no such zone")
+    detail = N_("Site {site} has no zone {zone}. Its zones: {zones}.")
+
+
+class ConfirmedInTheFuture(Problem):
+    """A confirmation that has not happened yet."""
+
+    status = 422
+    slug = "confirmed-in-the-future"
+    title = N_("The confirmation is in the future")
+    detail = N_("`confirmed_at` is {confirmed_at}, but it is {now}: check the sender's clock.")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenVehicle:
+    """A vehicle as its feeder describes it."""
+
+    make: str | None
+    model: str | None
+    year: int | None
+    colour: str | None
+
+
+NO_VEHICLE = GivenVehicle(None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a feeder says of a permit. Equal facts are the same permit, however typed."""
+
+    plate: Plate
+    zones: tuple[str, ...]
+    permit_number: str
+    valid_from: date
+    valid_until: date | None
+    confirmed_at: datetime | None
+    ends_at: datetime | None
+    status: PermitStatus
+    vehicle: GivenVehicle
+
+    def same_as(self, other: Facts) -> bool:
+        """Whether both describe the same permit; the order of zones does not matter."""
+        return self == other or (
+            set(self.zones) == set(other.zones) and replace(self, zones=other.zones) == other
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlateUpdate:
+    """One update, read and normalised."""
+
+    id: str
+    version: int
+    site: str
+    plate_raw: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPermit:
+    """One version of a permit as the record has it: what was given, and what came of it."""
+
+    id: str
+    source: str
+    version: int
+    plate_raw: str
+    facts: Facts
+    starts_at: datetime
+    ends_at: datetime | None
+    active_from: datetime
+    recorded_at: datetime
+    removed: bool = False
+
+    @property
+    def permit(self) -> Permit:
+        """What the feed says of it."""
+        facts = self.facts
+        vehicle = facts.vehicle
+        shown = None
+        if vehicle.make is not None or vehicle.colour is not None:
+            shown = Vehicle(vehicle.make, vehicle.colour)
+        return Permit(
+            self.id,
+            facts.plate,
+            facts.zones,
+            facts.permit_number,
+            self.starts_at,
+            self.ends_at,
+            self.active_from,
+            facts.status,
+            shown,
+        )
+
+    @property
+    def usable_from(self) -> datetime:
+        """The later of its start and its activation (DOMAIN 2.2)."""
+        return max(self.starts_at, self.active_from)
+
+    @property
+    def was_usable(self) -> bool:
+        """Whether the plate works, or worked, at some instant."""
+        return self.ends_at is None or self.usable_from < self.ends_at
+
+
+Effect = Literal["applied", "unchanged", "stale"]
+
+NOTHING_NEW: tuple[StoredPermit, ...] = ()
+
+
+@lru_cache(maxsize=20_000)
+def day_begins(day: date, time_zone: str) -> datetime:
+    """The first instant of a local date, in UTC (DOMAIN 2.1).
+
+    Also where the clock jumps over midnight, or shows it twice.
+    """
+    zone = ZoneInfo(time_zone)
+    wall = datetime.combine(day, time())
+    begins = wall.replace(tzinfo=zone).astimezone(UTC)
+    if begins.astimezone(zone).replace(tzinfo=None) == wall:
+        return begins
+    # Midnight is skipped. The clock read earlier before `low` and later from `high` on; the jump
+    # between them is the instant.
+    low = min(begins, wall.replace(tzinfo=zone, fold=1).astimezone(UTC)) - timedelta(days=1)
+    high = begins
+    while high - low > timedelta(seconds=1):
+        middle = (low + (high - low) / 2).replace(microsecond=0)
+        if middle.astimezone(zone).replace(tzinfo=None) < wall:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _own_end(facts: Facts, site: Site, cancelled_at: datetime | None) -> datetime | None:
+    """The earliest of the last day's end, the given end, and the cancellation."""
+    ends = [facts.ends_at or cancelled_at]
+    if facts.valid_until is not None:
+        ends.append(day_begins(facts.valid_until + timedelta(days=1), site.time_zone))
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _recorded(
+    update: PlateUpdate, site: Site, source: str, current: StoredPermit | None, now: datetime
+) -> StoredPermit:
+    """The update as a version of its own."""
+    facts = update.facts
+    starts_at = day_begins(facts.valid_from, site.time_zone)
+    active_from = starts_at
+    if facts.confirmed_at is not None:
+        active_from = facts.confirmed_at + timedelta(hours=site.activation_hours)
+    cancelled_at = None
+    if facts.status == "cancelled" and facts.ends_at is None:
+        cancelled_at = now
+        if current and current.facts.status == "cancelled" and current.facts.ends_at is None:
+            cancelled_at = current.ends_at
+    return StoredPermit(
+        id=update.id,
+        source=source,
+        version=update.version,
+        plate_raw=update.plate_raw,
+        facts=facts,
+        starts_at=starts_at,
+        ends_at=_own_end(facts, site, cancelled_at),
+        active_from=active_from,
+        recorded_at=now,
+    )
+
+
+def _ending(permit: StoredPermit, end: datetime | None, site: Site, now: datetime) -> StoredPermit:
+    """The plate before, living on until `end` or its own earlier end."""
+    own = permit.ends_at
+    if permit.facts.status != "cancelled":
+        own = _own_end(permit.facts, site, None)
+    ends_at = min((e for e in (own, end) if e is not None), default=None)
+    return replace(permit, ends_at=ends_at, recorded_at=now)
+
+
+def _takes_over(successor: StoredPermit) -> datetime:
+    """When the plate before is no longer needed (DOMAIN 2.4): once the new one can be used.
+
+    Or at once when the permit is cancelled earlier than that.
+    """
+    if successor.facts.status == "cancelled" and successor.ends_at is not None:
+        return min(successor.usable_from, successor.ends_at)
+    return successor.usable_from
+
+
+def apply(
+    update: PlateUpdate,
+    *,
+    current: StoredPermit | None,
+    before: Sequence[StoredPermit],
+    site: Site,
+    source: str,
+    now: datetime,
+) -> tuple[Effect, tuple[StoredPermit, ...]]:
+    """What the update comes to: the versions to record, in order.
+
+    `current` is the permit of that id as it stands, `before` the plates it had before, the oldest
+    first (`<id>~1`, …). Raises VersionConflict, NotYourPermit, ConfirmedInTheFuture.
+    """
+    confirmed_at = update.facts.confirmed_at
+    if current is not None:
+        if current.source != source:
+            raise NotYourPermit(id=update.id, source=current.source)
+        if update.version < current.version:
+            return "stale", NOTHING_NEW
+        if update.version == current.version:
+            if current.facts.same_as(update.facts):
+                return "unchanged", NOTHING_NEW
+            raise VersionConflict(id=update.id, version=update.version)
+    if confirmed_at is not None and confirmed_at > now + FUTURE_CONFIRMATION:
+        raise ConfirmedInTheFuture(
+            confirmed_at=confirmed_at.isoformat(), now=now.isoformat(timespec="seconds")
+        )
+    new = _recorded(update, site, source, current, now)
+    if current is None:
+        return "applied", (new,)
+    takes_over = _takes_over(new)
+    if current.facts.plate == update.facts.plate:
+        return "applied", (new, *_cut_short(before, takes_over, now))
+    return "applied", (new, *_replaced(current, before, new, takes_over, site, now))
+
+
+def _replaced(
+    current: StoredPermit,
+    before: Sequence[StoredPermit],
+    new: StoredPermit,
+    takes_over: datetime,
+    site: Site,
+    now: datetime,
+) -> tuple[StoredPermit, ...]:
+    """Make-before-break (DOMAIN 2.4): the plate before works until the new one does.
+
+    One that was still pending when it was replaced ends then, and the last plate that worked
+    lives on in its stead.
+    """
+    replaced_at = min(new.facts.confirmed_at or now, now)
+    plate_before = replace(current, id=f"{current.id}~{len(before) + 1}")
+    if current.usable_from <= replaced_at:
+        return (_ending(plate_before, takes_over, site, now),)
+    ended = _ending(plate_before, replaced_at, site, now)
+    worked = _last_that_worked(before)
+    if worked is None or (worked.ends_at is not None and worked.ends_at < replaced_at):
+        return (ended,)
+    return ended, _ending(worked, takes_over, site, now)
+
+
+def _cut_short(
+    before: Sequence[StoredPermit], takes_over: datetime, now: datetime
+) -> tuple[StoredPermit, ...]:
+    """A permit that is cancelled, or active earlier than said before, ends its plate before too.
+
+    Never later: a renewal must not bring back a plate that was given up.
+    """
+    worked = _last_that_worked(before)
+    if worked is None or worked.ends_at is None or worked.ends_at <= takes_over:
+        return ()
+    return (replace(worked, ends_at=takes_over, recorded_at=now),)
+
+
+def _last_that_worked(before: Sequence[StoredPermit]) -> StoredPermit | None:
+    return next((permit for permit in reversed(before) if permit.was_usable), None)
+
+
+def covers_known_zones(facts: Facts, zones: set[str]) -> str | None:
+    """The first zone of the permit that the site doesn't have; None when it has all."""
+    for zone in facts.zones:
+        if zone != ALL_ZONES and zone not in zones:
+            return zone
+    return None

@@ -1,0 +1,138 @@
+"""Files of plate updates: CSV and NDJSON, as spreadsheets and exports really write them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from enforcement_api.permits.updates import Item, PlateUpdateIn, UnreadableItem, read_item
+from enforcement_api.problems import N_, Problem
+
+_CHUNK = 1 << 20
+_VEHICLE = ("make", "model", "year", "colour")
+_COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
+_REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
+_WHOLE_NUMBERS = ("version", "year")
+
+Line = tuple[int, Item]
+"""The number of a line in its file, from 1, and what it says."""
+
+
+class UnreadableFile(Problem):
+    """The file as a whole cannot be read."""
+
+    status = 422
+    slug = "unreadable-file"
+    title = N_("The file cannot be read")
+    detail = N_("{file}: {reason}. Nothing was imported.")
+
+
+class WrongColumns(Problem):
+    """The header names other columns than an update has."""
+
+    status = 422
+    slug = "wrong-columns"
+    title = N_("The file's header is not that of plate updates")
+    detail = N_(
+        "{file}: missing columns: {missing}; unknown columns: {unknown}."
+        " The columns are: {columns}. Nothing was imported."
+    )
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8 (with or without a byte order mark) if all of it is, else Windows-1252."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open(path, "rb") as file:
+        try:
+            while chunk := file.read(_CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def read_file(path: Path, *, site: str | None, progress: Callable[[int], None]) -> Iterator[Line]:
+    """The lines of a file of updates. `site` is that of lines that name none.
+
+    `progress` is told the bytes read since it was last told. Raises UnreadableFile, WrongColumns.
+    """
+    try:
+        encoding = encoding_of(path)
+        with open(path, "rb") as raw:
+            text = io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
+            read = _ndjson if _is_ndjson(path, text) else _csv
+            told = 0
+            for number, item in read(path, text):
+                if site is not None and isinstance(item, dict) and not item.get("site"):
+                    item = item | {"site": site}
+                yield number, ((None, item) if isinstance(item, Problem) else read_item(item))
+                if raw.tell() != told:
+                    progress(raw.tell() - told)
+                    told = raw.tell()
+    except OSError as error:
+        raise UnreadableFile(file=path, reason=error.strerror) from error
+
+
+def _is_ndjson(path: Path, text: io.TextIOWrapper) -> bool:
+    first = text.read(4096).lstrip("\ufeff \t\r\n")[:1]
+    text.seek(0)
+    return first == "{" or path.suffix.lower() in (".ndjson", ".jsonl")
+
+
+def _ndjson(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield number, UnreadableItem(reason=str(error).split("\n")[0][:200])
+
+
+def _csv(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
+    header = text.readline()
+    delimiter = max(",;\t", key=header.count)
+    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    present = set(names)
+    missing, unknown = _REQUIRED - present - {"site"}, present - set(_COLUMNS)
+    if missing or unknown:
+        raise WrongColumns(
+            file=path,
+            missing=", ".join(sorted(missing)) or "-",
+            unknown=", ".join(sorted(unknown)) or "-",
+            columns=", ".join(_COLUMNS),
+        )
+    reader = csv.reader(text, delimiter=delimiter)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num + 1, UnreadableItem(reason=str(error))
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        yield reader.line_num + 1, _update_of(names, cells)
+
+
+def _update_of(names: list[str], cells: list[str]) -> Any:
+    if len(cells) != len(names):
+        return UnreadableItem(reason=f"{len(cells)} cells, {len(names)} columns")
+    update: dict[str, Any] = {
+        name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()
+    }
+    for name in _WHOLE_NUMBERS:
+        if update.get(name, "").isdecimal():
+            update[name] = int(update[name])
+    update["zones"] = update.get("zones", "").split()
+    vehicle = {name: update.pop(name) for name in _VEHICLE if name in update}
+    if vehicle:
+        update["vehicle"] = vehicle
+    return update

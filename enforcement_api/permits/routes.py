@@ -1,0 +1,272 @@
+"""Plate updates, permit history and checks over HTTP (CONTRACT)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.feed.follower import Follower
+from enforcement_api.permits import checking, intake, store, updates
+from enforcement_api.permits.core import StoredPermit, UnknownZone
+from enforcement_api.permits.intake import OnChange
+from enforcement_api.problems import N_, Problem, TooLarge, language_of
+from enforcement_api.security import Guard, Principal
+from enforcement_api.settings import Settings
+from enforcement_api.sites import store as sites
+from sync import codec
+from sync.replica import BeforeRetention
+from sync.replica import UnknownZone as ReplicaHasNoZone
+
+
+class SuggestionOut(BaseModel):
+    """A plate to compare with the one that is unknown."""
+
+    plate: str
+    jurisdiction: str
+
+
+class CheckOut(BaseModel):
+    """May this plate be here, then? Permits: the deciding outcome first."""
+
+    verdict: str
+    plate: str
+    jurisdiction: str
+    site: str
+    zone: str
+    at: str
+    changes_at: str | None
+    permits: list[dict[str, Any]]
+    suggestions: list[SuggestionOut]
+    sequence: int
+    fed_at: str | None
+
+
+class RejectedOut(BaseModel):
+    """An item that was not taken."""
+
+    index: int
+    id: str | None
+    problem: dict[str, Any]
+
+
+class UpdatesOut(BaseModel):
+    """What became of the updates."""
+
+    applied: int
+    unchanged: int
+    stale: int
+    rejected: list[RejectedOut]
+    epoch: str
+    sequence: dict[str, int]
+
+
+class UpdatesIn(BaseModel):
+    """Plate updates; an empty list is a heartbeat."""
+
+    updates: list[updates.PlateUpdateIn]
+
+
+class UnsupportedMediaType(Problem):
+    """Neither JSON nor NDJSON."""
+
+    status = 415
+    slug = "unsupported-media-type"
+    title = N_("This kind of body is not taken here")
+    detail = N_("Send application/json or application/x-ndjson.")
+
+
+async def capped_body(request: Request, limit: int, what: str) -> bytes:
+    """The body, read no further than a limit. Raises TooLarge."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise TooLarge(limit=what)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(limit=what)
+    return bytes(body)
+
+
+def _version_json(sequence: int, permit: StoredPermit) -> dict[str, Any]:
+    facts, vehicle = permit.facts, permit.facts.vehicle
+    given = {
+        "make": vehicle.make,
+        "model": vehicle.model,
+        "year": vehicle.year,
+        "colour": vehicle.colour,
+    }
+    return {
+        "sequence": sequence,
+        "version": permit.version,
+        "source": permit.source,
+        "recorded_at": codec.instant(permit.recorded_at),
+        "removed": permit.removed,
+        "plate_raw": permit.plate_raw,
+        "valid_from": facts.valid_from.isoformat(),
+        "valid_until": facts.valid_until and facts.valid_until.isoformat(),
+        "confirmed_at": codec.optional_instant(facts.confirmed_at),
+        "given_ends_at": codec.optional_instant(facts.ends_at),
+        "given_vehicle": given,
+        **codec.permit_record(permit.permit),
+    }
+
+
+def router(
+    *,
+    record: Record,
+    follower: Follower,
+    guard: Guard,
+    settings: Settings,
+    now: Callable[[], datetime],
+    on_change: OnChange,
+) -> APIRouter:
+    """The routes of permits."""
+    routes = APIRouter(prefix="/v1")
+    feeds = Depends(guard.allow("feeder", "admin"))
+
+    async def body(request: Request) -> bytes:
+        mebibytes = settings.largest_body // (1024 * 1024)
+        return await capped_body(request, settings.largest_body, f"{mebibytes} MiB")
+
+    @routes.post(
+        "/plate-updates",
+        operation_id="pushPlateUpdates",
+        tags=["plate updates"],
+        summary="Push plate updates",
+        response_model=UpdatesOut,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": UpdatesIn.model_json_schema()},
+                    "application/x-ndjson": {
+                        "schema": {"type": "string", "description": "One update a line"}
+                    },
+                },
+            }
+        },
+    )
+    def push(
+        request: Request,
+        principal: Annotated[Principal, feeds],
+        body: Annotated[bytes, Depends(body)],
+        atomic: Annotated[bool, Query(description="All of them or none")] = False,
+    ) -> Response:
+        """Apply updates in the order given; safe to send again (`id` and `version`)."""
+        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+        if kind == "application/x-ndjson":
+            found: list[object] = list(updates.read_ndjson(body))
+        elif kind in ("application/json", ""):
+            found = updates.read_json(body)
+        else:
+            raise UnsupportedMediaType
+        if len(found) > settings.most_updates:
+            raise TooLarge(limit=f"{settings.most_updates} updates")
+        taken = take(found, principal, atomic=atomic)
+        epoch = record.read(record.epoch)
+        answer = taken.as_json(epoch, language_of(request))
+        return Response(
+            json.dumps(answer, ensure_ascii=False).encode(), media_type="application/json"
+        )
+
+    def take(found: list[object], principal: Principal, *, atomic: bool) -> intake.Taken:
+        if not found:
+            sequence = intake.heartbeat(record, by=principal, now=now())
+            for site in sequence:
+                follower.fed(site)
+            return intake.Taken(sequence=sequence)
+        items = [
+            (None, item) if isinstance(item, Problem) else updates.read_item(item) for item in found
+        ]
+        intake.check_allowed(items, principal)
+        taken = intake.take(
+            record, items, by=principal, now=now(), atomic=atomic, on_change=on_change
+        )
+        for site in taken.sequence:
+            follower.follow(site)
+        return taken
+
+    @routes.get(
+        "/sites/{site}/permits/{id}",
+        operation_id="getPermit",
+        tags=["plate updates"],
+        summary="A permit and all its versions",
+    )
+    def permit(
+        site: str,
+        id: str,
+        principal: Annotated[Principal, Depends(guard.allow("feeder", "reader", "admin"))],
+    ) -> dict[str, Any]:
+        """Tell a permit's history, the oldest version first, each with its sequence number."""
+
+        def read(tx: Connection) -> list[tuple[int, StoredPermit]]:
+            sites.site(tx, site)
+            return store.history(tx, site, id)
+
+        versions = record.read(read)
+        newest = versions[-1][1]
+        return {
+            **codec.permit_record(newest.permit),
+            "site": site,
+            "source": newest.source,
+            "version": newest.version,
+            "removed": newest.removed,
+            "versions": [_version_json(sequence, version) for sequence, version in versions],
+        }
+
+    @routes.get(
+        "/sites/{site}/check",
+        operation_id="checkPlate",
+        tags=["checks"],
+        summary="May this plate be here?",
+        response_model=CheckOut,
+    )
+    async def check(
+        site: str,
+        plate: str,
+        zone: str,
+        principal: Annotated[Principal, Depends(guard.allow())],
+        jurisdiction: str | None = None,
+        at: Annotated[str | None, Query(description="An instant; now, if left out")] = None,
+    ) -> Response:
+        """Judge a plate in a zone at an instant, with permits as they are now known."""
+        replica = follower.replica(site)
+        fed_at = follower.level(site).fed_at
+        with replica.reading() as view:
+            wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
+            instant = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
+            try:
+                found = view.check(wanted, zone=zone, at=instant)
+            except ReplicaHasNoZone:
+                zones = ", ".join(sorted(view.zones))
+                raise UnknownZone(site=site, zone=zone, zones=zones) from None
+            except BeforeRetention:
+                answer = None
+            else:
+                answer = checking.Answer(found, site, view.state.sequence, fed_at)
+        if answer is None:
+            answer = await run_in_threadpool(
+                partial(
+                    checking.from_record,
+                    record,
+                    site=site,
+                    zone=zone,
+                    plate=plate,
+                    jurisdiction=jurisdiction,
+                    at=at,
+                    now=now(),
+                )
+            )
+        return Response(answer.as_json(), media_type="application/json")
+
+    return routes

@@ -1,0 +1,250 @@
+"""The permits' SQL: versions are appended; all that changes later is what superseded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, insert, select, true, update
+
+from enforcement_api.database.tables import permit_versions
+from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
+from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit
+from enforcement_api.problems import N_, Problem
+from sync import codec
+from sync.entities import Permit, Site
+from sync.plates import Plate
+from sync.replica import Check
+from sync.validity import judge, suggest
+
+_c = permit_versions.c
+_CURRENT = _c.superseded_at.is_(None)
+
+
+class UnknownPermit(Problem):
+    """No such permit."""
+
+    status = 404
+    slug = "unknown-permit"
+    title = N_("There is no such permit")
+    detail = N_("Site {site} has no permit {id}: check the id that its feeder uses.")
+
+
+@dataclass(slots=True)
+class Version:
+    """A version as it stands in the record, or is about to."""
+
+    permit: StoredPermit
+    sequence: int
+    hash: int
+    superseded_at: int | None = None
+    is_new: bool = False
+
+
+def _base(id: str) -> str:
+    return id.partition("~")[0]
+
+
+def _stored(row: Any) -> StoredPermit:
+    return StoredPermit(
+        id=row.id,
+        source=row.source,
+        version=row.version,
+        plate_raw=row.plate_raw,
+        facts=Facts(
+            plate=Plate(row.plate, row.jurisdiction),
+            zones=tuple(row.zones.split(" ")),
+            permit_number=row.permit_number,
+            valid_from=row.valid_from,
+            valid_until=row.valid_until,
+            confirmed_at=row.confirmed_at,
+            ends_at=row.given_ends_at,
+            status=row.status,
+            vehicle=GivenVehicle(row.make, row.model, row.year, row.colour),
+        ),
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        active_from=row.active_from,
+        recorded_at=row.recorded_at,
+        removed=row.removed,
+    )
+
+
+def _row(site: str, version: Version) -> dict[str, Any]:
+    permit = version.permit
+    facts = permit.facts
+    plate = facts.plate
+    vehicle = facts.vehicle
+    return {
+        "site": site,
+        "sequence": version.sequence,
+        "id": permit.id,
+        "base": _base(permit.id),
+        "superseded_at": version.superseded_at,
+        "removed": permit.removed,
+        "source": permit.source,
+        "version": permit.version,
+        "recorded_at": permit.recorded_at,
+        "plate": plate.text,
+        "jurisdiction": plate.jurisdiction,
+        "fold": plate.fold,
+        "plate_raw": permit.plate_raw,
+        "zones": " ".join(facts.zones),
+        "permit_number": facts.permit_number,
+        "valid_from": facts.valid_from,
+        "valid_until": facts.valid_until,
+        "confirmed_at": facts.confirmed_at,
+        "given_ends_at": facts.ends_at,
+        "status": facts.status,
+        "make": vehicle.make,
+        "model": vehicle.model,
+        "year": vehicle.year,
+        "colour": vehicle.colour,
+        "starts_at": permit.starts_at,
+        "ends_at": permit.ends_at,
+        "active_from": permit.active_from,
+        "hash": version.hash,
+    }
+
+
+class Ledger:
+    """The permits of some ids at one site, as one transaction changes them.
+
+    Made after the site's counter row is locked, so that what it read stays so.
+    """
+
+    def __init__(self, tx: Connection, counter: Counter, ids: Iterable[str]) -> None:
+        self._tx = tx
+        self._counter = counter
+        self._current: dict[str, Version] = {}
+        self._superseded: list[Version] = []
+        self._new: list[Version] = []
+        self._before: dict[str, int] = {}
+        wanted = sorted({_base(id) for id in ids})
+        query = select(permit_versions).where(_c.site == counter.site, _CURRENT)
+        for at in range(0, len(wanted), 10_000):
+            for row in tx.execute(query.where(_c.base.in_(wanted[at : at + 10_000]))):
+                self._current[row.id] = Version(_stored(row), row.sequence, row.hash)
+                if row.id != row.base:
+                    self._before[row.base] = self._before.get(row.base, 0) + 1
+
+    def current(self, id: str) -> StoredPermit | None:
+        """The permit as it stands."""
+        version = self._current.get(id)
+        return None if version is None else version.permit
+
+    def before(self, id: str) -> Sequence[StoredPermit]:
+        """The plates that the permit had before, the oldest first."""
+        count = self._before.get(id, 0)
+        if not count:
+            return ()
+        return [self._current[f"{id}~{n}"].permit for n in range(1, count + 1)]
+
+    def put(self, permit: StoredPermit) -> None:
+        """Record a version; it supersedes the one before."""
+        counter = self._counter
+        sequence = counter.take()
+        hash = 0
+        old = self._current.get(permit.id)
+        if old is not None:
+            old.superseded_at = sequence
+            if not old.is_new:
+                self._superseded.append(old)
+            if not old.permit.removed:
+                counter.digest -= old.hash
+        elif "~" in permit.id:
+            base = _base(permit.id)
+            self._before[base] = self._before.get(base, 0) + 1
+        if not permit.removed:
+            record = codec.permit_record(permit.permit)
+            hash = codec.record_hash("permit", permit.id, codec.canonical(record))
+            counter.digest += hash
+        version = Version(permit, sequence, hash, is_new=True)
+        self._current[permit.id] = version
+        self._new.append(version)
+
+    def save(self) -> None:
+        """Write what was put."""
+        site = self._counter.site
+        if self._superseded:
+            self._tx.execute(
+                update(permit_versions)
+                .where(_c.site == site, _c.sequence == bindparam("old"))
+                .values(superseded_at=bindparam("new")),
+                [{"old": v.sequence, "new": v.superseded_at} for v in self._superseded],
+            )
+        if self._new:
+            self._tx.execute(insert(permit_versions), [_row(site, v) for v in self._new])
+
+
+# Reading
+
+
+def permits_for(tx: Connection, site: str, plate: Plate) -> list[Permit]:
+    """Every permit that the record knows of a plate, those removed from the feed included."""
+    return _permits(tx, site, _c.plate == plate.text, _c.jurisdiction == plate.jurisdiction, plate)
+
+
+def look_alikes(tx: Connection, site: str, plate: Plate) -> list[Permit]:
+    """Every permit whose plate folds like this one."""
+    return _permits(tx, site, true(), true(), plate)
+
+
+def _permits(tx: Connection, site: str, text: Any, jurisdiction: Any, plate: Plate) -> list[Permit]:
+    found = tx.execute(
+        select(*PERMIT_COLUMNS).where(
+            _c.site == site, _c.fold == plate.fold, text, jurisdiction, _CURRENT
+        )
+    )
+    return [permit_of(row) for row in found]
+
+
+def check(tx: Connection, site: Site, plate: Plate, *, zone: Any, at: datetime) -> Check:
+    """A check answered from the record: for instants before the last retention run.
+
+    The same answer as the index would give if nothing had been removed from it.
+    """
+    retention = site.retention
+    judgement = judge(permits_for(tx, site.id, plate), zone=zone.id, at=at, retention=retention)
+    suggestions: tuple[Plate, ...] = ()
+    if judgement.verdict == "unknown":
+        suggestions = suggest(
+            plate, look_alikes(tx, site.id, plate), zone=zone.id, at=at, retention=retention
+        )
+    return Check(plate, zone, at, judgement, suggestions)
+
+
+def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]]:
+    """Every version of a permit, the oldest first, each with its sequence number."""
+    found = tx.execute(
+        select(permit_versions)
+        .where(_c.site == site, _c.base == _base(id), _c.id == id)
+        .order_by(_c.sequence)
+    )
+    versions = [(row.sequence, _stored(row)) for row in found]
+    if not versions:
+        raise UnknownPermit(site=site, id=id)
+    return versions
+
+
+def has_permits(tx: Connection, site: str) -> bool:
+    """Whether the site ever had a permit."""
+    return bool(tx.execute(select(exists().where(_c.site == site))).scalar_one())
+
+
+def zones_named(tx: Connection, site: str) -> set[str]:
+    """The zones that the site's permits name."""
+    found = tx.execute(select(_c.zones).where(_c.site == site, _CURRENT).distinct())
+    return {zone for (zones,) in found for zone in zones.split(" ")}
+
+
+def ended_before(tx: Connection, site: str, at: datetime, retention: timedelta) -> list[str]:
+    """The permits in the feed that no longer count at `at`, or later (DOMAIN 2.6, test 1)."""
+    found = tx.execute(
+        select(_c.id).where(
+            _c.site == site, _CURRENT, _c.removed.is_(False), _c.ends_at <= at - retention
+        )
+    )
+    return [id for (id,) in found]

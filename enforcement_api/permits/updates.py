@@ -1,0 +1,236 @@
+"""Plate updates as feeders send them: JSON and NDJSON, read item by item (CONTRACT)."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+
+from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
+from enforcement_api.problems import N_, Invalid, Problem, error_of
+from sync import codec
+from sync.entities import ALL_ZONES
+from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
+
+EARLIEST_YEAR, LATEST_YEAR = 1970, 9990
+_MOST_BITS = (1 << 63) - 1
+
+
+class UnreadableItem(Problem):
+    """A line or an item that is no JSON object."""
+
+    status = 422
+    slug = "unreadable"
+    title = N_("The item cannot be read")
+    detail = N_("It is no JSON object: {reason}. Correct it and send it again.")
+
+
+class UnreadableBody(Problem):
+    """A body that is no list of updates."""
+
+    status = 422
+    slug = "unreadable"
+    title = N_("The body cannot be read")
+    detail = N_(
+        'Send {{"updates": […]}} as JSON, or one update a line as application/x-ndjson.'
+        " Nothing of this request was kept: {reason}."
+    )
+
+
+def storable(text: str) -> str:
+    """The text itself, if every database can store it."""
+    if "\0" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
+        raise ValueError(N_("has a character that cannot be stored (NUL or half a surrogate)"))
+    return text
+
+
+def _identifier(text: str) -> str:
+    if "~" in text or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+        raise ValueError(N_("may not contain ~ or control characters"))
+    return text
+
+
+def _date(value: object) -> object:
+    if not isinstance(value, str) or len(value) != len("2026-11-23"):
+        raise ValueError(N_("must be a date such as 2026-11-23"))
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(N_("must be a date such as 2026-11-23")) from None
+    if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
+        raise ValueError(N_("must be between 1970 and 9990"))
+    return day
+
+
+def _instant(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(N_("must be an instant such as 2026-11-23T15:15:00Z"))
+    try:
+        at = codec.parse_instant(value)
+    except ValueError:
+        raise ValueError(N_("must be an instant such as 2026-11-23T15:15:00Z")) from None
+    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
+        raise ValueError(N_("must be between 1970 and 9990"))
+    return at
+
+
+Date = Annotated[date, BeforeValidator(_date, json_schema_input_type=date)]
+AnyInstant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)]
+Text = Annotated[StrictStr, Field(max_length=100), AfterValidator(storable)]
+Code = Annotated[StrictStr, Field(min_length=1, max_length=32)]
+
+
+class VehicleIn(BaseModel):
+    """A vehicle; whatever of it is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    make: Text | None = None
+    model: Text | None = None
+    year: Annotated[StrictInt, Field(ge=1850, le=2200)] | None = None
+    colour: Text | None = None
+
+
+class PlateUpdateIn(BaseModel):
+    """One plate update. Its `id` and `version` make it safe to send again."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "100014764-1",
+                    "version": 3,
+                    "plate": "ABC 123",
+                    "jurisdiction": "CA-QC",
+                    "site": "1085",
+                    "zones": ["G1"],
+                    "permit_number": "100014764",
+                    "valid_from": "2026-06-01",
+                    "valid_until": None,
+                    "confirmed_at": "2026-05-28T18:00:00Z",
+                    "status": "active",
+                    "vehicle": {"make": "Acura", "model": "NSX", "year": 2021, "colour": "rouge"},
+                }
+            ]
+        },
+    )
+
+    id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_identifier)]
+    version: Annotated[StrictInt, Field(ge=0, le=_MOST_BITS)]
+    plate: StrictStr
+    jurisdiction: StrictStr | None = None
+    site: StrictStr
+    zones: Annotated[list[Code], Field(min_length=1, max_length=1000)]
+    permit_number: Annotated[
+        StrictStr, Field(min_length=1, max_length=100), AfterValidator(storable)
+    ]
+    valid_from: Date
+    valid_until: Date | None = None
+    confirmed_at: AnyInstant | None = None
+    ends_at: AnyInstant | None = None
+    status: Literal["active", "suspended", "cancelled"]
+    vehicle: VehicleIn | None = None
+
+    def facts(self, jurisdiction: str) -> Facts:
+        """The facts, with the plate of this or the site's jurisdiction. Raises Invalid."""
+        if self.valid_until is not None and self.valid_until < self.valid_from:
+            raise Invalid(errors=[Problem.Error("/valid_until", N_("is before valid_from"))])
+        try:
+            plate = Plate.parse(self.plate, self.jurisdiction or jurisdiction)
+        except UnusablePlate:
+            raise Invalid(
+                errors=[
+                    Problem.Error("/plate", N_("is no plate: 2 to 8 of A-Z and 0-9 are needed"))
+                ]
+            ) from None
+        except UnusableJurisdiction:
+            raise Invalid(
+                errors=[Problem.Error("/jurisdiction", N_("must be a code such as CA-QC"))]
+            ) from None
+        zones = (ALL_ZONES,) if ALL_ZONES in self.zones else tuple(dict.fromkeys(self.zones))
+        v = self.vehicle
+        return Facts(
+            plate,
+            zones,
+            self.permit_number,
+            self.valid_from,
+            self.valid_until,
+            self.confirmed_at,
+            self.ends_at,
+            self.status,
+            NO_VEHICLE if v is None else GivenVehicle(v.make, v.model, v.year, v.colour),
+        )
+
+    def update(self, jurisdiction: str) -> PlateUpdate:
+        """The update, read for a site whose jurisdiction is the default. Raises Invalid."""
+        raw = self.plate if self.plate.isascii() else _without_surrogates(self.plate)
+        return PlateUpdate(
+            self.id, self.version, self.site, raw.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            self.facts(jurisdiction),
+        )  # fmt: skip
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+Item = tuple[str | None, "PlateUpdateIn | Problem"]
+"""The id, as far as it can be read, and the update or what is wrong with it."""
+
+_validate = PlateUpdateIn.model_validate
+
+
+def read_item(item: object) -> Item:
+    """Check one item's shape."""
+    try:
+        update = _validate(item)
+    except ValidationError as error:
+        given = item.get("id") if isinstance(item, dict) else None
+        id = _without_surrogates(given)[:100] if isinstance(given, str) else None
+        if not isinstance(item, dict):
+            return None, UnreadableItem(reason=type(item).__name__)
+        return id, Invalid(errors=[error_of(found) for found in error.errors(include_url=False)])
+    return update.id, update
+
+
+def read_json(body: bytes) -> list[Any]:
+    """The items of `{"updates": […]}`. Raises UnreadableBody."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableBody(reason=_reason(error)) from error
+    updates = message.get("updates") if isinstance(message, dict) else None
+    if not isinstance(updates, list):
+        raise UnreadableBody(reason="updates")
+    return updates
+
+
+def read_ndjson(body: bytes) -> Iterator[object | Problem]:
+    """The items of a body of lines; blank ones aside."""
+    for line in body.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield UnreadableItem(reason=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).split("\n")[0][:200]

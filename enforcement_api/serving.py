@@ -1,0 +1,93 @@
+"""Serving: uvicorn, told how this service begins and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from socket import socket
+
+import uvicorn
+
+from enforcement_api.app import Service, create_app
+from enforcement_api.problems import StorageFailed
+from enforcement_api.settings import Settings
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, answers waiting polls when told to end, and then exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self.storage_failure: StorageFailed | None = None
+        service.storage_failed = self._stop_on
+
+    def _stop_on(self, problem: StorageFailed) -> None:
+        self.storage_failure = problem
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Bind, and say where."""
+        await super().startup(sockets)
+        if not self.started:
+            return
+        port = self.servers[0].sockets[0].getsockname()[1]
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        scheme = "https" if self.config.is_ssl else "http"
+        print(f"listening on {scheme}://{host}:{port}", file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Let nobody wait out their poll."""
+        self._service.follower.release()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again: the exit code is 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(
+    settings: Settings, *, host: str, port: int, tls_cert: Path | None, tls_key: Path | None
+) -> StorageFailed | None:
+    """Serve until told to end; the failure that ended it, if it was the disk's.
+
+    Raises StorageFailed, RecordNotReady, RecordUnavailable before it listens.
+    """
+    app = create_app(settings)
+    service: Service = app.state.service
+    service.start()
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+        lifespan="off",
+    )
+    server = Server(config, service)
+    try:
+        server.run()
+    finally:
+        service.stop()
+    if not server.started:
+        raise SystemExit(1)
+    return server.storage_failure
