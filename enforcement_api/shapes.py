@@ -1,0 +1,192 @@
+"""What requests are made of: text that can be stored, instants, dates, pages of a list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
+
+from enforcement_api.problems import N_, Problem
+from sync import codec
+
+FIRST_YEAR, LAST_YEAR = 1970, 9990
+LONGEST_LINE = 200
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Line feeds and tabs are text; the other controls are not, and PostgreSQL cannot store NUL.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_SEPARATING = re.compile(r"[\s*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class NotAPageCursor(Problem):
+    """The text is no `next_cursor` of this list."""
+
+    status = 422
+    slug = "not-a-page-cursor"
+    title = N_("This is no cursor of this list")
+    detail = N_(
+        "Send the `next_cursor` of the page before, unchanged, or leave out `cursor` to begin."
+    )
+
+
+class Shape(BaseModel):
+    """A part of a request or an answer; what it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+def storable(text: str) -> str:
+    """The text itself if every engine can keep it. Raises ValueError."""
+    if _CONTROL.search(text):
+        raise ValueError(N_("has characters that cannot be kept: leave out control characters"))
+    return text
+
+
+def telling(text: str) -> str:
+    """The text itself if it can be kept and is not blank. Raises ValueError."""
+    if not text.strip():
+        raise ValueError(N_("must not be blank"))
+    return storable(text)
+
+
+def line(text: str) -> str:
+    """The text itself if it can be a name. Raises ValueError."""
+    if len(text) > LONGEST_LINE or "\n" in text:
+        raise ValueError(N_("must be one line of at most 200 characters"))
+    return telling(text)
+
+
+def word(text: str) -> str:
+    """The text itself if it can be a code among others separated by spaces. Raises ValueError."""
+    if not 1 <= len(text) <= 32 or _SEPARATING.search(text):
+        raise ValueError(N_("must be 1 to 32 characters without spaces, control characters or *"))
+    return text
+
+
+def identifier(text: str) -> str:
+    """The text itself if it can be an id that a client chose. Raises ValueError."""
+    if not 1 <= len(text) <= 100 or _CONTROL.search(text) or text != text.strip():
+        raise ValueError(N_("must be 1 to 100 characters without control characters"))
+    return text
+
+
+def is_identifier(text: str) -> bool:
+    """Whether there can be something with this id."""
+    try:
+        return bool(identifier(text))
+    except ValueError:
+        return False
+
+
+def calendar(at: datetime) -> datetime:
+    """The instant itself if it lies in the years that are taken. Raises ValueError."""
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(N_("must lie between the years 1970 and 9990"))
+    return at
+
+
+def instant(value: Any) -> datetime:
+    """Read an RFC 3339 instant with any offset. Raises ValueError."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        if isinstance(value, str):
+            return calendar(codec.parse_instant(value))
+    except ValueError as error:
+        if "1970" in str(error):
+            raise
+    raise ValueError(N_("must be an instant with its offset, such as 2026-11-23T15:15:00Z"))
+
+
+def day(value: Any) -> date:
+    """Read a date. Raises ValueError."""
+    if isinstance(value, date):
+        return value
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            found = date.fromisoformat(value)
+        except ValueError:
+            found = None
+        if found is not None:
+            if not FIRST_YEAR <= found.year <= LAST_YEAR:
+                raise ValueError(N_("must lie between the years 1970 and 9990"))
+            return found
+    raise ValueError(N_("must be a date such as 2026-11-23"))
+
+
+Line = Annotated[str, Strict(), Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(line)]
+"""A name or a title."""
+
+Note = Annotated[str, Strict(), Field(min_length=1, max_length=2000), AfterValidator(telling)]
+"""A text of a few lines."""
+
+Word = Annotated[str, Strict(), AfterValidator(word), Field(examples=["G1"])]
+"""A code among others."""
+
+Id = Annotated[str, Strict(), AfterValidator(identifier)]
+"""An id that a client chose."""
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(instant),
+    PlainSerializer(codec.instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T15:15:00Z"]}),
+]
+"""An instant; any offset is accepted, UTC is answered."""
+
+Day = Annotated[
+    date,
+    BeforeValidator(day),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-23"]}),
+]
+"""A local date."""
+
+
+class Localized(Shape):
+    """A text in both languages."""
+
+    fr: Note
+    en: Note
+
+
+# Lists
+
+
+def page_cursor(*position: str | int) -> str:
+    """Where a page of a list ended, opaque to who reads it."""
+    plain = json.dumps(position, separators=(",", ":"))
+    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+def page_position(cursor: str, *types: type[str] | type[int]) -> tuple[Any, ...]:
+    """What `page_cursor` was made of. Raises NotAPageCursor."""
+    try:
+        plain = base64.b64decode(
+            cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+        )
+        position = json.loads(plain)
+    except (ValueError, RecursionError, binascii.Error) as error:
+        raise NotAPageCursor from error
+    if (
+        not isinstance(position, list)
+        or len(position) != len(types)
+        or any(type(part) is not kind for part, kind in zip(position, types, strict=True))
+        or any(isinstance(part, int) and abs(part) >= 1 << 62 for part in position)
+        or any(isinstance(part, str) and _CONTROL.search(part) for part in position)
+    ):
+        raise NotAPageCursor
+    return tuple(position)

@@ -1,0 +1,158 @@
+"""Keys: what programs and people show to be let in; stored hashed, shown once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from enforcement_api.database.tables import keys, sites
+from enforcement_api.problems import N_, Problem
+from enforcement_api.security import Principal, Role, new_secret, secret_hash
+from enforcement_api.shapes import line
+
+ROLES: tuple[Role, ...] = ("admin", "feeder", "reader")
+"""What a key can be for; devices get their tokens by enrolment."""
+
+
+class UnusableKey(Problem):
+    """A role, name, source or site with which no key can be made."""
+
+    status = 422
+    slug = "unusable-key"
+    title = N_("No such key can be made")
+
+
+class UnknownRole(UnusableKey):
+    """No such role."""
+
+    detail = N_("{role} is no role of a key; use one of: {roles}.")
+
+
+class UnusableKeyName(UnusableKey):
+    """A name or a source that tells nothing or cannot be kept."""
+
+    detail = N_("Give the key a name and a source of 1 to 200 characters on one line.")
+
+
+class UnknownKeySite(UnusableKey):
+    """A site that is not there."""
+
+    detail = N_("There is no site {site}; check its code, or create the site first.")
+
+
+class NoKeySites(UnusableKey):
+    """A list of sites that is empty."""
+
+    detail = N_("Name the sites of the key, or leave them out for all sites.")
+
+
+class UnknownKey(Problem):
+    """No such key."""
+
+    status = 404
+    slug = "unknown-key"
+    title = N_("There is no such key")
+    detail = N_("Take the id {id} from the list of keys.")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it can be shown: all but the secret. `sites`: None is all of them."""
+
+    id: str
+    role: Role
+    name: str
+    source: str
+    sites: tuple[str, ...] | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create(
+    tx: Connection,
+    *,
+    role: str,
+    name: str,
+    at: datetime,
+    source: str | None = None,
+    sites: Iterable[str] | None = None,
+) -> str:
+    """Make a key; its secret, which cannot be seen again. The source is the name unless said.
+
+    Raises UnknownRole, UnusableKeyName, UnknownKeySite, NoKeySites.
+    """
+    if role not in ROLES:
+        raise UnknownRole(role=role, roles=", ".join(ROLES))
+    try:
+        source = line(name if source is None else source)
+        name = line(name)
+    except ValueError as error:
+        raise UnusableKeyName from error
+    secret = new_secret(role)
+    tx.execute(
+        insert(keys).values(
+            id=uuid.uuid4().hex[:12],
+            hash=secret_hash(secret),
+            role=role,
+            name=name,
+            source=source,
+            sites=None if sites is None else _known(tx, sites),
+            created_at=at,
+        )
+    )
+    return secret
+
+
+def _known(tx: Connection, wanted: Iterable[str]) -> list[str]:
+    codes = sorted(set(wanted))
+    if not codes:
+        raise NoKeySites
+    known = set(tx.execute(select(sites.c.id)).scalars())
+    for site in codes:
+        if site not in known:
+            raise UnknownKeySite(site=site)
+    return codes
+
+
+def all_keys(tx: Connection) -> list[Key]:
+    """Every key, the oldest first, with those that were revoked."""
+    return [
+        Key(
+            id=row.id,
+            role=row.role,
+            name=row.name,
+            source=row.source,
+            sites=None if row.sites is None else tuple(row.sites),
+            created_at=row.created_at,
+            revoked_at=row.revoked_at,
+        )
+        for row in tx.execute(select(keys).order_by(keys.c.created_at, keys.c.id))
+    ]
+
+
+def revoke(tx: Connection, id: str, *, at: datetime) -> None:
+    """End a key; one that has ended stays so. Raises UnknownKey."""
+    found = {key.id: key for key in all_keys(tx)}.get(id)
+    if found is None:
+        raise UnknownKey(id=id)
+    if found.revoked_at is None:
+        tx.execute(update(keys).where(keys.c.id == id).values(revoked_at=at))
+
+
+def find(tx: Connection, hash: str) -> Principal | None:
+    """Who holds the key with this hash; nobody if it was revoked."""
+    row = tx.execute(select(keys).where(keys.c.hash == hash, keys.c.revoked_at.is_(None))).first()
+    if row is None:
+        return None
+    role: Role = row.role
+    return Principal(
+        id=row.id,
+        role=role,
+        name=row.name,
+        source=row.source,
+        sites=None if row.sites is None else frozenset(row.sites),
+    )
