@@ -90,8 +90,10 @@ class Service:
     def _keep_house(self) -> None:
         while not self._stopping.wait(_HOUR):
             try:
-                for site in self.record.read(sites.due_for_retention(self.now(), self.settings)):
-                    self.run_retention(site, at=self.now())
+                now = self.now()
+                before = now - timedelta(hours=self.settings.retention_hours)
+                for site in self.record.read(lambda tx: sites.due_for_retention(tx, before)):
+                    self.run_retention(site, at=now)
             except Exception:
                 _log.exception("housekeeping failed; it is tried again in an hour")
 

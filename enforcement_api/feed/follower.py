@@ -81,8 +81,8 @@ class Follower:
             elif known.fed_at != level.fed_at:
                 self._levels[level.site] = level
 
-    def follow(self, site: str) -> store.Level:
-        """Bring the index of a site level with the record; the level it reached.
+    def follow(self, site: str) -> None:
+        """Bring the index of a site level with the record.
 
         Raises UnknownSite.
         """
@@ -103,7 +103,6 @@ class Follower:
             self._replicas[site] = replica
             self._levels[site] = level
         self._wake()
-        return level
 
     def _catch_up(self, site: str, replica: Replica) -> None:
         state = replica.state()

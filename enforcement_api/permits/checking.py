@@ -116,7 +116,7 @@ def from_record(
     def read(tx: Connection) -> Answer:
         level = feed.level(tx, site)
         here = sites.site(tx, site)
-        zones = {z.id: z for z in sites.zones(tx, site)}
+        zones = {z.id: z for z in sites.plan(tx, site).zones}
         if zone not in zones:
             raise UnknownZone(site=site, zone=zone, zones=", ".join(sorted(zones)))
         found = store.check(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator
-from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
@@ -21,11 +18,10 @@ from pydantic import (
 
 from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
 from enforcement_api.problems import N_, Invalid, Problem, error_of
-from sync import codec
+from enforcement_api.shapes import Day, Id, Instant, Shape, storable
 from sync.entities import ALL_ZONES
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
 
-EARLIEST_YEAR, LATEST_YEAR = 1970, 9990
 _MOST_BITS = (1 << 63) - 1
 
 
@@ -50,53 +46,17 @@ class UnreadableBody(Problem):
     )
 
 
-def storable(text: str) -> str:
-    """The text itself, if every database can store it."""
-    if "\0" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
-        raise ValueError(N_("has a character that cannot be stored (NUL or half a surrogate)"))
+def _permit_id(text: str) -> str:
+    if "~" in text:
+        raise ValueError(N_("may not contain ~"))
     return text
 
 
-def _identifier(text: str) -> str:
-    if "~" in text or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise ValueError(N_("may not contain ~ or control characters"))
-    return text
-
-
-def _date(value: object) -> object:
-    if not isinstance(value, str) or len(value) != len("2026-11-23"):
-        raise ValueError(N_("must be a date such as 2026-11-23"))
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(N_("must be a date such as 2026-11-23")) from None
-    if not EARLIEST_YEAR <= day.year <= LATEST_YEAR:
-        raise ValueError(N_("must be between 1970 and 9990"))
-    return day
-
-
-def _instant(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(N_("must be an instant such as 2026-11-23T15:15:00Z"))
-    try:
-        at = codec.parse_instant(value)
-    except ValueError:
-        raise ValueError(N_("must be an instant such as 2026-11-23T15:15:00Z")) from None
-    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
-        raise ValueError(N_("must be between 1970 and 9990"))
-    return at
-
-
-Date = Annotated[date, BeforeValidator(_date, json_schema_input_type=date)]
-AnyInstant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)]
 Text = Annotated[StrictStr, Field(max_length=100), AfterValidator(storable)]
-Code = Annotated[StrictStr, Field(min_length=1, max_length=32)]
 
 
-class VehicleIn(BaseModel):
+class VehicleIn(Shape):
     """A vehicle; whatever of it is known."""
-
-    model_config = ConfigDict(extra="forbid")
 
     make: Text | None = None
     model: Text | None = None
@@ -129,19 +89,17 @@ class PlateUpdateIn(BaseModel):
         },
     )
 
-    id: Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_identifier)]
+    id: Annotated[Id, AfterValidator(_permit_id)]
     version: Annotated[StrictInt, Field(ge=0, le=_MOST_BITS)]
     plate: StrictStr
     jurisdiction: StrictStr | None = None
     site: StrictStr
-    zones: Annotated[list[Code], Field(min_length=1, max_length=1000)]
-    permit_number: Annotated[
-        StrictStr, Field(min_length=1, max_length=100), AfterValidator(storable)
-    ]
-    valid_from: Date
-    valid_until: Date | None = None
-    confirmed_at: AnyInstant | None = None
-    ends_at: AnyInstant | None = None
+    zones: Annotated[list[StrictStr], Field(min_length=1, max_length=1000)]
+    permit_number: Id
+    valid_from: Day
+    valid_until: Day | None = None
+    confirmed_at: Instant | None = None
+    ends_at: Instant | None = None
     status: Literal["active", "suspended", "cancelled"]
     vehicle: VehicleIn | None = None
 
