@@ -48,6 +48,10 @@ def configure(data_dir: Path) -> None:
     os.environ.setdefault("KIVY_NO_ARGS", "1")
     os.environ.setdefault("KIVY_NO_FILELOG", "1")
     from kivy.config import Config
+    from kivy.logger import Logger
+
+    # Without xclip Kivy prints a traceback about the middle mouse button, which is not used here.
+    Logger.addFilter(lambda record: not record.getMessage().startswith("Cutbuffer"))
 
     Config.set("graphics", "width", 412)
     Config.set("graphics", "height", 915)

@@ -235,9 +235,10 @@ def _reasons(
         starts_at = min(permit.usable_from for permit in deciding)
         if _is_midnight(starts_at, clock):
             starts = day(starts_at.astimezone(clock).date(), lang)
+            yield _("From {day}", lang).format(day=starts)
         else:
             starts = instant(starts_at, clock, lang, now=now)
-        yield _("From {when}", lang).format(when=starts)
+            yield _("From {instant}", lang).format(instant=starts)
     elif verdict in ("expired", "cancelled"):
         ends_at = max(permit.ends_at for permit in deciding if permit.ends_at is not None)
         yield since(ends_at, clock, lang, now=now)
@@ -260,7 +261,7 @@ def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str
     """From when to when a permit runs, for the list of all permits of a plate."""
     clock = ZoneInfo(site.time_zone)
     first = day(permit.starts_at.astimezone(clock).date(), lang)
-    lines = [_("From {when}", lang).format(when=first)]
+    lines = [_("From {day}", lang).format(day=first)]
     if permit.ends_at is None:
         lines.append(_("No end date", lang))
     else:

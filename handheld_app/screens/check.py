@@ -65,6 +65,7 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     detail = StringProperty("")
     note = StringProperty("")
     aside = StringProperty("")
+    vehicle = StringProperty("")
     age = StringProperty("")
     stale = BooleanProperty(False)
     more = BooleanProperty(False)
@@ -227,7 +228,7 @@ class CheckScreen(PatrolScreen):
     def show(self) -> None:
         lang, card = self.app.lang, self.ids.card
         self.ids.offers.clear_widgets()
-        card.detail = card.note = card.aside = ""
+        card.detail = card.note = card.aside = card.vehicle = ""
         if self.sighting is None:
             self._show_waiting(lang)
         else:
@@ -281,7 +282,10 @@ class CheckScreen(PatrolScreen):
         if compact:
             # The header tells the zone already.
             reasons = (reasons[0] if sighting.verdict == "wrong_zone" else " · ".join(reasons),)
-        card.detail = "\n".join(line for line in (*reasons, seen.vehicle) if line)
+        # With little room the vehicle stands on the line below, beside the age of the data.
+        card.vehicle = seen.vehicle if compact else ""
+        lines = reasons if compact else (*reasons, seen.vehicle)
+        card.detail = "\n".join(filter(None, lines))
         card.note = "" if comparing else localized(sighting.check.zone.note, lang)
 
     def show_age(self) -> None:

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from handheld_app.device import DeviceFile
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "handheld" / "device.json"
+    DeviceFile(path, new_install_id="i1").change(token="secret")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_was_remembered_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    DeviceFile(path, new_install_id="i1").change(token="t", sites=("1085",), site="1085")
+    device = DeviceFile(path, new_install_id="i2").device
+    assert (device.install_id, device.token, device.sites) == ("i1", "t", ("1085",))
+    assert device.enrolled
+
+
+def test_the_token_is_in_no_message(tmp_path: Path) -> None:
+    file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+    assert "secret" not in repr(file.change(token="secret"))
+
+
+def test_a_damaged_file_means_enrolling_again(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    for text in ("", "{", "[]", '{"sites": 3}', "null"):
+        path.write_text(text)
+        assert not DeviceFile(path, new_install_id="i1").device.enrolled
+
+
+def test_a_later_versions_fields_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    path.write_text('{"install_id": "i1", "token": "t", "shift": "s1"}')
+    assert DeviceFile(path, new_install_id="i2").device.token == "t"

@@ -1,0 +1,172 @@
+"""What the handheld says, in both languages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from handheld_app import wording
+from handheld_app.handheld import Handheld
+from handheld_app.wording import age_of_knowledge, day, duration, face, instant, verdict_word
+from sync.entities import Vehicle
+from sync.validity import VERDICTS
+from tests.handheld_app.conftest import DAY, NOW, World, fill
+
+SHERBROOKE = ZoneInfo("America/Toronto")
+MIDNIGHT = datetime(2026, 11, 24, 5, tzinfo=UTC)
+"""The end of 23 November in Sherbrooke."""
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_verdict_words_are_those_of_the_domain() -> None:
+    assert [verdict_word(verdict, "fr") for verdict in VERDICTS] == [
+        "VALIDE",
+        "EN ACTIVATION",
+        "AUTRE ZONE",
+        "PAS DÉBUTÉ",
+        "SUSPENDU",
+        "EXPIRÉ",
+        "ANNULÉ",
+        "INCONNU",
+    ]
+    assert [verdict_word(verdict, "en") for verdict in VERDICTS] == [
+        "VALID",
+        "NOT YET ACTIVE",
+        "WRONG ZONE",
+        "NOT STARTED",
+        "SUSPENDED",
+        "EXPIRED",
+        "CANCELLED",
+        "UNKNOWN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("permit", "fr", "en"),
+    [
+        (
+            {"ends_at": MIDNIGHT + 10 * DAY},
+            ["Jusqu’au 3 décembre 2026 inclus"],
+            ["Until December 3, 2026, included"],
+        ),
+        (
+            {"ends_at": NOW + timedelta(hours=2)},
+            ["Jusqu’à : aujourd’hui à 17 h 05"],
+            ["Until today at 17:05"],
+        ),
+        ({}, ["Durée indéterminée"], ["No end date"]),
+        (
+            {"active_from": NOW + timedelta(hours=19, minutes=20)},
+            ["Actif demain à 10 h 25", "dans 19 h 20"],
+            ["Active tomorrow at 10:25", "in 19 h 20"],
+        ),
+        (
+            {"zone": "G2 M1"},
+            ["Bon pour : Zone G2 · Fleurimont, Médecins", "Vous êtes : Zone G1 · Hôtel-Dieu"],
+            ["Good in: Zone G2 · Fleurimont, Doctors", "You are in: Zone G1 · Hôtel-Dieu"],
+        ),
+        (
+            {"starts_at": MIDNIGHT + 7 * DAY},
+            ["À partir du 1er décembre 2026"],
+            ["From December 1, 2026"],
+        ),
+        (
+            {"starts_at": NOW + timedelta(hours=20)},
+            ["À partir de : demain à 11 h 05"],
+            ["From tomorrow at 11:05"],
+        ),
+        ({"status": "suspended"}, ["Le permis est suspendu"], ["The permit is suspended"]),
+        (
+            {"ends_at": MIDNIGHT - 20 * DAY},
+            ["Depuis le 4 novembre 2026"],
+            ["Since November 4, 2026"],
+        ),
+        (
+            {"status": "cancelled", "ends_at": NOW - timedelta(hours=3)},
+            ["Depuis : aujourd’hui à 12 h 05"],
+            ["Since today at 12:05"],
+        ),
+        (None, ["Aucun permis pour cette plaque"], ["No permit for this plate"]),
+    ],
+)
+def test_a_verdict_gives_its_reasons(
+    handheld: Handheld,
+    world: World,
+    permit: dict[str, Any] | None,
+    fr: list[str],
+    en: list[str],
+) -> None:
+    if permit is not None:
+        world.permit("ABC123", **permit)
+    fill(handheld, world)
+    patrol = handheld.patrol
+    check = patrol.check("ABC123", "CA-QC").check
+    site = patrol.site()
+    assert site is not None
+    for lang, expected in (("fr", fr), ("en", en)):
+        seen = face(check, site=site, zones=patrol.zones(), lang=lang)
+        assert [plain(line) for line in seen.reasons] == expected
+
+
+def test_a_vehicle_is_shown_when_known(handheld: Handheld, world: World) -> None:
+    world.permit("ABC123", vehicle=Vehicle("Toyota", "gris"))
+    world.permit("ABC124", vehicle=Vehicle(None, "rouge"))
+    fill(handheld, world)
+    site = handheld.patrol.site()
+    assert site is not None
+    seen = [
+        face(handheld.patrol.check(plate, "CA-QC").check, site=site, zones={}, lang="fr").vehicle
+        for plate in ("ABC123", "ABC124")
+    ]
+    assert seen == ["Toyota · gris", "rouge"]
+
+
+def test_instants_are_told_on_the_sites_clock() -> None:
+    at = datetime(2027, 3, 1, 4, 30, tzinfo=UTC)
+    assert plain(instant(at, SHERBROOKE, "fr", now=NOW)) == "28 février 2027 à 23 h 30"
+    assert instant(at, SHERBROOKE, "en", now=NOW) == "February 28, 2027 at 23:30"
+
+
+def test_the_hour_that_comes_twice_tells_which() -> None:
+    at = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+    assert "01:30 (UTC-0500)" in instant(at, SHERBROOKE, "en", now=at).replace("1:30", "01:30")
+
+
+def test_french_says_first_of_the_month() -> None:
+    of = datetime(2026, 7, 1, tzinfo=UTC).date()
+    assert (day(of, "fr"), day(of, "en")) == ("1er juillet 2026", "July 1, 2026")
+
+
+@pytest.mark.parametrize(
+    ("span", "fr", "en"),
+    [
+        (timedelta(seconds=30), "0 min", "0 min"),
+        (timedelta(minutes=59), "59 min", "59 min"),
+        (timedelta(hours=2, minutes=5), "2 h 05", "2 h 05"),
+        (timedelta(days=3), "3 jours", "3 days"),
+    ],
+)
+def test_lengths_of_time_are_short(span: timedelta, fr: str, en: str) -> None:
+    assert [plain(duration(span, lang)) for lang in ("fr", "en")] == [fr, en]
+
+
+def test_the_age_of_the_data_is_told() -> None:
+    assert age_of_knowledge(NOW, "fr", now=NOW) == "Données à jour"
+    assert age_of_knowledge(None, "fr", now=NOW) == "Données d’âge inconnu"
+    assert plain(age_of_knowledge(NOW - 3 * DAY, "fr", now=NOW)) == "Données vieilles de 3 jours"
+
+
+def test_the_two_instruments_never_mix() -> None:
+    assert wording.outcome_words("notice", "avis", "fr") == "Avis de réclamation"
+    assert wording.outcome_words("notice", "constat", "fr") == "Constat d’infraction"
+
+
+def test_nothing_said_has_a_character_that_the_letters_lack() -> None:
+    po = wording._LOCALE / "fr" / "LC_MESSAGES" / "handheld.po"
+    assert not set(po.read_text(encoding="utf-8")) & set("\u202f✓⚠→⌫●")
