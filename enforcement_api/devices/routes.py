@@ -1,0 +1,328 @@
+"""Devices and enrolments over HTTP (CONTRACT, "Devices")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import ConfigDict, Field, Strict
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.devices import core, store
+from enforcement_api.devices.core import Device, EnrolmentRefused, FailureLimit
+from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.security import Guard, Principal, new_secret
+from enforcement_api.settings import Settings
+from enforcement_api.shapes import Id, Line, Shape, page_cursor, page_position
+from sync import codec
+
+MOST_SITES = 1000
+_COUNTS_KEPT = 10_000
+
+Name = Annotated[str, Path(description="The device's id.")]
+
+
+# Shapes
+
+
+class NewDevice(Shape):
+    """A handheld to be enrolled, and the sites whose index it may hold."""
+
+    name: Line = Field(examples=["Handheld 7"])
+    sites: Annotated[
+        list[Annotated[str, Strict()]],
+        Field(min_length=1, max_length=MOST_SITES, examples=[["1085"]]),
+    ]
+
+
+class NewDeviceOut(Shape):
+    """What a person reads out to the handheld: the code is shown once."""
+
+    id: str = Field(examples=["0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d"])
+    enrolment_code: str = Field(examples=["K7PX4RTA"])
+    expires_at: str = Field(examples=["2026-11-23T15:25:00Z"])
+
+
+class EnrolmentShape(Shape):
+    """A code as typed: lower case, dashes and spaces do not matter."""
+
+    code: Annotated[str, Strict(), Field(max_length=64, examples=["k7px-4rta"])]
+    install_id: Annotated[
+        Id | None,
+        Field(
+            description="The handheld's own name for its installation: with it, an answer that"
+            " was lost can be asked for again while the code lives.",
+            examples=["019ab1c2-7d3e-7f00-8000-3c5a1e9b2f64"],
+        ),
+    ] = None
+
+
+class EnrolmentOut(Shape):
+    """Who the handheld is, its secret, and where it works."""
+
+    device: str = Field(examples=["0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d"])
+    token: str = Field(examples=["patrouille_device_…"])
+    sites: list[str] = Field(examples=[["1085"]])
+
+
+class DeviceCursorOut(Shape):
+    """How far a device has come at a site, and how many plates it holds of it."""
+
+    site: str
+    cursor: str
+    sequence: int
+    at: str
+    plates_held: int
+
+
+class DeviceOut(Shape):
+    """A device as last heard of. `unsent`: what it still had to upload."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
+                    "name": "Handheld 7",
+                    "sites": ["1085"],
+                    "created_at": "2026-11-23T15:15:00Z",
+                    "enrolled_at": "2026-11-23T15:17:12Z",
+                    "revoked_at": None,
+                    "last_seen_at": "2026-11-23T18:02:44Z",
+                    "app_version": "0.1.0",
+                    "unsent": 0,
+                    "clock_offset_ms": -120,
+                    "battery_percent": 83,
+                    "plates_held": 4210,
+                    "cursors": [
+                        {
+                            "site": "1085",
+                            "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+                            "sequence": 1234,
+                            "at": "2026-11-23T18:02:44Z",
+                            "plates_held": 4210,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    sites: list[str]
+    created_at: str
+    enrolled_at: str | None
+    revoked_at: str | None
+    last_seen_at: str | None
+    app_version: str | None
+    unsent: int | None
+    clock_offset_ms: int | None
+    battery_percent: int | None
+    plates_held: int
+    cursors: list[DeviceCursorOut]
+
+
+class DevicesOut(Shape):
+    """A page of devices, the oldest first."""
+
+    items: list[DeviceOut]
+    next_cursor: str | None
+
+
+class DeviceState(Shape):
+    """How a device says it is doing."""
+
+    app_version: Annotated[Line, Field(examples=["0.1.0"])]
+    unsent: Annotated[int, Strict(), Field(ge=0, le=1_000_000_000, examples=[0])]
+    clock_offset_ms: Annotated[
+        int, Strict(), Field(ge=-(10**15), le=10**15, examples=[-120], description="Its error.")
+    ]
+    battery_percent: Annotated[int, Strict(), Field(ge=0, le=100)] | None = None
+
+
+_NO_SITE = N_("there is no site {site}")
+
+
+# Routes
+
+
+def router(
+    *,
+    record: Record,
+    guard: Guard,
+    settings: Settings,
+    now: Callable[[], datetime],
+    plates_held: Callable[[Connection, str, int], int],
+) -> APIRouter:
+    """The routes of devices. `plates_held` counts the plates of a site's index at a sequence."""
+    routes = APIRouter(prefix="/v1", tags=["devices"])
+    limit_of_failures = FailureLimit(settings.enrolment_failures_per_minute)
+    admin, itself = guard.allow("admin"), guard.allow("device")
+    # What was at a cursor never changes, and counting a large site takes a while.
+    counts: dict[str, int] = {}
+
+    def count(tx: Connection, cursor: core.DeviceCursor) -> int:
+        if cursor.cursor not in counts:
+            if len(counts) >= _COUNTS_KEPT:
+                counts.clear()
+            counts[cursor.cursor] = plates_held(tx, cursor.site, cursor.sequence)
+        return counts[cursor.cursor]
+
+    def shown(tx: Connection, device: Device) -> DeviceOut:
+        cursors = [
+            DeviceCursorOut(
+                site=cursor.site,
+                cursor=cursor.cursor,
+                sequence=cursor.sequence,
+                at=codec.instant(cursor.at),
+                plates_held=count(tx, cursor),
+            )
+            for cursor in device.cursors
+        ]
+        return DeviceOut(
+            id=device.id,
+            name=device.name,
+            sites=list(device.sites),
+            created_at=codec.instant(device.created_at),
+            enrolled_at=codec.optional_instant(device.enrolled_at),
+            revoked_at=codec.optional_instant(device.revoked_at),
+            last_seen_at=codec.optional_instant(device.last_seen_at),
+            app_version=device.app_version,
+            unsent=device.unsent,
+            clock_offset_ms=device.clock_offset_ms,
+            battery_percent=device.battery_percent,
+            plates_held=sum(cursor.plates_held for cursor in cursors),
+            cursors=cursors,
+        )
+
+    @routes.post(
+        "/devices",
+        operation_id="create_device",
+        summary="Make a device and its enrolment code",
+        status_code=201,
+        response_model=NewDeviceOut,
+    )
+    def create_device(wanted: NewDevice, principal: Principal = Depends(admin)) -> NewDeviceOut:
+        """The code is good once and for a few minutes; type it into the handheld."""
+        at = now()
+        expires_at = at + timedelta(minutes=settings.enrolment_minutes)
+        wanted_sites = list(dict.fromkeys(wanted.sites))
+
+        def write(tx: Connection) -> tuple[str, str]:
+            known = store.known_sites(tx)
+            errors = [
+                Problem.Error(f"/body/sites/{i}", _NO_SITE, site=site)
+                for i, site in enumerate(wanted.sites)
+                if site not in known
+            ]
+            if errors:
+                raise Invalid(errors=errors)
+            for site in wanted_sites:
+                principal.check_site(site)
+            return store.add(
+                tx, name=wanted.name, sites=wanted_sites, at=at, code_expires_at=expires_at
+            )
+
+        id, code = record.write(write)
+        return NewDeviceOut(id=id, enrolment_code=code, expires_at=codec.instant(expires_at))
+
+    @routes.get(
+        "/devices",
+        operation_id="list_devices",
+        summary="All devices, and how they are doing",
+        response_model=DevicesOut,
+    )
+    def list_devices(
+        principal: Principal = Depends(admin),
+        limit: int = Query(default=50, ge=1, le=500),
+        cursor: str | None = Query(default=None, max_length=500),
+    ) -> DevicesOut:
+        """When each was last seen, how far it has come, how many plates it holds, what it keeps."""
+        after = None if cursor is None else _position(cursor)
+
+        def read(tx: Connection) -> DevicesOut:
+            found = store.page(tx, among=principal.sites, after=after, limit=limit + 1)
+            last = found[limit - 1] if len(found) > limit else None
+            return DevicesOut(
+                items=[shown(tx, device) for device in found[:limit]],
+                next_cursor=None
+                if last is None
+                else page_cursor(int(last.created_at.timestamp()), last.id),
+            )
+
+        return record.read(read)
+
+    @routes.delete(
+        "/devices/{id}",
+        operation_id="revoke_device",
+        summary="Revoke a device",
+        status_code=204,
+    )
+    def revoke_device(id: Name, principal: Principal = Depends(admin)) -> None:
+        """From now on its token opens nothing, and the handheld wipes its index when it hears so.
+
+        What it had recorded before is still taken.
+        """
+        at = now()
+
+        def write(tx: Connection) -> None:
+            for site in store.device(tx, id).sites:
+                principal.check_site(site)
+            store.revoke(tx, id, at=at)
+
+        record.write(write)
+        guard.ring.forget()
+
+    @routes.put(
+        "/devices/self",
+        operation_id="put_device_state",
+        summary="Tell how this device is doing",
+        status_code=204,
+    )
+    def put_device_state(state: DeviceState, device: Principal = Depends(itself)) -> None:
+        """A handheld tells this at each sync."""
+        record.write(lambda tx: store.tell(tx, device.id, at=now(), **state.model_dump()))
+
+    @routes.post(
+        "/enrolments",
+        operation_id="enrol_device",
+        summary="Trade an enrolment code for a token",
+        status_code=201,
+        response_model=EnrolmentOut,
+        responses={
+            403: {"description": "The code is wrong, old or used"},
+            429: {"description": "Too many wrong codes; wait as long as Retry-After says"},
+        },
+    )
+    def enrol_device(wanted: EnrolmentShape, request: Request) -> EnrolmentOut:
+        """No key is needed. The token is shown once.
+
+        The same `install_id` with the same code gets the same device, with a new token, for as
+        long as the code lives.
+        """
+        at = now()
+        token = new_secret("device")
+        code = core.typed_code(wanted.code)
+        address = core.who_guesses(request.client and request.client.host)
+        with limit_of_failures.attempt(address, at):
+            enrolled = record.write(
+                lambda tx: store.enrol(
+                    tx, code=code, install_id=wanted.install_id, token=token, at=at
+                )
+            )
+            if enrolled is None:
+                raise EnrolmentRefused(minutes=settings.enrolment_minutes)
+        guard.ring.forget()  # a token that this one replaces
+        id, sites = enrolled
+        return EnrolmentOut(device=id, token=token, sites=list(sites))
+
+    return routes
+
+
+def _position(cursor: str) -> tuple[int, str]:
+    at, id = page_position(cursor, int, str)
+    return at, id
