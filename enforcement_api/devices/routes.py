@@ -201,7 +201,7 @@ def router(
 
     @routes.post(
         "/devices",
-        operation_id="create_device",
+        operation_id="createDevice",
         summary="Make a device and its enrolment code",
         status_code=201,
         response_model=NewDeviceOut,
@@ -232,7 +232,7 @@ def router(
 
     @routes.get(
         "/devices",
-        operation_id="list_devices",
+        operation_id="listDevices",
         summary="All devices, and how they are doing",
         response_model=DevicesOut,
     )
@@ -258,7 +258,7 @@ def router(
 
     @routes.delete(
         "/devices/{id}",
-        operation_id="revoke_device",
+        operation_id="revokeDevice",
         summary="Revoke a device",
         status_code=204,
     )
@@ -279,7 +279,7 @@ def router(
 
     @routes.put(
         "/devices/self",
-        operation_id="put_device_state",
+        operation_id="putDeviceState",
         summary="Tell how this device is doing",
         status_code=204,
     )
@@ -289,7 +289,7 @@ def router(
 
     @routes.post(
         "/enrolments",
-        operation_id="enrol_device",
+        operation_id="enrolDevice",
         summary="Trade an enrolment code for a token",
         status_code=201,
         response_model=EnrolmentOut,

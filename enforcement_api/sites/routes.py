@@ -428,7 +428,7 @@ def router(
 
     @routes.put(
         "",
-        operation_id="put_site",
+        operation_id="putSite",
         tags=["sites"],
         summary="Create or replace a site",
         response_model=SiteShape,
@@ -468,7 +468,7 @@ def router(
 
     @routes.get(
         "",
-        operation_id="get_site",
+        operation_id="getSite",
         tags=["sites"],
         summary="A site whole",
         response_model=SiteShape,
@@ -479,7 +479,7 @@ def router(
 
     @routes.put(
         "/patrollers/{id}",
-        operation_id="put_patroller",
+        operation_id="putPatroller",
         tags=["patrollers"],
         summary="Create or replace a patroller",
         response_model=PatrollerOut,
@@ -498,7 +498,7 @@ def router(
 
     @routes.delete(
         "/patrollers/{id}",
-        operation_id="delete_patroller",
+        operation_id="deletePatroller",
         tags=["patrollers"],
         summary="Remove a patroller",
         status_code=204,
@@ -511,7 +511,7 @@ def router(
 
     @routes.put(
         "/hotlist/{id}",
-        operation_id="put_hotlist_entry",
+        operation_id="putHotlistEntry",
         tags=["hotlist"],
         summary="Create or replace an entry of the hotlist",
         response_model=HotlistEntryOut,
@@ -531,7 +531,7 @@ def router(
 
     @routes.delete(
         "/hotlist/{id}",
-        operation_id="delete_hotlist_entry",
+        operation_id="deleteHotlistEntry",
         tags=["hotlist"],
         summary="Remove an entry of the hotlist",
         status_code=204,

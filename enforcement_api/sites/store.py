@@ -143,13 +143,6 @@ def due_for_retention(tx: Connection, before: datetime) -> list[str]:
     return list(tx.execute(select(sites.c.id).where(last <= before)).scalars())
 
 
-def due_for_retention(tx: Connection, before: datetime) -> list[str]:
-    """The codes of sites whose last retention run, or whose beginning, is no later than this."""
-    last = func.coalesce(sites.c.pruned_at, sites.c.created_at)
-    found = tx.execute(select(sites.c.id).where(last <= before).order_by(sites.c.id))
-    return list(found.scalars())
-
-
 def _settings(site: Site) -> dict[str, Any]:
     return {
         "name": site.name,
