@@ -1,0 +1,134 @@
+"""Photos as evidence: named by their SHA-256, truly pictures, kept unaltered and durably."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+import uuid
+from pathlib import Path
+
+from PIL import Image
+
+from enforcement_api.problems import N_, Problem, StorageFailed, TooLarge
+
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    # A JPEG with a second picture behind it, as many telephones make them.
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+}
+MOST_PIXELS = 89_000_000
+"""Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP")
+# Each picture takes up to 360 MB while it is decoded: not many at once.
+_decoding = threading.BoundedSemaphore(2)
+
+
+class PhotoTooLarge(TooLarge):
+    """More bytes than a photo may have."""
+
+    detail = N_("A photo may have {limit} bytes. Take it with a lower resolution.")
+
+
+class WrongHash(Problem):
+    """The bytes are not those that were hashed when the photo was taken."""
+
+    status = 422
+    slug = "photo-hash"
+    title = N_("The photo is not the one that its name promises")
+    detail = N_(
+        "Its SHA-256 is {found}, not {named}: send the original file again, unaltered and whole."
+    )
+
+
+class NotAPicture(Problem):
+    """Not JPEG, PNG or WebP, or damaged."""
+
+    status = 422
+    slug = "not-a-picture"
+    title = N_("The file is no picture that can be shown")
+    detail = N_("Send a whole JPEG, PNG or WebP file.")
+
+
+class TooManyPixels(Problem):
+    """A picture so large, once decoded, that looking at it would be dangerous."""
+
+    status = 422
+    slug = "too-many-pixels"
+    title = N_("The picture has too many pixels")
+    detail = N_("It has {width} × {height}; at most {most} in all are taken.")
+
+
+class UnknownPhoto(Problem):
+    """No such photo."""
+
+    status = 404
+    slug = "unknown-photo"
+    title = N_("There is no such photo")
+    detail = N_(
+        "Check the SHA-256 {sha256}; an infraction's `photos` say which have been received."
+    )
+
+
+def inspect(content: bytes, *, named: str) -> str:
+    """The media type of a picture, by what is in it. Raises WrongHash, NotAPicture, TooManyPixels.
+
+    The whole picture is decoded, so that a damaged one is found out while the device has it still.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != named:
+        raise WrongHash(found=found, named=named)
+    try:
+        with _decoding, Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+            width, height = picture.size
+            media_type = MEDIA_TYPES[picture.format or ""]
+            small_enough = width * height <= MOST_PIXELS
+            if small_enough:
+                picture.load()
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(width="?", height="?", most=MOST_PIXELS) from error
+    except Exception as error:  # Pillow raises many kinds for a file that is no picture
+        raise NotAPicture from error
+    if not small_enough:
+        raise TooManyPixels(width=width, height=height, most=MOST_PIXELS)
+    return media_type
+
+
+def path_of(folder: Path, sha256: str) -> Path:
+    """Where a photo lies."""
+    return folder / sha256[:2] / sha256
+
+
+def keep(folder: Path, sha256: str, content: bytes) -> None:
+    """Write a photo durably, or not at all. Raises StorageFailed."""
+    path = path_of(folder, sha256)
+    part = path.with_name(f".{sha256}.{uuid.uuid4().hex}.part")
+    try:
+        if path.exists() and path.stat().st_size == len(content):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        for changed in (path.parent, folder):
+            _fsync(changed)
+    except OSError as error:
+        raise StorageFailed(where=folder, reason=error.strerror) from error
+
+
+def _fsync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

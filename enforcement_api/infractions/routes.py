@@ -1,0 +1,460 @@
+"""Infractions and their photos over HTTP (CONTRACT, "Infractions")."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.infractions import core, exports, photos, store
+from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
+from enforcement_api.infractions.photos import PhotoTooLarge, UnknownPhoto
+from enforcement_api.infractions.store import Received, StoredPhoto
+from enforcement_api.permits.core import day_begins
+from enforcement_api.permits.routes import capped_body
+from enforcement_api.problems import N_, Invalid, Problem, TooLarge
+from enforcement_api.security import Guard, Principal
+from enforcement_api.settings import Settings
+from enforcement_api.shapes import day, instant
+from enforcement_api.sites import store as sites
+from sync import codec
+from sync.plates import LONGEST, SHORTEST, normalise
+
+MOST_VALUES = 100
+"""Values of one filter."""
+LONGEST_WORDS = 200
+
+_STATES = "States: " + ", ".join(STATES)
+_ORDERS = "One of " + ", ".join(ORDERS)
+_PICTURES = ("image/jpeg", "image/png", "image/webp")
+
+
+class Recheck(BaseModel):
+    """What the service knows by now."""
+
+    verdict: str | None
+    differs: bool
+
+
+class ReceiptOut(BaseModel):
+    """The durable acknowledgement of an infraction; the same each time, but for the photos."""
+
+    id: str
+    received_at: str
+    state: str
+    recheck: Recheck
+    photos_missing: list[str]
+    warnings: list[str]
+
+    model_config = {"json_schema_extra": {"examples": [dict(core.RECEIPT_EXAMPLE)]}}
+
+
+class PhotoOut(BaseModel):
+    """A photo that was received."""
+
+    sha256: str
+    media_type: str
+    bytes: int
+    received_at: str
+
+
+class PageOut(BaseModel):
+    """A page of the log."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A JSON schema without references, to stand alone in the OpenAPI document."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}
+
+
+def _infraction_body() -> dict[str, Any]:
+    schema = InfractionIn.model_json_schema()
+    body = {"schema": _inlined(schema, schema["$defs"]), "example": dict(core.EXAMPLE)}
+    return {"requestBody": {"required": True, "content": {"application/json": body}}}
+
+
+_PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _PICTURES},
+    }
+}
+
+
+# Filters
+
+
+def _invalid(name: str, detail: str, **facts: object) -> Invalid:
+    return Invalid(errors=[Problem.Error(f"/query/{name}", detail, **facts)])
+
+
+def _values(name: str, given: list[str], allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    if len(given) > MOST_VALUES:
+        raise _invalid(name, N_("has too many items"))
+    allowed = tuple(allowed)
+    if allowed and not set(given) <= set(allowed):
+        raise _invalid(name, N_("must be one of: {allowed}"), allowed=", ".join(allowed))
+    return tuple(dict.fromkeys(core.storable(value) for value in given))
+
+
+def _plates(given: list[str]) -> tuple[str, ...]:
+    plates = _values("plate", [normalise(plate[:100]) for plate in given])
+    if any(not SHORTEST <= len(plate) <= LONGEST for plate in plates):
+        raise _invalid("plate", N_("is no plate: 2 to 8 letters and digits are needed"))
+    return plates
+
+
+def _moment(name: str, given: str | None, time_zone: str, *, day_after: bool) -> datetime | None:
+    """An instant, or where a local date begins (or ends: where the next one begins)."""
+    if given is None:
+        return None
+    try:
+        if len(given) <= len("2026-11-23"):
+            return day_begins(day(given) + timedelta(days=int(day_after)), time_zone)
+        return instant(given)
+    except ValueError:
+        told = N_("must be a date or an instant, such as 2026-11-23 or 2026-11-23T15:15:00Z")
+        raise _invalid(name, told) from None
+
+
+def _accepted(accept: str) -> str:
+    """The form of the log that the Accept header likes best; JSON by default."""
+    best, best_quality = "json", 0.0
+    forms = {"text/csv": "csv", "application/geo+json": "geojson", "application/json": "json"}
+    for part in accept.split(","):
+        kind, *parameters = part.lower().replace(" ", "").split(";")
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            liked = float(quality)
+        except ValueError:
+            continue
+        if kind in forms and liked > best_quality:
+            best, best_quality = forms[kind], liked
+    return best
+
+
+# Streaming
+
+
+async def _in_threads(first: str, rest: Generator[str, None, None]) -> AsyncIterator[str]:
+    """A generator's pieces, each made in a thread; closed also when nobody reads to the end."""
+    try:
+        yield first
+        while (piece := await run_in_threadpool(next, rest, None)) is not None:
+            yield piece
+    finally:
+        rest.close()
+
+
+def _streamed(pieces: Generator[str, None, None], *, kind: str, name: str) -> Response:
+    # The first piece is made here, so that what fails is answered as a problem.
+    return StreamingResponse(
+        _in_threads(next(pieces), pieces),
+        media_type=kind,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+def router(
+    *,
+    record: Record,
+    guard: Guard,
+    settings: Settings,
+    now: Callable[[], datetime],
+    follow: Callable[[str], None],
+) -> APIRouter:
+    """The routes of infractions and photos."""
+    routes = APIRouter(prefix="/v1")
+    sender = Depends(guard.allow("device", revoked=True))
+    reader = Depends(guard.allow("reader", "admin"))
+
+    async def json_body(request: Request) -> bytes:
+        mebibytes = settings.largest_json // (1024 * 1024)
+        return await capped_body(request, settings.largest_json, f"{mebibytes} MiB")
+
+    async def picture_body(request: Request) -> bytes:
+        try:
+            return await capped_body(request, settings.largest_photo, "")
+        except TooLarge:
+            raise PhotoTooLarge(limit=settings.largest_photo) from None
+
+    # Infractions
+
+    @routes.put(
+        "/infractions/{id}",
+        operation_id="putInfraction",
+        tags=["infractions"],
+        summary="Hand over an infraction",
+        response_model=ReceiptOut,
+        status_code=201,
+        responses={
+            200: {"model": ReceiptOut, "description": "Received before, with the same content"},
+            409: {"description": "Another infraction was received under this id"},
+            422: {"description": "The body is malformed: `errors` says where"},
+        },
+        openapi_extra=_infraction_body(),
+    )
+    def put_infraction(id: str, by: Principal = sender, body: bytes = Depends(json_body)) -> Any:
+        """Keep what a patroller recorded. Safe to send again; never refused for a zone, code, lot,
+        patroller, cursor or number that is not known: that is flagged in `warnings`.
+        """
+        id = core.infraction_id(id)
+        upload = core.read(body)
+        received_at = now().replace(microsecond=0)
+        told_from = received_at - timedelta(days=settings.notice_days)
+
+        def work(tx: Connection) -> Received:
+            return store.receive(
+                record, tx, id, upload, by=by, received_at=received_at, told_from=told_from
+            )
+
+        received = record.write(work)
+        if received.is_new:
+            follow(upload.sent.site)
+        status = 201 if received.is_new else 200
+        return JSONResponse(core.receipt_json(received.receipt), status)
+
+    @routes.get(
+        "/infractions",
+        operation_id="listInfractions",
+        tags=["infractions"],
+        summary="The infraction log",
+        response_model=PageOut,
+        responses={
+            200: {
+                "description": "A page as JSON; the whole selection as CSV or GeoJSON",
+                "content": {
+                    "text/csv": {"schema": {"type": "string"}},
+                    "application/geo+json": {"schema": {"type": "object"}},
+                },
+            }
+        },
+    )
+    def list_infractions(
+        request: Request,
+        by: Principal = reader,
+        site: list[str] = Query([], description="Site codes; left out: all sites of the key"),
+        zone: list[str] = Query([], examples=[["G1"]]),
+        from_: str | None = Query(
+            None,
+            alias="from",
+            description="Observed at or after: an instant, or a date in the time zone of the site"
+            " (in UTC unless exactly one site is asked for)",
+        ),
+        to: str | None = Query(
+            None, description="Observed before this instant, or not after this date"
+        ),
+        plate: list[str] = Query([], description="Plates, in any jurisdiction"),
+        patroller: list[str] = Query([]),
+        device: list[str] = Query([]),
+        code: list[str] = Query([], examples=[["P01"]]),
+        state: list[str] = Query([], description=_STATES),
+        outcome: list[str] = Query([], description="notice, warning or no_issue"),
+        differs: bool | None = Query(
+            None, description="Whether the device's verdict is not the one known now"
+        ),
+        q: str | None = Query(
+            None, description="Words in the note, place, plate as typed, number or patroller"
+        ),
+        sort: str = Query("-received_at", description=_ORDERS),
+        limit: int = Query(50, ge=1, le=500),
+        cursor: str | None = Query(None, description="The `next_cursor` of the page before"),
+        excel: bool = Query(
+            False, description="CSV as Excel in Québec reads it: semicolons, byte order mark"
+        ),
+    ) -> Any:
+        """The infractions wanted, the newest received first unless `sort` says otherwise.
+
+        `Accept: text/csv` or `application/geo+json` streams the whole selection instead of a page.
+        A filter given several times lets each of its values through.
+        """
+        order = next((order for order in ORDERS if order == sort), None)
+        if order is None:
+            raise _invalid("sort", N_("must be one of: {allowed}"), allowed=", ".join(ORDERS))
+        if q is not None and len(q) > LONGEST_WORDS:
+            raise _invalid("q", N_("is too long"))
+        after = None if cursor is None else Place.parse(cursor, order=order)
+
+        def select(tx: Connection) -> Selection:
+            named = _values("site", site)
+            for one in named:
+                sites.site(tx, one)
+                by.check_site(one)
+            visible = named or tuple(
+                here.id for here in sites.all_sites(tx) if by.may_touch(here.id)
+            )
+            time_zone = sites.site(tx, named[0]).time_zone if len(named) == 1 else "UTC"
+            return Selection(
+                sites=visible,
+                zones=_values("zone", zone),
+                plates=_plates(plate),
+                patrollers=_values("patroller", patroller),
+                devices=_values("device", device),
+                codes=_values("code", code),
+                states=_values("state", state, STATES),
+                outcomes=_values("outcome", outcome, ("notice", "warning", "no_issue")),
+                differs=differs,
+                begins=_moment("from", from_, time_zone, day_after=False),
+                ends=_moment("to", to, time_zone, day_after=True),
+                words=None if q is None else core.storable(q),
+                order=order,
+            )
+
+        def pieces(form: str) -> Generator[str, None, None]:
+            with record.reading() as tx:
+                found = store.log(tx, select(tx))
+                if form == "csv":
+                    yield from exports.as_csv(found, excel=excel)
+                else:
+                    yield from exports.as_geojson(found)
+
+        form = _accepted(request.headers.get("accept", ""))
+        if form == "csv":
+            return _streamed(pieces("csv"), kind=exports.CSV_TYPE, name="infractions.csv")
+        if form == "geojson":
+            kind = exports.GEOJSON_TYPE
+            return _streamed(pieces("geojson"), kind=kind, name="infractions.geojson")
+
+        def page(tx: Connection) -> dict[str, Any]:
+            wanted = select(tx)
+            found: Iterator[Any] = store.log(tx, wanted, after=after, at_once=limit + 1)
+            items = list(itertools.islice(found, limit + 1))
+            more = len(items) > limit
+            return {
+                "items": [item.as_json() for item in items[:limit]],
+                "next_cursor": str(wanted.place_of(items[limit - 1])) if more else None,
+            }
+
+        return JSONResponse(record.read(page))
+
+    @routes.get(
+        "/infractions/{id}",
+        operation_id="getInfraction",
+        tags=["infractions"],
+        summary="One infraction, with its history",
+        responses={404: {"description": "There is no such infraction"}},
+    )
+    def get_infraction(id: str, by: Principal = reader) -> Any:
+        """Everything that was sent, what the device knew and what is known now, side by side."""
+
+        def read(tx: Connection) -> dict[str, Any]:
+            infraction = store.find(tx, core.storable(id).lower())
+            site = infraction.sent.site
+            by.check_site(site)
+            shown = infraction.as_json()
+            judgement = store.known_now(tx, infraction)
+            if judgement is not None:
+                shown["recheck"] |= {
+                    "verdict": judgement.verdict,
+                    "differs": core.differs(infraction.sent.verdict, judgement.verdict),
+                }
+            permits = () if judgement is None else judgement.permits
+            shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in permits]
+            shown["reviews"] = []
+            shown["history"] = [event.as_json() for event in store.history(tx, site, id.lower())]
+            return shown
+
+        return JSONResponse(record.read(read))
+
+    # Photos
+
+    @routes.put(
+        "/photos/{sha256}",
+        operation_id="putPhoto",
+        tags=["infractions"],
+        summary="Hand over a photo",
+        response_model=PhotoOut,
+        status_code=201,
+        responses={
+            200: {"model": PhotoOut, "description": "Received before"},
+            422: {"description": "Not this photo, or no picture"},
+        },
+        openapi_extra=_PICTURE_BODY,
+    )
+    def put_photo(sha256: str, by: Principal = sender, body: bytes = Depends(picture_body)) -> Any:
+        """Keep an original, unaltered, under its SHA-256. Safe to send again."""
+        sha256 = core.photo_name(sha256)
+        media_type = photos.inspect(body, named=sha256)
+        photos.keep(settings.photo_dir, sha256, body)
+        kept = StoredPhoto(sha256, media_type, len(body), now().replace(microsecond=0))
+
+        def work(tx: Connection) -> tuple[StoredPhoto, bool]:
+            is_new = store.put_photo(record, tx, kept, device=by.id)
+            return store.photo(tx, sha256) or kept, is_new
+
+        stored, is_new = record.write(work)
+        answer = {
+            "sha256": stored.sha256,
+            "media_type": stored.media_type,
+            "bytes": stored.bytes,
+            "received_at": codec.instant(stored.received_at),
+        }
+        return JSONResponse(answer, 201 if is_new else 200)
+
+    @routes.get(
+        "/photos/{sha256}",
+        operation_id="getPhoto",
+        tags=["infractions"],
+        summary="A photo",
+        response_class=FileResponse,
+        responses={
+            200: {
+                "content": {
+                    kind: {"schema": {"type": "string", "format": "binary"}} for kind in _PICTURES
+                }
+            },
+            304: {"description": "The same as you have: it never changes"},
+            404: {"description": "There is no such photo"},
+        },
+    )
+    def get_photo(request: Request, sha256: str, by: Principal = reader) -> Any:
+        """The original, as it was taken."""
+        sha256 = core.photo_name(sha256)
+
+        def find(tx: Connection) -> StoredPhoto:
+            found = store.photo(tx, sha256)
+            if by.sites is not None:
+                places = store.sites_of_photo(tx, sha256)
+                if places and not any(by.may_touch(site) for site in places):
+                    by.check_site(places[0])
+                found = found if places else None
+            if found is None:
+                raise UnknownPhoto(sha256=sha256)
+            return found
+
+        found = record.read(find)
+        path = photos.path_of(settings.photo_dir, sha256)
+        if not path.exists():
+            raise UnknownPhoto(sha256=sha256)
+        headers = {
+            "ETag": f'"{sha256}"',
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        if f'"{sha256}"' in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return FileResponse(path, media_type=found.media_type, headers=headers)
+
+    return routes

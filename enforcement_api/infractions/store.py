@@ -1,0 +1,593 @@
+"""The infractions' SQL: received once, judged again, listed page by page, never changed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy.sql import ColumnElement
+
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import (
+    codes,
+    infraction_codes,
+    infraction_history,
+    infraction_photos,
+    infractions,
+    lots,
+    patrollers,
+    photos,
+    zones,
+)
+from enforcement_api.feed import store as feed
+from enforcement_api.feed.core import Cursor, NotACursor
+from enforcement_api.infractions import core
+from enforcement_api.infractions.core import (
+    UNDECIDED,
+    Event,
+    Infraction,
+    InfractionConflict,
+    InfractionIn,
+    KnownPermit,
+    Photo,
+    Place,
+    Position,
+    Selection,
+    Surroundings,
+    UnknownInfraction,
+    Upload,
+)
+from enforcement_api.permits.store import permits_for
+from enforcement_api.security import Principal
+from enforcement_api.sites import store as sites
+from sync import codec
+from sync.entities import Site
+from sync.messages import Change, Receipt
+from sync.plates import Plate
+from sync.validity import Judgement, judge
+
+_c = infractions.c
+
+_IN_ONE_QUERY = 500
+"""Values in one IN list."""
+_FEW = 2000
+"""Undecided infractions of a site that are compared with changed plates in Python."""
+
+
+# Receiving
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What an upload came to."""
+
+    receipt: Receipt
+    is_new: bool
+
+
+def receive(
+    record: Record,
+    tx: Connection,
+    id: str,
+    upload: Upload,
+    *,
+    by: Principal,
+    received_at: datetime,
+    told_from: datetime,
+) -> Received:
+    """Keep an infraction, judge it, and tell the feed; or answer as the first time.
+
+    Handhelds are told of what was observed after `told_from`.
+    Raises UnknownSite, ForbiddenSite, InfractionConflict.
+    """
+    sent = upload.sent
+    site = sites.site(tx, sent.site)
+    by.check_site(site.id)
+    counter = feed.lock(tx, site.id)
+    first = tx.execute(select(_c.content_hash).where(_c.id == id)).scalar()
+    if first is not None:
+        if first != sent.hash():
+            raise InfractionConflict
+        return Received(_receipt(tx, site.id, id), is_new=False)
+    plate = sent.plate_at(site.jurisdiction)
+    judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
+    verdict = None if judgement is None else judgement.verdict
+    known = _surroundings(record, tx, sent, level=counter.sequence)
+    infraction = Infraction(
+        id=id,
+        sent=sent,
+        plate=plate,
+        device=by.id,
+        after_revocation=by.revoked,
+        received_at=received_at,
+        state="received",
+        decision_reason=None,
+        warnings=core.warnings_of(upload, known, received_at),
+        recheck_verdict=verdict,
+        differs=core.differs(sent.verdict, verdict),
+        rechecked_at=None if judgement is None else received_at,
+        photos_present=frozenset(),
+    )
+    is_told = sent.observed_at >= told_from
+    _insert(record, tx, infraction, told_at=received_at if is_told else None)
+    if is_told:
+        feed.append(tx, counter, [codec.change_of(infraction.notice())])
+        feed.save(tx, counter)
+    return Received(_receipt(tx, site.id, id), is_new=True)
+
+
+def _judge(
+    tx: Connection, site: Site, plate: Plate | None, *, zone: str, at: datetime
+) -> Judgement | None:
+    """The verdict as of an instant, with all that is known now; None without a plate."""
+    if plate is None:
+        return None
+    return judge(permits_for(tx, site.id, plate), zone=zone, at=at, retention=site.retention)
+
+
+def _surroundings(
+    record: Record, tx: Connection, sent: InfractionIn, *, level: int
+) -> Surroundings:
+    def there(*conditions: ColumnElement[bool]) -> bool:
+        return bool(tx.execute(select(exists().where(*conditions))).scalar_one())
+
+    def is_cursor() -> bool:
+        try:
+            cursor = Cursor.parse(sent.cursor, site=sent.site)
+        except NotACursor:
+            return False
+        epoch = record.epoch(tx)
+        return cursor.epoch == sent.epoch == epoch and cursor.sequence <= level
+
+    known_codes = tx.execute(
+        select(codes.c.code, codes.c.active).where(
+            codes.c.site == sent.site, codes.c.code.in_(set(sent.codes))
+        )
+    )
+    return Surroundings(
+        zone=there(zones.c.site == sent.site, zones.c.code == sent.zone),
+        lot=sent.lot is None or there(lots.c.site == sent.site, lots.c.code == sent.lot),
+        codes={row.code: row.active for row in known_codes},
+        patroller=there(
+            patrollers.c.site == sent.site,
+            or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
+        ),
+        cursor=is_cursor(),
+        number=False,  # No blocks of numbers are given out yet.
+        number_is_used=sent.number is not None
+        and there(_c.site == sent.site, _c.number == sent.number),
+    )
+
+
+def _insert(
+    record: Record, tx: Connection, infraction: Infraction, *, told_at: datetime | None
+) -> None:
+    sent = infraction.sent
+    position = sent.position
+    plate = infraction.plate
+    added = tx.execute(
+        record.insert(infractions)
+        .values(
+            site=sent.site,
+            id=infraction.id,
+            received_at=infraction.received_at,
+            state=infraction.state,
+            device=infraction.device,
+            after_revocation=infraction.after_revocation,
+            patroller=sent.patroller,
+            shift=sent.shift,
+            zone=sent.zone,
+            lot=sent.lot,
+            place=sent.place,
+            lat=position and position.lat,
+            lon=position and position.lon,
+            accuracy_m=position and position.accuracy_m,
+            plate=plate and plate.text,
+            jurisdiction=plate.jurisdiction if plate else sent.jurisdiction,
+            plate_raw=sent.plate_raw,
+            plate_source=sent.plate_source,
+            plate_missing_reason=sent.plate_missing_reason,
+            vehicle=sent.vehicle,
+            outcome=sent.outcome,
+            no_issue_reason=sent.no_issue_reason,
+            number=sent.number,
+            observed_at=sent.observed_at,
+            device_time=sent.device_time,
+            clock_offset_ms=sent.clock_offset_ms,
+            verdict=sent.verdict,
+            epoch=sent.epoch,
+            cursor=sent.cursor,
+            known=[permit.model_dump(mode="json") for permit in sent.known],
+            note=sent.note,
+            content_hash=sent.hash(),
+            warnings=list(infraction.warnings),
+            recheck_verdict=infraction.recheck_verdict,
+            differs=infraction.differs,
+            rechecked_at=infraction.rechecked_at,
+            decision_reason=infraction.decision_reason,
+            told_at=told_at,
+        )
+        .on_conflict_do_nothing()
+    )
+    if not added.rowcount:
+        # The same id at another site, at the same moment: each site has a lock of its own.
+        raise InfractionConflict
+    key = {"site": sent.site, "infraction": infraction.id}
+    if sent.codes:
+        rows = [{**key, "position": i, "code": code} for i, code in enumerate(sent.codes)]
+        tx.execute(insert(infraction_codes), rows)
+    if sent.photos:
+        tx.execute(
+            insert(infraction_photos),
+            [
+                {
+                    **key,
+                    "position": i,
+                    "sha256": photo.sha256,
+                    "bytes": photo.bytes,
+                    "taken_at": photo.taken_at,
+                }
+                for i, photo in enumerate(sent.photos)
+            ],
+        )
+    recheck = {"verdict": infraction.recheck_verdict, "differs": infraction.differs}
+    received = Event(
+        at=infraction.received_at,
+        event="received",
+        state=infraction.state,
+        by=infraction.device,
+        facts={"recheck": recheck, "after_revocation": infraction.after_revocation},
+    )
+    _remember(tx, sent.site, infraction.id, received)
+
+
+def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
+    """Append to an infraction's history."""
+    last = tx.execute(
+        select(func.max(infraction_history.c.position)).where(
+            infraction_history.c.site == site, infraction_history.c.infraction == id
+        )
+    ).scalar()
+    tx.execute(
+        insert(infraction_history).values(
+            site=site,
+            infraction=id,
+            position=0 if last is None else last + 1,
+            at=event.at,
+            event=event.event,
+            state=event.state,
+            by=event.by,
+            facts=dict(event.facts),
+        )
+    )
+
+
+def _receipt(tx: Connection, site: str, id: str) -> Receipt:
+    """The receipt as the first time; the missing photos as of now."""
+    first = history(tx, site, id)[0]
+    (infraction,) = _build(
+        tx, site, tx.execute(select(infractions).where(_c.site == site, _c.id == id)).all()
+    )
+    return Receipt(
+        id=id,
+        received_at=infraction.received_at,
+        state=first.state,
+        recheck_verdict=first.facts["recheck"]["verdict"],
+        recheck_differs=first.facts["recheck"]["differs"],
+        photos_missing=infraction.photos_missing,
+        warnings=tuple(infraction.warnings),
+    )
+
+
+# Judging again
+
+
+def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime) -> None:
+    """Judge the undecided infractions of these plates again: their permits have changed (DOMAIN 5).
+
+    The caller has locked the site's feed, so that no infraction arrives in between.
+    """
+    rows = _undecided(tx, site_id, plates)
+    if not rows:
+        return
+    site = sites.site(tx, site_id)
+    permits = {plate: permits_for(tx, site_id, plate) for plate in {_plate(row) for row in rows}}
+    for row in rows:
+        verdict = judge(
+            permits[_plate(row)], zone=row.zone, at=row.observed_at, retention=site.retention
+        ).verdict
+        differs = core.differs(row.verdict, verdict)
+        tx.execute(
+            update(infractions)
+            .where(_c.site == site_id, _c.id == row.id)
+            .values(recheck_verdict=verdict, differs=differs, rechecked_at=now)
+        )
+        if (verdict, differs) != (row.recheck_verdict, row.differs):
+            facts = {"verdict": verdict, "differs": differs, "before": row.recheck_verdict}
+            _remember(tx, site_id, row.id, Event(now, "rechecked", row.state, "service", facts))
+
+
+def _plate(row: Any) -> Plate:
+    return Plate(row.plate, row.jurisdiction)
+
+
+def _undecided(tx: Connection, site: str, plates: set[Plate]) -> list[Any]:
+    """The undecided infractions of these plates; one look into an index when there are few."""
+    undecided = (_c.site == site, _c.state.in_(UNDECIDED), _c.plate.is_not(None))
+    few = tx.execute(select(_c.plate, _c.jurisdiction).where(*undecided).limit(_FEW + 1)).all()
+    if len(few) <= _FEW:
+        plates = plates & {_plate(row) for row in few}
+    columns = (
+        _c.id,
+        _c.state,
+        _c.plate,
+        _c.jurisdiction,
+        _c.zone,
+        _c.observed_at,
+        _c.verdict,
+        _c.recheck_verdict,
+        _c.differs,
+    )
+    found: list[Any] = []
+    for texts in _chunks(sorted({plate.text for plate in plates})):
+        found += tx.execute(select(*columns).where(*undecided, _c.plate.in_(texts)))
+    return [row for row in found if _plate(row) in plates]
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _IN_ONE_QUERY):
+        yield values[start : start + _IN_ONE_QUERY]
+
+
+# Notices
+
+
+def forget_old_notices(tx: Connection, site: str, before: datetime) -> int:
+    """Stop telling handhelds of what was observed before; how many. The infractions stay."""
+    counter = feed.lock(tx, site)
+    old = (_c.site == site, _c.told_at.is_not(None), _c.observed_at < before)
+    ids = tx.execute(select(_c.id).where(*old)).scalars().all()
+    if ids:
+        feed.append(tx, counter, [Change("notice", id, None) for id in ids])
+        feed.save(tx, counter)
+        tx.execute(update(infractions).where(*old).values(told_at=None))
+    return len(ids)
+
+
+# Reading
+
+
+def find(tx: Connection, id: str) -> Infraction:
+    """One infraction. Raises UnknownInfraction."""
+    row = tx.execute(select(infractions).where(_c.id == id)).first()
+    if row is None:
+        raise UnknownInfraction(id=id)
+    (infraction,) = _build(tx, row.site, [row])
+    return infraction
+
+
+def known_now(tx: Connection, infraction: Infraction) -> Judgement | None:
+    """The verdict as of the observation, with what is known now; None without a plate."""
+    site = sites.site(tx, infraction.sent.site)
+    sent = infraction.sent
+    return _judge(tx, site, infraction.plate, zone=sent.zone, at=sent.observed_at)
+
+
+def history(tx: Connection, site: str, id: str) -> list[Event]:
+    """What became of an infraction, the oldest first."""
+    found = tx.execute(
+        select(infraction_history)
+        .where(infraction_history.c.site == site, infraction_history.c.infraction == id)
+        .order_by(infraction_history.c.position)
+    )
+    return [Event(row.at, row.event, row.state, row.by, row.facts) for row in found]
+
+
+def log(
+    tx: Connection, wanted: Selection, *, after: Place | None = None, at_once: int = _IN_ONE_QUERY
+) -> Iterator[Infraction]:
+    """The infractions wanted, in their order, after a place; read `at_once` at a time.
+
+    Each site has its own keys, so each is read by itself and the streams are merged.
+    """
+    streams = [_site_log(tx, site, wanted, after, at_once) for site in wanted.sites]
+    if len(streams) == 1:
+        return streams[0]
+
+    def place(infraction: Infraction) -> tuple[datetime, str]:
+        found = wanted.place_of(infraction)
+        return found.at, found.id
+
+    return heapq.merge(*streams, key=place, reverse=wanted.is_descending)
+
+
+def _site_log(
+    tx: Connection, site: str, wanted: Selection, after: Place | None, at_once: int
+) -> Iterator[Infraction]:
+    while True:
+        rows = tx.execute(_query(site, wanted, after).limit(at_once)).all()
+        found = _build(tx, site, rows)
+        yield from found
+        if len(rows) < at_once:
+            return
+        after = wanted.place_of(found[-1])
+
+
+def _query(site: str, wanted: Selection, after: Place | None) -> Select[Any]:
+    at = _c[wanted.column]
+    query = select(infractions).where(_c.site == site, *_conditions(wanted))
+    if after is not None:
+        here, there = tuple_(at, _c.id), tuple_(after.at, after.id, types=[at.type, _c.id.type])
+        query = query.where(here < there if wanted.is_descending else here > there)
+    if wanted.is_descending:
+        return query.order_by(at.desc(), _c.id.desc())
+    return query.order_by(at, _c.id)
+
+
+def _conditions(wanted: Selection) -> Iterator[ColumnElement[bool]]:
+    for column, values in (
+        (_c.zone, wanted.zones),
+        (_c.plate, wanted.plates),
+        (_c.patroller, wanted.patrollers),
+        (_c.device, wanted.devices),
+        (_c.state, wanted.states),
+        (_c.outcome, wanted.outcomes),
+    ):
+        if values:
+            yield column.in_(values)
+    if wanted.codes:
+        yield exists().where(
+            infraction_codes.c.site == _c.site,
+            infraction_codes.c.infraction == _c.id,
+            infraction_codes.c.code.in_(wanted.codes),
+        )
+    if wanted.differs is not None:
+        yield _c.differs.is_(wanted.differs)
+    if wanted.begins is not None:
+        yield _c.observed_at >= wanted.begins
+    if wanted.ends is not None:
+        yield _c.observed_at < wanted.ends
+    if wanted.words:
+        searched = (_c.note, _c.place, _c.plate_raw, _c.number, _c.patroller)
+        yield or_(*(column.icontains(wanted.words, autoescape=True) for column in searched))
+
+
+def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
+    """The infractions of one site in these rows, with their codes and photos."""
+    ids = [row.id for row in rows]
+    named: dict[str, list[str]] = {}
+    shown: dict[str, list[Photo]] = {}
+    present: dict[str, set[str]] = {}
+    for some in _chunks(ids):
+        for row in tx.execute(
+            select(infraction_codes.c.infraction, infraction_codes.c.code)
+            .where(infraction_codes.c.site == site, infraction_codes.c.infraction.in_(some))
+            .order_by(infraction_codes.c.infraction, infraction_codes.c.position)
+        ):
+            named.setdefault(row.infraction, []).append(row.code)
+        for row in tx.execute(
+            select(infraction_photos, photos.c.sha256.is_not(None).label("is_present"))
+            .join_from(
+                infraction_photos,
+                photos,
+                photos.c.sha256 == infraction_photos.c.sha256,
+                isouter=True,
+            )
+            .where(infraction_photos.c.site == site, infraction_photos.c.infraction.in_(some))
+            .order_by(infraction_photos.c.infraction, infraction_photos.c.position)
+        ):
+            photo = Photo.model_construct(sha256=row.sha256, bytes=row.bytes, taken_at=row.taken_at)
+            shown.setdefault(row.infraction, []).append(photo)
+            if row.is_present:
+                present.setdefault(row.infraction, set()).add(row.sha256)
+    return [
+        _infraction(
+            row,
+            codes=named.get(row.id, []),
+            shown=shown.get(row.id, []),
+            present=present.get(row.id, ()),
+        )
+        for row in rows
+    ]
+
+
+def _infraction(
+    row: Any, *, codes: list[str], shown: list[Photo], present: Iterable[str]
+) -> Infraction:
+    # What the record holds was checked when it came in.
+    position = None
+    if row.lat is not None:
+        position = Position.model_construct(lat=row.lat, lon=row.lon, accuracy_m=row.accuracy_m)
+    sent = InfractionIn.model_construct(
+        site=row.site,
+        zone=row.zone,
+        lot=row.lot,
+        place=row.place,
+        position=position,
+        plate=row.plate,
+        jurisdiction=row.jurisdiction,
+        plate_raw=row.plate_raw,
+        plate_source=row.plate_source,
+        plate_missing_reason=row.plate_missing_reason,
+        vehicle=row.vehicle,
+        codes=codes,
+        outcome=row.outcome,
+        no_issue_reason=row.no_issue_reason,
+        number=row.number,
+        patroller=row.patroller,
+        shift=row.shift,
+        observed_at=row.observed_at,
+        device_time=row.device_time,
+        clock_offset_ms=row.clock_offset_ms,
+        verdict=row.verdict,
+        epoch=row.epoch,
+        cursor=row.cursor,
+        known=[KnownPermit.model_validate(permit) for permit in row.known],
+        note=row.note,
+        photos=shown,
+    )
+    return Infraction(
+        id=row.id,
+        sent=sent,
+        plate=None if row.plate is None else _plate(row),
+        device=row.device,
+        after_revocation=row.after_revocation,
+        received_at=row.received_at,
+        state=row.state,
+        decision_reason=row.decision_reason,
+        warnings=row.warnings,
+        recheck_verdict=row.recheck_verdict,
+        differs=row.differs,
+        rechecked_at=row.rechecked_at,
+        photos_present=frozenset(present),
+    )
+
+
+# Photos
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo that was received."""
+
+    sha256: str
+    media_type: str
+    bytes: int
+    received_at: datetime
+
+
+def photo(tx: Connection, sha256: str) -> StoredPhoto | None:
+    """A photo that was received, or None."""
+    row = tx.execute(select(photos).where(photos.c.sha256 == sha256)).first()
+    if row is None:
+        return None
+    return StoredPhoto(row.sha256, row.media_type, row.bytes, row.received_at)
+
+
+def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bool:
+    """Remember a photo whose file is on disk; whether it is new."""
+    added = tx.execute(
+        record.insert(photos)
+        .values(
+            sha256=kept.sha256,
+            media_type=kept.media_type,
+            bytes=kept.bytes,
+            received_at=kept.received_at,
+            device=device,
+        )
+        .on_conflict_do_nothing()
+    )
+    return bool(added.rowcount)
+
+
+def sites_of_photo(tx: Connection, sha256: str) -> list[str]:
+    """The sites that have an infraction with this photo."""
+    return list(
+        tx.execute(
+            select(infraction_photos.c.site).where(infraction_photos.c.sha256 == sha256).distinct()
+        ).scalars()
+    )
