@@ -1,7 +1,5 @@
 """The sync protocol over HTTP (CONTRACT, "Sync")."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime
