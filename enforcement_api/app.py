@@ -7,14 +7,16 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from sqlalchemy import Connection
 
-from enforcement_api import problems
+from enforcement_api import openapi, problems
 from enforcement_api.database.engine import Record, check_writable
 from enforcement_api.devices import routes as devices_routes
 from enforcement_api.devices import store as devices
@@ -125,7 +127,7 @@ def create_app(
         finally:
             await run_in_threadpool(service.stop)
 
-    app = FastAPI(
+    app: FastAPI = FastAPIOffline(
         title="Patrouille",
         version=version("patrouille"),
         summary="Which vehicles may be where they are, and what patrollers recorded.",
@@ -134,6 +136,7 @@ def create_app(
         openapi_url="/openapi.json",
         docs_url="/docs",
         redoc_url=None,
+        static_url="/docs/static",
     )
     app.state.service = service
     problems.install(app, storage_failed=lambda problem: service.storage_failed(problem))
@@ -181,6 +184,7 @@ def create_app(
         )
     )
     app.include_router(_health(service))
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
 
 

@@ -7,6 +7,7 @@ detail that tells the reader what to do next. Texts are English here and transla
 from __future__ import annotations
 
 import gettext
+import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 LANGUAGES = ("fr", "en")
@@ -173,15 +174,21 @@ def language_of(request: Request) -> str:
     return preferred_language(request.headers.get("accept-language"))
 
 
-def problem_response(problem: Problem, request: Request) -> JSONResponse:
+def json_bytes(answer: object) -> bytes:
+    """An answer as UTF-8 JSON; half surrogates that it quotes from a request become `?`."""
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def problem_response(problem: Problem, request: Request) -> Response:
     """The problem as an answer, in the language of the request."""
     headers = {"Content-Language": language_of(request)}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if "retry_after" in problem.facts:
         headers["Retry-After"] = str(problem.facts["retry_after"])
-    return JSONResponse(
-        problem.as_json(language_of(request)),
+    return Response(
+        json_bytes(problem.as_json(language_of(request))),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers=headers,
@@ -222,23 +229,23 @@ def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) ->
     """Make every error of the application a problem; `storage_failed` is told of a full disk."""
 
     @app.exception_handler(Problem)
-    async def _problem(request: Request, problem: Problem) -> JSONResponse:
+    async def _problem(request: Request, problem: Problem) -> Response:
         if isinstance(problem, StorageFailed):
             storage_failed(problem)
         return problem_response(problem, request)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         return problem_response(
             Invalid(errors=[error_of(found) for found in error.errors()]), request
         )
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
         return problem_response(known.get(error.status_code, Problem)(), request)
 
     @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    async def _unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem_response(Unexpected(), request)

@@ -1,6 +1,5 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -16,7 +15,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.permits import checking, intake, store, updates
 from enforcement_api.permits.core import StoredPermit, UnknownZone
 from enforcement_api.permits.intake import OnChange
-from enforcement_api.problems import N_, Problem, TooLarge, language_of
+from enforcement_api.problems import N_, Problem, TooLarge, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.sites import store as sites
@@ -173,9 +172,7 @@ def router(
         taken = take(found, principal, atomic=atomic)
         epoch = record.read(record.epoch)
         answer = taken.as_json(epoch, language_of(request))
-        return Response(
-            json.dumps(answer, ensure_ascii=False).encode(), media_type="application/json"
-        )
+        return Response(json_bytes(answer), media_type="application/json")
 
     def take(found: list[object], principal: Principal, *, atomic: bool) -> intake.Taken:
         if not found:
