@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unauthorized, Unreachable
+from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unreachable
 from sync.clock import TrustedClock
+from sync.codec import MalformedMessage
 from sync.engine import Puller, Pusher
 from sync.outbox import Outbox
 from sync.replica import Replica, ReplicaError
@@ -21,6 +23,9 @@ FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds between attempts without an answer: doubled each time."""
 IDLE_PUSH = 15.0
 """Seconds after which what waits is tried again without being asked."""
+
+_LATER = (ServiceError, ReplicaError, MalformedMessage, sqlite3.Error, OSError)
+"""What may be over at the next attempt: no network, a full disk, a service that is updated."""
 
 Connection = Literal["starting", "online", "offline", "refused", "revoked"]
 
@@ -98,7 +103,7 @@ class Syncing:
                 self._replica.wipe()
                 self._tell(connection="revoked", synced_at=None, trouble=str(error))
                 return
-            except (ServiceError, ReplicaError, OSError) as error:
+            except _LATER as error:
                 if self._stopping.is_set():
                     return
                 self._trouble(error)
@@ -115,7 +120,7 @@ class Syncing:
             try:
                 self._pusher.push()
                 pause = FIRST_RETRY
-            except (Unreachable, Unauthorized, OSError):
+            except _LATER:
                 pause = min(pause * 2, LAST_RETRY)  # pulling tells of it
             with contextlib.suppress(Exception):
                 self._count()

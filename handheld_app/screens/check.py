@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.clock import Clock
-from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, StringProperty
+from kivy.properties import (
+    AliasProperty,
+    BooleanProperty,
+    ListProperty,
+    ObjectProperty,
+    StringProperty,
+)
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
@@ -54,6 +60,7 @@ class PlateField(BoxLayout):
 
     text = StringProperty("")
     jurisdiction = StringProperty("CA-QC")
+    where = AliasProperty(lambda self: short_jurisdiction(self.jurisdiction), bind=["jurisdiction"])
 
 
 class VerdictCard(ButtonBehavior, BoxLayout):
