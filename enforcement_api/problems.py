@@ -216,6 +216,8 @@ def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
     known = _VALIDATION.get(found["type"])
     if known is not None:
         return Problem.Error(pointer, known)
+    if found["type"] != "value_error":
+        return Problem.Error(pointer, N_("cannot be taken: {why}"), why=found["msg"])
     # `text` is translated when it is one of ours (a ValueError raised by a validator of ours).
     message = str(found["msg"]).removeprefix("Value error, ")
     return (
@@ -243,7 +245,9 @@ def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) ->
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
-        return problem_response(known.get(error.status_code, Problem)(), request)
+        answer = problem_response(known.get(error.status_code, Problem)(), request)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
