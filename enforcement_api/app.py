@@ -151,6 +151,7 @@ def create_app(
             follow=follower.follow,
             zones_named=permits.zones_named,
             has_permits=permits.has_permits,
+            reinstate=intake.reinstate,
         )
     )
     app.include_router(

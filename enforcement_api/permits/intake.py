@@ -227,6 +227,24 @@ def prune(record: Record, site: str, *, at: datetime) -> int:
     return record.write(work)
 
 
+def reinstate(tx: Connection, site: Site) -> None:
+    """Bring back to the feed what counts again since the site's retention was made longer.
+
+    Otherwise the index would call unknown what the record calls expired.
+    """
+    if site.pruned_at is None:
+        return
+    counter = feed.lock(tx, site.id)
+    ids = store.removed_but_counting(tx, site.id, site.pruned_at, site.retention)
+    ledger = store.Ledger(tx, counter, ids)
+    for id in ids:
+        permit = ledger.current(id)
+        assert permit is not None
+        ledger.put(replace(permit, removed=False))
+    ledger.save()
+    feed.save(tx, counter)
+
+
 def check_allowed(items: Sequence[Item], by: Principal) -> None:
     """Raises ForbiddenSite when every readable update is for a site that is not the key's."""
     sites_named = {item.site for _, item in items if not isinstance(item, Problem)}

@@ -235,16 +235,24 @@ def has_permits(tx: Connection, site: str) -> bool:
 
 
 def zones_named(tx: Connection, site: str) -> set[str]:
-    """The zones that the site's permits name."""
-    found = tx.execute(select(_c.zones).where(_c.site == site, _CURRENT).distinct())
+    """The zones that the site's permits in the feed name."""
+    found = tx.execute(
+        select(_c.zones).where(_c.site == site, _CURRENT, _c.removed.is_(False)).distinct()
+    )
     return {zone for (zones,) in found for zone in zones.split(" ")}
 
 
 def ended_before(tx: Connection, site: str, at: datetime, retention: timedelta) -> list[str]:
     """The permits in the feed that no longer count at `at`, or later (DOMAIN 2.6, test 1)."""
-    found = tx.execute(
-        select(_c.id).where(
-            _c.site == site, _CURRENT, _c.removed.is_(False), _c.ends_at <= at - retention
-        )
-    )
-    return [id for (id,) in found]
+    past = _c.ends_at <= at - retention
+    found = tx.execute(select(_c.id).where(_c.site == site, _CURRENT, _c.removed.is_(False), past))
+    return list(found.scalars())
+
+
+def removed_but_counting(
+    tx: Connection, site: str, at: datetime, retention: timedelta
+) -> list[str]:
+    """The permits that a retention run removed but that count at `at`, were it run today."""
+    counts = _c.ends_at > at - retention
+    found = tx.execute(select(_c.id).where(_c.site == site, _CURRENT, _c.removed, counts))
+    return list(found.scalars())

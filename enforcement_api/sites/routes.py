@@ -417,12 +417,14 @@ def router(
     follow: Callable[[str], None],
     zones_named: Callable[[Connection, str], set[str]],
     has_permits: Callable[[Connection, str], bool],
+    reinstate: Callable[[Connection, Site], None],
 ) -> APIRouter:
     """The routes of sites.
 
     `publish` puts changes into a site's feed, which it locks until the transaction ends;
     `follow` brings the service's own index level with what was committed.
-    `zones_named` and `has_permits` tell what the permits of a site hold on to.
+    `zones_named` and `has_permits` tell what the permits of a site hold on to; `reinstate` brings
+    back to the feed what counts again under a longer retention.
     """
     routes = APIRouter(prefix="/v1/sites/{site}", dependencies=[Depends(guard.allow("admin"))])
 
@@ -460,6 +462,8 @@ def router(
                 )
             store.replace_plan(tx, new)
             publish(tx, site, new.changes(before))
+            if before is not None and new.site.retention_days > before.site.retention_days:
+                reinstate(tx, new.site)
             return new, before is None
 
         new, created = record.write(write)
