@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from sync.entities import Permit, PermitStatus, Vehicle
+from enforcement_api.permits.core import NO_VEHICLE, Facts, PlateUpdate, StoredPermit, apply
+from sync.entities import Permit, PermitStatus, Site, Vehicle
 from sync.plates import Plate
 
 HOUR = timedelta(hours=1)
@@ -47,3 +49,38 @@ def permit(
         status=status,
         vehicle=vehicle,
     )
+
+
+def a_site(*, activation_hours: int = 24) -> Site:
+    """Site 1085, in Sherbrooke."""
+    return Site(
+        "1085", "CHUS", "", "America/Toronto", "CA-QC", "avis", activation_hours, 90, None, (), None
+    )
+
+
+def confirmed(
+    when: datetime | None, plate: str = "AAA111", *, version: int = 1, id: str = "p", **facts: Any
+) -> PlateUpdate:
+    """An update of a permit that was confirmed then (None: before this system)."""
+    given: dict[str, Any] = {
+        "zones": ("G1",),
+        "permit_number": "100014764",
+        "valid_from": date(2026, 1, 1),
+        "valid_until": None,
+        "ends_at": None,
+        "status": "active",
+        "vehicle": NO_VEHICLE,
+    } | facts
+    known = Facts(plate=Plate.parse(plate, "CA-QC"), confirmed_at=when, **given)
+    return PlateUpdate(id, version, "1085", plate, known)
+
+
+def recorded(update: PlateUpdate, *, site: Site | None = None) -> StoredPermit:
+    """What a first update comes to, received when it was confirmed."""
+    now = update.facts.confirmed_at or at("2026-01-01 05:00")
+    effect, versions = apply(
+        update, current=None, before=(), site=site or a_site(), source="s", now=now
+    )
+    assert effect == "applied"
+    assert [v.id for v in versions] == [update.id]
+    return versions[0]
