@@ -7,6 +7,7 @@ import pytest
 
 from enforcement_api.database.engine import Record
 from tests.postgres import fresh_database, postgres_database_url, postgres_url
+from tests.service import Service, running
 
 __all__ = ["postgres_database_url", "postgres_url"]
 
@@ -32,3 +33,19 @@ def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
         record = Record(fresh_database(request.getfixturevalue("postgres_url"), template=template))
     yield record
     record.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """The address of an empty record, once on each engine (None: SQLite in the data folder)."""
+    if request.param == "sqlite":
+        return None
+    template = request.getfixturevalue("migrated_postgres")
+    return fresh_database(request.getfixturevalue("postgres_url"), template=template)
+
+
+@pytest.fixture
+def service(tmp_path: Path, database_url: str | None) -> Iterator[Service]:
+    """The whole service in this process, once on each engine."""
+    with running(tmp_path, database_url=database_url) as service:
+        yield service

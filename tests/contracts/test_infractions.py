@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
-from enforcement_api.infractions import store
+from enforcement_api.database.tables import infractions
+from enforcement_api.infractions import core, store
 from enforcement_api.problems import Problem
+from enforcement_api.security import Principal
 from sync import codec
 from tests.enforcement_api.infraction_log import (
     NOON,
@@ -67,13 +71,7 @@ def test_other_content_under_the_same_id_conflicts_and_changes_nothing(log: Infr
 
 
 def test_one_of_two_uploads_at_once_is_new_and_both_get_the_receipt(log: InfractionLog) -> None:
-    from enforcement_api.infractions import core
-    from enforcement_api.security import Principal
-
-    body = log.infraction()
-    import json
-
-    upload = core.read(json.dumps(body).encode())
+    upload = core.read(json.dumps(log.infraction()).encode())
     by = Principal(log.device_id, "device", "Pixel", "", frozenset({"1085"}))
     id = new_id()
     found: list[store.Received] = []
@@ -141,7 +139,9 @@ def test_everything_that_was_sent_comes_back(log: InfractionLog) -> None:
 )
 def test_any_text_is_kept_but_for_what_no_engine_stores(log: InfractionLog, text: str) -> None:
     stored = text.replace("\u0000", "\N{REPLACEMENT CHARACTER}").replace("\ud83d", "\ufffd")
-    fields: dict[str, Any] = dict.fromkeys(("note", "place", "plate_raw", "plate_missing_reason", "cursor"), text)
+    fields: dict[str, Any] = dict.fromkeys(
+        ("note", "place", "plate_raw", "plate_missing_reason", "cursor"), text
+    )
     short = text[:100]
     fields |= dict.fromkeys(("zone", "lot", "patroller", "shift", "number", "epoch"), short)
     fields |= {"codes": [short], "vehicle": {short[:50]: short}}
@@ -240,11 +240,8 @@ def test_only_undecided_ones_among_many_plates_are_judged_again(log: InfractionL
     ids = {f"T{i:03}": log.record(f"T{i:03}") for i in range(5)}
     for plate in ids:
         log.permit(plate)
-    from sqlalchemy import update
 
-    from enforcement_api.database.tables import infractions
-
-    def decide(tx: Any) -> None:
+    def decide(tx: Connection) -> None:
         tx.execute(
             update(infractions).where(infractions.c.id == ids["T000"]).values(state="confirmed")
         )
