@@ -1,0 +1,206 @@
+"""Builders for tests of the infraction log: a real service in-process, a device, a few permits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+from sqlalchemy import Connection, insert
+
+from enforcement_api.app import Service, create_app
+from enforcement_api.database.tables import patrollers
+from enforcement_api.settings import Settings
+from enforcement_api.staff import keys
+from sync import codec
+from sync.plates import Plate
+
+NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
+"""Noon in Sherbrooke."""
+
+
+def picture(kind: str = "JPEG", *, shade: int = 90, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A small picture; another shade is another photo."""
+    out = io.BytesIO()
+    Image.new("RGB", size, (shade, 120, 60)).save(out, kind)
+    return out.getvalue()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class InfractionLog:
+    """The service as a device, a feeder and a supervisor see it. The clock stands until moved."""
+
+    def __init__(self, runner: asyncio.Runner, settings: Settings) -> None:
+        self.now = NOON
+        self._runner = runner
+        app = create_app(settings, now=lambda: self.now)
+        self.settings = settings
+        self.service: Service = app.state.service
+        self.service.record.migrate()
+        self._lifespan = app.router.lifespan_context(app)
+        runner.run(self._lifespan.__aenter__())  # type: ignore[arg-type]
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://service", headers={"accept": ""}
+        )
+        self._versions = itertools.count(1)
+        self.admin = self.key("admin")
+        self.put_site("1085")
+        self._put_patroller("1085")
+        self.device_id, self.device = self.enrol("1085")
+
+    def close(self) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.run(self._lifespan.__aexit__(None, None, None))  # type: ignore[arg-type]
+
+    def request(self, method: str, path: str, key: str | None, **options: Any) -> httpx.Response:
+        headers = options.pop("headers", {}) | ({"authorization": f"Bearer {key}"} if key else {})
+        return self._runner.run(self._http.request(method, path, headers=headers, **options))
+
+    # who and what there is
+
+    def key(self, role: str, *sites: str) -> str:
+        def create(tx: Connection) -> str:
+            return keys.create(tx, role=role, name=role, at=self.now, sites=sites or None)
+
+        return self.service.record.write(create)
+
+    def put_site(self, id: str, **settings: Any) -> None:
+        plan = {
+            "name": "CIUSSS de l'Estrie - CHUS",
+            "zones": [{"code": "G1"}, {"code": "V1"}],
+            "lots": [{"code": "P3", "zone": "G1"}],
+        }
+        answer = self.request("PUT", f"/v1/sites/{id}", self.admin, json=plan | settings)
+        assert answer.is_success, answer.text
+
+    def _put_patroller(self, site: str) -> None:
+        # Not over HTTP: hashing a PIN is slow on purpose.
+        marie = {"id": "marie", "badge": "42", "name": "Marie", "pin_hash": "unused"}
+        self.service.record.write(
+            lambda tx: tx.execute(insert(patrollers).values(site=site, **marie))
+        )
+
+    def enrol(self, *sites: str) -> tuple[str, str]:
+        """A device of these sites: its id and its token."""
+        body = {"name": "Pixel 4", "sites": list(sites)}
+        made = self.request("POST", "/v1/devices", self.admin, json=body).json()
+        code = {"code": made["enrolment_code"]}
+        enrolled = self.request("POST", "/v1/enrolments", None, json=code).json()
+        return enrolled["device"], enrolled["token"]
+
+    def revoke(self) -> None:
+        answer = self.request("DELETE", f"/v1/devices/{self.device_id}", self.admin)
+        assert answer.status_code == 204
+        self.service.guard.ring.forget()
+
+    def permit(self, plate: str, *, zone: str = "G1", id: str | None = None, **facts: Any) -> None:
+        """Push a permit that was active before this system knew it."""
+        update = {
+            "id": id or f"permit of {plate}",
+            "version": next(self._versions),
+            "plate": plate,
+            "site": "1085",
+            "zones": [zone],
+            "permit_number": "100014764",
+            "valid_from": "2026-01-01",
+            "status": "active",
+        }
+        body = {"updates": [update | facts]}
+        answer = self.request("POST", "/v1/plate-updates", self.admin, json=body)
+        assert answer.json()["applied"] == 1, answer.text
+
+    def page_of_changes(self) -> dict[str, Any]:
+        answer = self.request("GET", "/v1/sites/1085/changes", self.device).json()
+        assert isinstance(answer, dict)
+        return answer
+
+    # infractions
+
+    def infraction(self, plate: str | None = "ABC123", **fields: Any) -> dict[str, Any]:
+        """The body of an infraction that nothing is to be said about."""
+        level = self.page_of_changes()
+        return {
+            "site": "1085",
+            "zone": "G1",
+            "plate": plate,
+            "jurisdiction": "CA-QC",
+            "plate_raw": plate or "",
+            "plate_source": "typed" if plate else "none",
+            "codes": ["P01"],
+            "outcome": "notice",
+            "patroller": "42",
+            "observed_at": codec.instant(self.now),
+            "device_time": codec.instant(self.now - timedelta(seconds=2)),
+            "clock_offset_ms": 2000,
+            "verdict": "unknown" if plate else None,
+            "epoch": level["epoch"],
+            "cursor": level["cursor"],
+            "known": [],
+            "photos": [],
+        } | fields
+
+    def put(
+        self, body: Any, id: str | None = None, *, key: str | None = None, **options: Any
+    ) -> httpx.Response:
+        options |= {"content": body} if isinstance(body, bytes) else {"content": json.dumps(body)}
+        path = f"/v1/infractions/{new_id() if id is None else id}"
+        return self.request("PUT", path, key or self.device, **options)
+
+    def record(self, plate: str | None = "ABC123", **fields: Any) -> str:
+        """Hand over an infraction; its id."""
+        id = new_id()
+        answer = self.put(self.infraction(plate, **fields), id)
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def get(self, id: str, key: str | None = None) -> dict[str, Any]:
+        answer = self.request("GET", f"/v1/infractions/{id}", key or self.admin)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert isinstance(found, dict)
+        return found
+
+    def list(self, key: str | None = None, **filters: Any) -> httpx.Response:
+        headers = filters.pop("headers", {})
+        path = "/v1/infractions"
+        return self.request("GET", path, key or self.admin, params=filters, headers=headers)
+
+    def ids(self, **filters: Any) -> list[str]:
+        answer = self.list(**filters)
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["items"]]
+
+    def put_photo(self, content: bytes, name: str | None = None) -> httpx.Response:
+        path = f"/v1/photos/{name or sha256(content)}"
+        return self.request("PUT", path, self.device, content=content)
+
+    def plate(self, text: str) -> Plate:
+        return Plate(text, "CA-QC")
+
+
+@contextlib.contextmanager
+def infraction_log(folder: Path, database_url: str | None = None) -> Iterator[InfractionLog]:
+    environment = {"PATROUILLE_DATABASE_URL": database_url} if database_url else {}
+    with asyncio.Runner() as runner:
+        log = InfractionLog(runner, Settings.load(folder, environment))
+        try:
+            yield log
+        finally:
+            log.close()

@@ -1,0 +1,215 @@
+"""Photos: evidence, named by their hash, unaltered, and truly pictures."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from enforcement_api.infractions import photos
+from tests.enforcement_api.infraction_log import (
+    InfractionLog,
+    infraction_log,
+    new_id,
+    picture,
+    sha256,
+)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[InfractionLog]:
+    with infraction_log(tmp_path) as made:
+        yield made
+
+
+def get(log: InfractionLog, name: str, key: str | None = None, **headers: str) -> object:
+    return log.request("GET", f"/v1/photos/{name}", key or log.admin, headers=headers)
+
+
+def told(content: bytes) -> list[dict[str, object]]:
+    return [{"sha256": sha256(content), "bytes": len(content), "taken_at": "2026-11-23T16:59:00Z"}]
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is huge."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        sum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", sum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    lines = zlib.compress(b"\0" * 100_000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+    )
+
+
+def noise() -> Image.Image:
+    """A picture that does not compress to next to nothing."""
+    return Image.frombytes("RGB", (200, 150), random.Random(7).randbytes(200 * 150 * 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type"),
+    [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp"), ("MPO", "image/jpeg")],
+)
+def test_picture_comes_back_byte_for_byte_with_its_type(
+    log: InfractionLog, kind: str, media_type: str
+) -> None:
+    out = io.BytesIO()
+    if kind == "MPO":
+        noise().save(out, "MPO", save_all=True, append_images=[noise()])
+    else:
+        noise().save(out, kind)
+    content = out.getvalue()
+    stored = log.put_photo(content)
+    assert stored.status_code == 201
+    assert stored.json() == {
+        "sha256": sha256(content),
+        "media_type": media_type,
+        "bytes": len(content),
+        "received_at": "2026-11-23T17:00:00Z",
+    }
+    again = log.put_photo(content, sha256(content).upper())
+    assert (again.status_code, again.json()) == (200, stored.json())
+    answer = log.request("GET", f"/v1/photos/{sha256(content)}", log.admin)
+    assert answer.content == content
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["etag"] == f'"{sha256(content)}"'
+    assert "private" in answer.headers["cache-control"]
+
+
+def test_picture_that_the_reader_has_is_not_sent_again(log: InfractionLog) -> None:
+    content = picture()
+    log.put_photo(content)
+    path = f"/v1/photos/{sha256(content)}"
+    answer = log.request("GET", path, log.admin, headers={"if-none-match": f'"{sha256(content)}"'})
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+def test_stored_file_is_the_original_and_nothing_else_is_left(log: InfractionLog) -> None:
+    content = picture()
+    log.put_photo(content)
+    name = sha256(content)
+    files = [path for path in log.settings.photo_dir.rglob("*") if path.is_file()]
+    assert files == [log.settings.photo_dir / name[:2] / name]
+    assert files[0].read_bytes() == content
+
+
+def test_lost_file_is_written_again(log: InfractionLog) -> None:
+    content = picture()
+    log.put_photo(content)
+    path = photos.path_of(log.settings.photo_dir, sha256(content))
+    path.unlink()
+    assert log.request("GET", f"/v1/photos/{sha256(content)}", log.admin).status_code == 404
+    assert log.put_photo(content).status_code == 200
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "slug"),
+    [
+        (b"", "not-a-picture"),
+        (b"GIF89a" + b"\0" * 100, "not-a-picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "not-a-picture"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 1000, "not-a-picture"),
+        (b"RIFF\xff\xff\xff\xffWEBPVP8 ", "not-a-picture"),
+        (b"%PDF-1.7", "not-a-picture"),
+        (bomb(30_000, 30_000), "too-many-pixels"),
+        (bomb(2_000_000_000, 2_000_000_000), "too-many-pixels"),
+        (bomb(0, 0), "not-a-picture"),
+        (bomb(2000, 2000), "not-a-picture"),
+    ],
+    ids=["empty", "gif", "svg", "jpeg", "webp", "pdf", "bomb", "bigger-bomb", "nothing", "short"],
+)
+def test_what_is_no_picture_is_refused(log: InfractionLog, content: bytes, slug: str) -> None:
+    answer = log.put_photo(content)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == f"/problems/{slug}"
+    assert not list(log.settings.photo_dir.rglob("*.*"))
+
+
+@pytest.mark.parametrize("pixels", [photos.MOST_PIXELS + 1, 100_000_000])
+def test_bomb_just_beyond_the_limit_is_refused(log: InfractionLog, pixels: int) -> None:
+    answer = log.put_photo(bomb(pixels // 1000 + 1, 1000))
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_truncated_picture_is_refused(log: InfractionLog, kind: str, part: float) -> None:
+    out = io.BytesIO()
+    noise().save(out, kind)
+    content = out.getvalue()
+    answer = log.put_photo(content[: int(len(content) * part)])
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-a-picture")
+
+
+def test_picture_under_another_name_is_refused_and_says_its_own(log: InfractionLog) -> None:
+    answer = log.put_photo(picture(), "0" * 64)
+    assert answer.json()["type"] == "/problems/photo-hash"
+    assert sha256(picture()) in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "0" * 63, "0" * 65, "g" * 64, "..%2F..%2Fetc%2Fpasswd", "%00"]
+)
+def test_name_that_is_no_hash_is_refused(log: InfractionLog, name: str) -> None:
+    assert log.put_photo(picture(), name).status_code in (404, 422)
+    assert log.request("GET", f"/v1/photos/{name}", log.admin).status_code in (404, 422)
+
+
+def test_photo_beyond_the_limit_is_too_large(log: InfractionLog) -> None:
+    answer = log.put_photo(b"\0" * (log.settings.largest_photo + 1))
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
+    assert str(log.settings.largest_photo) in answer.json()["detail"]
+
+
+def test_disk_that_cannot_be_written_keeps_nothing_and_says_so(log: InfractionLog) -> None:
+    content = picture()
+    blocked = log.settings.photo_dir / sha256(content)[:2]
+    blocked.write_text("a file where a folder must be")
+    answer = log.put_photo(content)
+    assert (answer.status_code, answer.json()["type"]) == (507, "/problems/storage-failed")
+    blocked.unlink()
+    assert log.put_photo(content).status_code == 201
+
+
+def test_revoked_device_hands_over_its_photos(log: InfractionLog) -> None:
+    log.revoke()
+    assert log.put_photo(picture()).status_code == 201
+
+
+def test_only_devices_put_and_only_readers_get(log: InfractionLog) -> None:
+    content = picture()
+    path = f"/v1/photos/{sha256(content)}"
+    assert log.request("PUT", path, log.admin, content=content).status_code == 403
+    assert log.request("GET", path, log.device).status_code == 403
+    assert log.request("GET", path, None).status_code == 401
+
+
+def test_reader_of_a_site_sees_the_photos_of_its_infractions_only(log: InfractionLog) -> None:
+    log.put_site("2000")
+    content, loose = picture(shade=1), picture(shade=2)
+    log.put_photo(content)
+    log.put_photo(loose)
+    here, elsewhere = log.key("reader", "1085"), log.key("reader", "2000")
+    path = f"/v1/photos/{sha256(content)}"
+    assert log.request("GET", path, here).status_code == 404
+    assert log.put(log.infraction(photos=told(content)), new_id()).status_code == 201
+    assert log.request("GET", path, here).status_code == 200
+    assert log.request("GET", path, elsewhere).status_code == 403
+    assert log.request("GET", f"/v1/photos/{sha256(loose)}", here).status_code == 404
+    assert log.request("GET", f"/v1/photos/{sha256(loose)}", log.admin).status_code == 200
+
+
+def test_unknown_photo_is_not_found(log: InfractionLog) -> None:
+    answer = log.request("GET", f"/v1/photos/{'0' * 64}", log.admin)
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-photo")
