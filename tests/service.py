@@ -161,9 +161,7 @@ class Service:
         data = folder / "service"
         data.mkdir(parents=True, exist_ok=True)
         url = database_url or f"sqlite:///{data / 'record.db'}"
-        self.settings = replace(
-            Settings(data_dir=data, database_url=url), key_cache_seconds=0.0, **settings
-        )
+        self.settings = replace(Settings(data_dir=data, database_url=url), **settings)
         if database_url is None and not (data / "record.db").exists():
             shutil.copy(_migrated(), data / "record.db")
         elif database_url is not None:
@@ -249,9 +247,10 @@ class Service:
 
     # filling
 
-    def site(self, code: str = "1085", *, zones: Sequence[str] = ("G1", "G2"), **facts: Any) -> str:
-        """A site with these zones; its code."""
-        shape = {"name": f"Site {code}", "zones": [{"code": zone} for zone in zones]} | facts
+    def site(self, code: str = "1085", *, zones: Sequence[Any] = ("G1", "G2"), **facts: Any) -> str:
+        """A site with these zones (codes, or whole ones); its code."""
+        whole = [zone if isinstance(zone, dict) else {"code": zone} for zone in zones]
+        shape = {"name": f"Site {code}", "zones": whole} | facts
         answer = self.admin.put(f"/v1/sites/{code}", json=shape)
         assert answer.status_code in (200, 201), answer.text
         return code

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sync.plates import Plate, UnusableJurisdiction, UnusablePlate, certificate_hint, fold, normalise
+from sync.plates import (
+    Plate,
+    UnusableJurisdiction,
+    UnusablePlate,
+    certificate_hint,
+    fold,
+    normalise,
+)
 from sync.validity import suggest
 from tests.builders import NOON, RETENTION, permit
 
@@ -77,7 +84,9 @@ def test_jurisdiction_is_a_code(code: str) -> None:
     assert Plate.parse("AB1", code).jurisdiction == code
 
 
-@pytest.mark.parametrize("code", ["", "ca-qc", "Québec", "CA-", "CAN-QC", "CA-QC\n", "C", "CA-QCQC"])
+@pytest.mark.parametrize(
+    "code", ["", "ca-qc", "Québec", "CA-", "CAN-QC", "CA-QC\n", "C", "CA-QCQC"]
+)
 def test_other_text_is_no_jurisdiction(code: str) -> None:
     with pytest.raises(UnusableJurisdiction):
         Plate.parse("AB1", code)

@@ -51,7 +51,9 @@ class Record:
         permits = [v.permit for v in self.permits.values() if v.facts.plate == wanted]
         return judge(permits, zone="G1", at=when, retention=90 * DAY).verdict
 
-    def working(self, when: datetime, plates: Sequence[str] = ("AAA111", "BBB222", "CCC333")) -> str:
+    def working(
+        self, when: datetime, plates: Sequence[str] = ("AAA111", "BBB222", "CCC333")
+    ) -> str:
         """The plates that are valid, by their first letter."""
         return "".join(p[0] for p in plates if self.verdict(p, when) == "valid")
 

@@ -130,9 +130,7 @@ def test_best_outcome_is_the_verdict(better: str, worse: str) -> None:
 
 
 def test_all_permits_that_count_are_told_the_deciding_first() -> None:
-    judgement = judge(
-        list(reversed(ONE_OF_EACH.values())), zone="G1", at=NOON, retention=RETENTION
-    )
+    judgement = judge(list(reversed(ONE_OF_EACH.values())), zone="G1", at=NOON, retention=RETENTION)
     assert [p.id for p in judgement.permits] == ["v", "pa", "wz", "ns", "su", "ex", "ca"]
 
 
