@@ -54,6 +54,7 @@ class HandheldApp(App):
         self._server, self._code = server, code
         self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="work")
         self._hearing: Callable[[int, str], None] | None = None
+        self._stopped = False
 
     # the life of the window
 
@@ -105,6 +106,7 @@ class HandheldApp(App):
             self.screens.get_screen("check").begin()
 
     def on_stop(self) -> None:
+        self._stopped = True
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
         self._workers.shutdown(wait=True, cancel_futures=True)
         self.handheld.close()
@@ -134,6 +136,10 @@ class HandheldApp(App):
     def on_lang(self, *_: Any) -> None:
         if self.root is not None:
             self._show_status()
+            self._refresh()
+
+    def on_compact(self, *_: Any) -> None:
+        if self.root is not None:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -166,11 +172,15 @@ class HandheldApp(App):
                 return
             error = future.exception()
             if error is None:
-                Clock.schedule_once(lambda _: then(future.result()))
+                self._soon(lambda: then(future.result()))
             elif isinstance(error, Exception):
-                Clock.schedule_once(lambda _, error=error: failed(error))
+                self._soon(lambda: failed(error))
 
         self._workers.submit(do).add_done_callback(report)
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        """From another thread: do it on the thread that draws, while there is a window."""
+        Clock.schedule_once(lambda _: None if self._stopped else do())
 
     def save(self, do: Callable[[], None]) -> None:
         """Change a setting: a small file, written elsewhere; then show it."""
@@ -197,7 +207,7 @@ class HandheldApp(App):
         self.go("check")
 
     def _sync_changed(self, status: SyncStatus) -> None:
-        Clock.schedule_once(lambda _: self._take_status(status))
+        self._soon(lambda: self._take_status(status))
 
     def _take_status(self, status: SyncStatus) -> None:
         self.status = status

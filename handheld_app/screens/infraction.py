@@ -93,6 +93,7 @@ class InfractionScreen(PatrolScreen):
     draft = ObjectProperty(None, allownone=True)
     all_codes = BooleanProperty(False)
     trouble = StringProperty("")
+    photos_title = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -142,6 +143,7 @@ class InfractionScreen(PatrolScreen):
         if not codes:
             self.all_codes = True
         self._show_codes()
+        self.show_photos()
 
     def show_all_codes(self) -> None:
         self.all_codes = not self.all_codes
@@ -169,6 +171,7 @@ class InfractionScreen(PatrolScreen):
         self.draft.stale_accepted = False
         self._show_outcomes()
         self._show_reasons()
+        self.show_photos()
 
     def _show_reasons(self) -> None:
         lang, box = self.app.lang, self.ids.reasons
@@ -198,7 +201,12 @@ class InfractionScreen(PatrolScreen):
     # photos
 
     def show_photos(self) -> None:
-        box = self.ids.photos
+        lang, box = self.app.lang, self.ids.photos
+        required, taken = self.patrol.photos_required(self.draft), len(self.draft.photos)
+        self.photos_title = gettext("Photos", lang)
+        if required:
+            count = gettext("{n} of {required} needed", lang).format(n=taken, required=required)
+            self.photos_title += f" · {count}"
         box.clear_widgets()
         for photo in self.draft.photos:
             picture = Snapshot(texture=self.thumbnails.of(photo, self))

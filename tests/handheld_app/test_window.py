@@ -52,7 +52,7 @@ class Hand:
 
     # waiting
 
-    async def frames(self, count: int = 4) -> None:
+    async def frames(self, count: int = 3) -> None:
         for _ in range(count):
             await self._not_ended()
             await asyncio.sleep(0.02)
@@ -121,7 +121,7 @@ class Hand:
         if tuple(self.window.size) != size:
             self.window.size = size
             await self.until(lambda: tuple(self.window.size) == size, f"a window of {size}")
-            await self.frames(8)
+            await self.frames(5)
 
     async def look(self, name: str, looked: Callable[[], None] = lambda: None) -> None:
         """Screenshots in both sizes and languages; nothing is cut, no target is too small."""
@@ -130,7 +130,7 @@ class Hand:
             await self.resize(size)
             for lang in ("fr", "en"):
                 await self.speak(lang)
-                await self.frames(6)
+                await self.frames(4)
                 self._nothing_is_cut(name)
                 self._targets_are_large(name)
                 looked()
@@ -191,7 +191,8 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
 def pictures(tmp_path: Path, picture: Callable[..., Path]) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    picture("pictures/voiture.jpg")
+    picture("pictures/voiture.jpg", (1200, 900))
+    picture("pictures/plaque.png")
     (folder / "notes.txt").write_text("not a picture")
     return folder
 
@@ -335,18 +336,10 @@ async def records_an_infraction_with_a_photo(hand: Hand, service: ServiceProcess
     await hand.touch(screen.outcome_keys["no_issue"])
     await hand.look("infraction-no-issue")
     await hand.touch(screen.outcome_keys["notice"])
-    await hand.touch(screen.ids.add_photo)
-    pictures = await hand.screen("pictures")
-    await hand.until(lambda: "voiture.jpg" in getattr(pictures, "rows", {}), "the pictures")
-    assert "notes.txt" not in pictures.rows
-    await hand.until(lambda: pictures.rows["voiture.jpg"].texture, "a thumbnail")
-    await hand.look("pictures")
-    await hand.touch(pictures.rows["voiture.jpg"])
-    await hand.screen("infraction")
-    await hand.until(lambda: screen.draft.photos, "the photo kept")
-    await hand.until(lambda: any(screen.thumbnails.textures.values()), "its thumbnail")
-    await hand.write(screen.ids.note, "Devant l’entrée principale")
+    await takes_a_photo(hand, "voiture.jpg")
     await hand.look("infraction-photo")
+    await takes_a_photo(hand, "plaque.png")
+    await hand.write(screen.ids.note, "Devant l’entrée principale")
     await hand.touch(screen.ids.review)
     last = await hand.screen("lastlook")
     await hand.look("lastlook")
@@ -358,6 +351,23 @@ async def records_an_infraction_with_a_photo(hand: Hand, service: ServiceProcess
     return id
 
 
+async def takes_a_photo(hand: Hand, name: str) -> None:
+    screen = await hand.screen("infraction")
+    before = len(screen.draft.photos)
+    await hand.touch(screen.ids.add_photo)
+    pictures = await hand.screen("pictures")
+    await hand.until(lambda: name in getattr(pictures, "rows", {}), "the pictures")
+    assert "notes.txt" not in pictures.rows
+    await hand.until(lambda: pictures.rows[name].texture, "a thumbnail")
+    if not before:
+        await hand.look("pictures")
+        await hand.until(lambda: pictures.rows[name].texture, "a thumbnail again")
+    await hand.touch(pictures.rows[name])
+    await hand.screen("infraction")
+    await hand.until(lambda: len(screen.draft.photos) > before, "the photo kept")
+    await hand.until(lambda: all(screen.thumbnails.textures.values()), "its thumbnail")
+
+
 async def sees_it_received(hand: Hand, service: ServiceProcess, id: str) -> None:
     await hand.until(lambda: hand.app.status.unsent == 0, "the outbox empty")
     infraction = service.ask("GET", f"/v1/infractions/{id}")
@@ -366,9 +376,10 @@ async def sees_it_received(hand: Hand, service: ServiceProcess, id: str) -> None
     assert infraction["verdict"] == "unknown"
     assert infraction["patroller"] == "4217"
     assert infraction["note"] == "Devant l’entrée principale"
-    (photo,) = infraction["photos"]
-    kept = hand.app.handheld.outbox.photo(photo["sha256"]).read_bytes()
-    assert service.http.get(f"/v1/photos/{photo['sha256']}").content == kept
+    assert len(infraction["photos"]) == 2
+    for photo in infraction["photos"]:
+        kept = hand.app.handheld.outbox.photo(photo["sha256"]).read_bytes()
+        assert service.http.get(f"/v1/photos/{photo['sha256']}").content == kept
     check = await hand.screen("check")
     await hand.touch(check.ids.sync)
     await hand.screen("sync")
@@ -385,6 +396,8 @@ async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     await hand.touch(check.ids.infraction)
     screen = await hand.screen("infraction")
     assert screen.draft.codes == ["P02"]
+    await hand.touch(screen.outcome_keys["no_issue"])
+    await hand.touch(screen.reason_rows["driver_returned"])
     await hand.touch(screen.ids.review)
     last = await hand.screen("lastlook")
     id = last.draft.id
