@@ -308,11 +308,20 @@ def check(
 
 @main.command(short_help="démonstration / demo")
 @click.option("--headless", is_flag=True, help="Sans fenêtre / without a window.")
-@_settings
-def demo(settings: Settings, headless: bool) -> None:
-    """Build a realistic demo in its own data directory, serve it, and patrol."""
-    from enforcement_api import demo as demonstration
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Dossier de la démo / the demo's directory ($PATROUILLE_DATA_DIR/demo, ./var/demo).",
+)
+def demo(data_dir: Path | None, headless: bool) -> None:
+    """Build a realistic demo in its own data directory, serve it, and patrol.
 
+    Its record is always a file in that directory, whatever $PATROUILLE_DATABASE_URL says.
+    """
+    from enforcement_api import demo as demonstration
+    from enforcement_api.settings import Settings
+
+    settings = Settings.load(data_dir or Settings.load().data_dir / "demo", environment={})
     sys.exit(demonstration.run(settings, headless=headless, language=language()))
 
 

@@ -1,0 +1,506 @@
+"""The demo's story: build the site, then patrol it, in a window or by a script.
+
+Whatever the transcript claims is compared with what was found; the first difference ends the demo
+with 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from enforcement_api.demo import city, pictures
+from enforcement_api.demo.city import CARS, SITE, Car
+from enforcement_api.demo.folder import claimed
+from enforcement_api.demo.processes import (
+    COMMAND_SECONDS,
+    DemoFailed,
+    ProcessFailed,
+    ServiceProcess,
+    end,
+    environment,
+    finish,
+    python,
+)
+from enforcement_api.permits.checking import WORDS
+from enforcement_api.problems import N_, translation
+from enforcement_api.settings import Settings
+
+BADGE = "417"
+INTERRUPTED = 130
+
+_CODES = {city.EXPIRED_PLATE: "P03", city.LATE_PLATE: "P01"}
+"""What the patrol records while the service is down, and under which code."""
+
+
+class NotAsExpected(DemoFailed):
+    """The transcript would have claimed what is not so."""
+
+    slug = "demo-not-as-expected"
+    detail = N_("{claim}: expected {expected}, found {found}")
+
+
+class ServiceSaidNo(DemoFailed):
+    """The service refused what the demo asked."""
+
+    detail = N_("{method} {path} was answered with {status}: {said}")
+
+
+def run(settings: Settings, *, headless: bool, language: str) -> int:
+    """Build the demo in the settings' data directory and show it; the exit code.
+
+    `headless`: no window. Raises NotTheDemos, DemoIsRunning, DemoFailed.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(claimed(settings.data_dir))
+        stack.enter_context(_ended_by_signals())
+        show = _Show(folder, language)
+        stack.callback(show.service.stop)
+        try:
+            show.build()
+            reason = None if headless else _no_window()
+            if reason is not None:
+                show.say("")
+                show.say(reason)
+            if headless or reason is not None:
+                show.patrol()
+                return 0
+            return show.open_window()
+        except KeyboardInterrupt:
+            show.say("")
+            show.say(N_("The demo was interrupted."))
+            return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a request to end, however it comes, end the demo's processes too."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _no_window() -> str | None:
+    """Why no window can be opened here; None when one can."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    if not any(os.environ.get(name) for name in screens):
+        return N_(
+            "There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): the handheld"
+            " patrols without a window."
+        )
+    if importlib.util.find_spec("kivy") is None:
+        return N_(
+            "The handheld's window is not installed here (pip install 'patrouille[handheld]'):"
+            " the handheld patrols without a window."
+        )
+    return None
+
+
+class _Show:
+    def __init__(self, folder: Path, language: str) -> None:
+        self._began = time.monotonic()
+        self._folder = folder
+        self._language = language
+        self._env = environment(language)
+        self._city = city.invent(datetime.now(UTC))
+        self._keys: dict[str, str] = {}
+        self._sections = 0
+        self._claims = 0
+        self.service = ServiceProcess(folder, env=self._env)
+
+    # telling
+
+    def _text(self, text: str, facts: Mapping[str, object]) -> str:
+        return translation(self._language).gettext(text).format(**facts) if text else ""
+
+    def say(self, text: str, **facts: object) -> None:
+        """A line of the transcript."""
+        click.echo(("  " + self._text(text, facts)).rstrip())
+
+    def _heading(self, text: str, **facts: object) -> None:
+        self._sections += 1
+        click.echo()
+        click.secho(f"{self._sections}. {self._text(text, facts)}", bold=True)
+
+    def _row(self, name: str, value: str) -> None:
+        click.echo(f"  {self._text(name, {}) + ' ':.<28} {value}")
+
+    def _claim(self, text: str, found: object, expected: object, **facts: object) -> None:
+        """Say it if it is so. Raises NotAsExpected."""
+        told = self._text(text, facts)
+        if found != expected:
+            raise NotAsExpected(claim=told, expected=expected, found=found)
+        self._claims += 1
+        click.echo(f"  ✓ {told}")
+
+    # asking
+
+    def _patrouille(self, *arguments: str, succeeds: bool = True) -> str:
+        """Run a command of the service's; what a script would want of it."""
+        command = python("enforcement_api", *arguments, "--data-dir", str(self._folder))
+        return finish(command, env=self._env, succeeds=succeeds).stdout.strip()
+
+    def _ask(self, method: str, path: str, *, role: str = "admin", **options: Any) -> Any:
+        headers = {
+            "Authorization": f"Bearer {self._keys[role]}",
+            "Accept-Language": self._language,
+            **options.pop("headers", {}),
+        }
+        with httpx.Client(base_url=self.service.address, trust_env=False, timeout=30) as client:
+            response = client.request(method, path, headers=headers, **options)
+        if response.is_error:
+            raise ServiceSaidNo(
+                method=method, path=path, status=response.status_code, said=response.text[:500]
+            )
+        is_json = "json" in response.headers.get("content-type", "")
+        return response.json() if is_json else response.content
+
+    def _new_key(self, role: str, name: str, *more: str) -> None:
+        self._keys[role] = self._patrouille(
+            "keys", "create", "--role", role, "--name", name, *more
+        )  # fmt: skip
+
+    def _enrolment_code(self, name: str) -> str:
+        asked = {"name": name, "sites": [SITE]}
+        return str(self._ask("POST", "/v1/devices", json=asked)["enrolment_code"])
+
+    # building
+
+    def build(self) -> None:
+        """The record, the service, the site, and the subscription system's file."""
+        click.secho(self._text(N_("Patrouille, a demo"), {}), bold=True)
+        self._heading(N_("The service"))
+        self._patrouille("init")
+        self._new_key("admin", "demo")
+        self.say(N_("A new record was made in {folder}."), folder=self._folder)
+        self.say(N_("The service listens at {address}"), address=self.service.start())
+        site = self._city.site
+        self._ask("PUT", f"/v1/sites/{SITE}", json=site)
+        for id, patroller in self._city.patrollers.items():
+            self._ask("PUT", f"/v1/sites/{SITE}/patrollers/{id}", json=patroller)
+        for id, entry in self._city.hotlist.items():
+            self._ask("PUT", f"/v1/sites/{SITE}/hotlist/{id}", json=entry)
+        self._new_key("feeder", "demo", "--site", SITE, "--source", city.SOURCE)
+        self._new_key("reader", "demo", "--site", SITE)
+        self.say(
+            N_("Site {site} - {name}: {zones} zones, {lots} lots, {patrollers} patrollers."),
+            site=SITE,
+            name=site["name"],
+            zones=len(site["zones"]),
+            lots=len(site["lots"]),
+            patrollers=len(self._city.patrollers),
+        )
+        self._heading(N_("The subscription system"))
+        self._import(self._city.subscriptions, "abonnements.csv")
+        pushed = self._ask(
+            "POST",
+            "/v1/plate-updates",
+            role="feeder",
+            content=city.ndjson(self._city.changes).encode(),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+        self._claim(
+            N_("POST /v1/plate-updates: {n} changes of the last hour, among them a new vehicle."),
+            (pushed["applied"], pushed["rejected"]),
+            (len(self._city.changes), []),
+            n=len(self._city.changes),
+        )
+
+    def _import(self, updates: Sequence[city.Update], name: str) -> None:
+        folder = self._folder / "subscriptions"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        city.write_csv(path, updates)
+        totals = json.loads(self._patrouille("import", str(path), "--source", city.SOURCE))
+        self._claim(
+            N_("patrouille import {file}: {n} applied, none refused."),
+            (totals["applied"], totals["rejected"]),
+            (len(updates), 0),
+            file=name,
+            n=len(updates),
+        )
+
+    # in a window
+
+    def open_window(self) -> int:
+        """Open the handheld and wait until it is closed, or Ctrl-C; the exit code."""
+        for car in CARS:
+            pictures.draw(self._folder / "pictures", car.plate)
+        address = self.service.address
+        code, another = self._enrolment_code("demo"), self._enrolment_code("demo 2")
+        self._heading(N_("Addresses and keys"))
+        self._row(N_("Service"), address)
+        self._row(N_("Documentation"), f"{address}/docs")
+        for role, key in self._keys.items():
+            self._row({"admin": N_("Key of the administrator"), "feeder": N_("Key of the feeder"),
+                       "reader": N_("Key of the reader")}[role], key)  # fmt: skip
+        for patroller in self._city.patrollers.values():
+            facts = N_("badge {badge}, PIN {pin}, {name}")
+            self._row(N_("Patroller"), self._text(facts, patroller))
+        self._row(N_("Enrolment code"), code)
+        elsewhere = shlex.join(["--data-dir", str(self._folder / "handheld" / "second")])
+        second = f"patrouille handheld --server {address} --enrol {another} {elsewhere}"
+        self._row(N_("A second handheld"), second)
+        self._row(N_("Log of infractions"),
+                  f"curl -H 'Authorization: Bearer {self._keys['reader']}'"
+                  f" '{address}/v1/infractions?site={SITE}'")  # fmt: skip
+        self._heading(N_("Plates to try"))
+        names = {zone["code"]: zone["name"][self._language] for zone in self._city.site["zones"]}
+        for car in CARS:
+            word = self._text(WORDS[car.verdict], {})
+            story = self._text(car.story, {})
+            told = f"{car.plate} ({car.jurisdiction})"
+            self.say(f"{told:<20} {names[car.zone]:<18} {word:<15} {story}")
+        self._heading(N_("The handheld"))
+        self.say(N_("It opens in a window and enrols by itself. Choose a zone and type badge 417."))
+        self.say(N_("Close the window, or press Ctrl-C here, to end the demo."))
+        command = python(
+            *("handheld_app", "--server", address, "--enrol", code),
+            *("--data-dir", str(self._folder), "--lang", self._language),
+            *("--pictures", str(self._folder / "pictures")),
+        )
+        log = self._folder / "handheld.log"
+        with open(log, "w", encoding="utf-8") as said:
+            # A session of its own: Ctrl-C is for the demo, which then ends the handheld.
+            window = subprocess.Popen(
+                command, env=self._env, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                text=True, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code_of_window = window.wait()
+            except KeyboardInterrupt:
+                self.say("")
+                self.say(N_("The demo ends."))
+                return 0
+            finally:
+                end(window, "handheld_app")
+        if code_of_window != 0:
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise ProcessFailed(
+                command="python -m handheld_app", code=code_of_window, said=" / ".join(lines[-3:])
+            )
+        self.say(N_("The window was closed; the demo ends."))
+        return 0
+
+    # without a window
+
+    def patrol(self) -> None:
+        """The scripted patrol, before, during and after an outage of the service."""
+        self._heading(N_("A handheld learns the site"))
+        enrolment = {"server": self.service.address, "code": self._enrolment_code("demo")}
+        checks: list[dict[str, Any]] = [self._check(car) for car in CARS]
+        self._hand(
+            [{"do": "enrol", **enrolment}, {"do": "sync"}, _place()],
+        )
+        self._heading(N_("Checks on the handheld, every verdict"))
+        self._hand(checks)
+        self._compare_with_the_service()
+        self._heading(N_("The service is stopped"))
+        self._claim(
+            N_("SIGTERM: the service ended by itself, with exit code 0."), self.service.stop(), 0
+        )
+        self._claim(N_("Nothing listens at its address any more."), self._answers(), False)
+        self._heading(N_("The patrol goes on without the service"))
+        offline = (city.OLD_PLATE, city.NEW_PLATE, "KTM 418")
+        recorded = self._hand(
+            [
+                {"do": "find_no_service"},
+                *(self._check(car) for car in CARS if car.plate in offline),
+                *(self._recording(plate) for plate in _CODES),
+                {"do": "find_no_service", "infractions": 2, "photos": 4},
+            ],
+        )
+        self._heading(N_("Meanwhile an approval of two days ago comes in"))
+        self._import(self._city.late, "retard.csv")
+        self._heading(N_("The service is back"))
+        self.say(N_("The service listens at {address}"), address=self.service.start())
+        rechecks = {
+            _normal(city.EXPIRED_PLATE): "expired",
+            _normal(city.LATE_PLATE): "valid",
+        }
+        late = Car(city.LATE_PLATE, "valid", N_("the handheld, too, knows the late permit now"))
+        self._hand(
+            [
+                {"do": "sync"},
+                {"do": "show_receipts", "verdicts": rechecks},
+                self._check(late),
+                {"do": "send_again"},
+            ],
+        )
+        self._heading(N_("The supervisor's log"))
+        self._read_the_log(recorded, rechecks)
+        digests = json.loads(self._patrouille("digest", "--site", SITE))
+        self._claim(
+            N_("patrouille digest: index and record agree."),
+            digests["index"]["sum"] == digests["record"]["sum"],
+            True,
+        )
+        self.say("")
+        self.say(
+            N_("All is as it should be: {verdicts} verdicts, {n} claims, {seconds} seconds."),
+            verdicts=len({car.verdict for car in CARS}),
+            n=self._claims + len(checks),
+            seconds=round(time.monotonic() - self._began),
+        )
+
+    def _hand(self, steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Give the handheld a script; what it has recorded by then. Raises HandheldFailed."""
+        report = self._folder / "handheld" / "report.json"
+        command = python(
+            *("handheld_app.scripted_patrol", "--data-dir", str(self._folder)),
+            *("--lang", self._language, "--report", str(report)),
+        )
+        sys.stdout.flush()
+        done = subprocess.run(
+            command,
+            env=self._env,
+            input=json.dumps(steps),
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise HandheldFailed
+        recorded: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
+        return recorded
+
+    def _check(self, car: Car) -> dict[str, Any]:
+        return {
+            "do": "check",
+            "plate": car.plate,
+            "jurisdiction": car.jurisdiction,
+            "verdict": car.verdict,
+            "story": self._text(car.story, {}),
+            "compare": list(car.compare),
+            "zone": car.zone,
+        }
+
+    def _recording(self, plate: str) -> dict[str, Any]:
+        car = next(car for car in CARS if car.plate == plate)
+        drawn = pictures.draw(self._folder / "pictures", plate)
+        return {
+            "do": "record",
+            "plate": plate,
+            "jurisdiction": car.jurisdiction,
+            "verdict": car.verdict,
+            "code": _CODES[plate],
+            "pictures": [str(path) for path in drawn],
+            "note": "Pare-brise déneigé, aucune vignette.",
+        }
+
+    def _compare_with_the_service(self) -> None:
+        said = []
+        for car in CARS:
+            asked = {"plate": car.plate, "jurisdiction": car.jurisdiction, "zone": car.zone}
+            answer = self._ask("GET", f"/v1/sites/{SITE}/check", role="reader", params=asked)
+            said.append(answer["verdict"])
+        self._claim(
+            N_("The service, asked over HTTP, gives the same {n} answers."),
+            said,
+            [car.verdict for car in CARS],
+            n=len(CARS),
+        )
+
+    def _answers(self) -> bool:
+        try:
+            httpx.get(f"{self.service.address}/health/live", trust_env=False, timeout=5)
+        except httpx.TransportError:
+            return False
+        return True
+
+    def _read_the_log(
+        self, recorded: Sequence[Mapping[str, Any]], rechecks: Mapping[str, str]
+    ) -> None:
+        asked = {"site": SITE, "sort": "observed_at"}
+        items = self._ask("GET", "/v1/infractions", role="reader", params=asked)["items"]
+        self._claim(
+            N_("GET /v1/infractions: {n} infractions, each of them once."),
+            [item["id"] for item in items],
+            [infraction["id"] for infraction in recorded],
+            n=len(recorded),
+        )
+        for item, infraction in zip(items, recorded, strict=True):
+            self._claim(
+                N_("{plate}: code {code}, nothing to flag, complete."),
+                (item["codes"], item["warnings"], item["complete"]),
+                ([_code_of(item["plate"])], [], True),
+                plate=item["plate"],
+                code=_code_of(item["plate"]),
+            )
+            photos = infraction["photos"]
+            fetched = [
+                hashlib.sha256(self._ask("GET", f"/v1/photos/{sha256}", role="reader")).hexdigest()
+                for sha256 in photos
+            ]
+            self._claim(
+                N_("{plate}: {n} photos; fetched again, they hash as when they were taken."),
+                fetched,
+                photos,
+                plate=item["plate"],
+                n=len(photos),
+            )
+            given, now = item["verdict"], rechecks[item["plate"]]
+            self._claim(
+                N_("{plate}: given {given}, re-checked {now}: differs, to be looked at first.")
+                if given != now
+                else N_("{plate}: given {given}, re-checked {now}: agrees."),
+                (item["recheck"]["verdict"], item["recheck"]["differs"]),
+                (now, given != now),
+                plate=item["plate"],
+                given=self._text(WORDS[given], {}),
+                now=self._text(WORDS[now], {}),
+            )  # fmt: skip
+        asked["differs"] = "true"
+        items = self._ask("GET", "/v1/infractions", role="reader", params=asked)["items"]
+        differing = [plate for plate, now in rechecks.items() if now == "valid"]
+        self._claim(
+            N_("GET /v1/infractions?differs=true: {plates} alone."),
+            [item["plate"] for item in items],
+            differing,
+            plates=", ".join(differing),
+        )
+
+
+class HandheldFailed(DemoFailed):
+    """The handheld's script was not done; it has said why itself."""
+
+    detail = N_("The handheld did not do what the script expects: see above.")
+
+
+def _place() -> dict[str, Any]:
+    return {"do": "place", "zone": city.ZONE, "badge": BADGE}
+
+
+def _normal(plate: str) -> str:
+    return plate.replace(" ", "")
+
+
+def _code_of(plate: str) -> str:
+    return next(code for typed, code in _CODES.items() if _normal(typed) == plate)
