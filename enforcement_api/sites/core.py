@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ _SITE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _PIN = re.compile(r"[0-9]{6}")
 
 _hasher = PasswordHasher()
+# Each takes 64 MiB of memory while it lasts.
+_hashing = threading.BoundedSemaphore(4)
 
 
 class UnknownSite(Problem):
@@ -257,7 +260,8 @@ def check_pin(text: str) -> str:
 
 def pin_hash(pin: str) -> str:
     """What is stored of a PIN. It takes a tenth of a second: never inside a transaction."""
-    return _hasher.hash(pin)
+    with _hashing:
+        return _hasher.hash(pin)
 
 
 # Codes

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import store as devices
@@ -80,7 +81,7 @@ async def test_device_is_enrolled_by_its_code(service: Composed) -> None:
     principal = service.record.read(lambda tx: devices.find(tx, secret_hash(answer.token)))
     assert principal is not None
     assert (principal.id, principal.role) == (made["id"], "device")
-    assert principal.sites == {"1085", "2000"}
+    assert principal.sites == frozenset({"1085", "2000"})
     assert not principal.revoked
 
 
@@ -197,14 +198,12 @@ async def test_list_tells_how_devices_are_doing(service: Composed) -> None:
     told = await service.ask("PUT", "/v1/devices/self", STATE, key=token)
     assert (told.status_code, told.content) == (204, b"")
     later = START + timedelta(minutes=5)
-    for sequence in (4, 7):
-        cursor = f"c{sequence}"
-        service.record.write(
-            lambda tx, cursor=cursor, sequence=sequence: devices.seen(
-                tx, id, "1085", cursor, sequence, later
-            )
-        )
-    service.record.write(lambda tx: devices.seen(tx, id, "2000", "d1", 1, later))
+
+    def come(tx: Connection) -> None:
+        for site, cursor, sequence in (("1085", "c4", 4), ("1085", "c7", 7), ("2000", "d1", 1)):
+            devices.seen(tx, id, site, cursor, sequence, later)
+
+    service.record.write(come)
     assert await listed(service, id) == {
         "id": id,
         "name": "Handheld 7",

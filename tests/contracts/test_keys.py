@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.security import Principal, secret_hash
@@ -55,14 +56,16 @@ def test_key_holds_at_its_sites_and_speaks_for_its_source(record: Record) -> Non
     found = holder(record, secret)
     assert found is not None
     assert found.source == "SPAQ"
-    assert found.sites == {"1085", "2000"}
+    assert found.sites == frozenset({"1085", "2000"})
     assert record.read(keys.all_keys)[0].sites == ("1085", "2000")
 
 
 def test_keys_are_listed_oldest_first(record: Record) -> None:
-    for hour, name in ((2, "second"), (1, "first"), (3, "third")):
-        at = START + timedelta(hours=hour)
-        record.write(lambda tx, name=name, at=at: keys.create(tx, role="admin", name=name, at=at))
+    def make(tx: Connection) -> None:
+        for hour, name in ((2, "second"), (1, "first"), (3, "third")):
+            keys.create(tx, role="admin", name=name, at=START + timedelta(hours=hour))
+
+    record.write(make)
     assert [key.name for key in record.read(keys.all_keys)] == ["first", "second", "third"]
 
 
