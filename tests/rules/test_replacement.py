@@ -22,7 +22,6 @@ from sync.plates import Plate
 from sync.validity import judge
 from tests.builders import DAY, HOUR, SECOND, a_site, at, confirmed
 
-
 BEGAN = at("2026-01-02 05:00")
 """When a permit confirmed on the first day became active."""
 
