@@ -6,6 +6,7 @@ Pulling and pushing share nothing but the clock, so that each can have a thread 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from sync.client import ServiceClient
 from sync.clock import TrustedClock
 from sync.messages import ChangePage
 from sync.outbox import Item, Outbox
-from sync.replica import DigestMismatch, Overtaken, Replica, State
+from sync.replica import DigestMismatch, Replica, StaleSnapshot, State
 
 FAR_BEHIND = 50_000
 """Changes beyond which a snapshot is quicker than pages."""
@@ -45,26 +46,31 @@ class Puller:
     def pull(self, *, wait: int = 0) -> State:
         """Get level: by pages, or by a snapshot when new, far behind, expired or damaged.
 
-        `wait` seconds for something new when already level. Raises ServiceError, BadSnapshot.
+        `wait` seconds for something new when already level. Raises ServiceError, BadSnapshot, and
+        DigestMismatch when even a fresh snapshot does not lead to what the service has.
         """
         here = self._replica.state()
+        fetched = here is None
         if here is None:
             here = self._bootstrap()
-            wait = 0
         try:
-            first = self._page(here.cursor, wait)
-            if first.sequence - here.sequence > FAR_BEHIND:
-                here = self._bootstrap()
-                first = self._page(here.cursor, 0)
-            return self._replica.apply(self._catch_up(first), after=here.cursor)
+            return self._catch_up_from(here, wait=0 if fetched else wait)
         except service.CursorExpired:
-            self._bootstrap()
+            return self._catch_up_from(self._bootstrap(), wait=0)
         except DigestMismatch:
             self.mismatches += 1
-            self._bootstrap(distrust=True)
-        except Overtaken:
-            pass
-        return self.pull()
+            if fetched:
+                raise
+            return self._catch_up_from(self._bootstrap(distrust=True), wait=0)
+
+    def _catch_up_from(self, here: State, *, wait: int) -> State:
+        first = self._page(here.cursor, wait)
+        if first.sequence - here.sequence > FAR_BEHIND:
+            # The newest snapshot may be older than what is here: then pages are the way after all.
+            with contextlib.suppress(StaleSnapshot):
+                here = self._bootstrap()
+                first = self._page(here.cursor, 0)
+        return self._replica.apply(self._catch_up(first), after=here.cursor)
 
     def pull_by_pages(self) -> State:
         """Fill an empty replica from the beginning of the feed, without a snapshot."""

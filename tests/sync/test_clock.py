@@ -1,0 +1,82 @@
+"""The service's time on a device whose own clock may be wrong (DOMAIN 2.8)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sync.clock import TrustedClock
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+
+
+class Device:
+    """A device: a wall clock that somebody may set, and a boot clock that nobody does."""
+
+    def __init__(self) -> None:
+        self.wall = NOON
+        self.boot = 1000.0
+        self.clock = TrustedClock(lambda: self.wall, lambda: self.boot)
+
+    def pass_time(self, by: timedelta) -> None:
+        self.wall += by
+        self.boot += by.total_seconds()
+
+    def sync(self, service_time: datetime, round_trip: timedelta = 2 * SECOND) -> None:
+        sent_at = self.wall
+        self.pass_time(round_trip)
+        self.clock.observe(service_time, sent_at=sent_at, received_at=self.wall)
+
+
+def test_the_device_is_believed_until_it_has_been_compared() -> None:
+    device = Device()
+    reading = device.clock.read()
+    assert reading.corrected == NOON
+    assert reading.uncertainty is None
+    assert not reading.jumped
+
+
+def test_the_offset_is_measured_at_a_sync_and_its_uncertainty_is_known() -> None:
+    device = Device()
+    device.sync(NOON + HOUR)
+    reading = device.clock.read()
+    # Half the round trip, and half of the second that was truncated.
+    assert reading.corrected == NOON + HOUR + 1.5 * SECOND
+    assert reading.uncertainty == 1.5 * SECOND
+    assert reading.offset == reading.corrected - reading.device_time
+
+
+def test_the_service_time_goes_on_without_network() -> None:
+    device = Device()
+    device.sync(NOON + HOUR)
+    device.pass_time(24 * HOUR)
+    assert device.clock.now() == NOON + 25 * HOUR + 1.5 * SECOND
+
+
+def test_a_jump_of_the_device_clock_is_noticed_and_changes_nothing() -> None:
+    device = Device()
+    device.sync(NOON)
+    before = device.clock.now()
+    for jump in (-24 * HOUR, 48 * HOUR):
+        device.wall += jump
+        reading = device.clock.read()
+        assert reading.jumped
+        assert reading.corrected == before
+        assert reading.device_time == device.wall
+
+
+def test_the_next_sync_settles_a_jump() -> None:
+    device = Device()
+    device.sync(NOON)
+    device.wall += 24 * HOUR
+    device.sync(NOON + HOUR)
+    reading = device.clock.read()
+    assert not reading.jumped
+    assert reading.corrected == NOON + HOUR + 1.5 * SECOND
+
+
+def test_an_answer_from_before_its_question_is_not_measured() -> None:
+    device = Device()
+    device.clock.observe(NOON + HOUR, sent_at=NOON, received_at=NOON - SECOND)
+    assert device.clock.now() == NOON

@@ -1,0 +1,239 @@
+"""Push and pull against the real service: what gets through, and what happens when it does not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sync import engine
+from sync.client import Unauthorized, Unreachable
+from sync.replica import BadSnapshot, DigestMismatch
+from tests.service import NOW, Handheld, Service, infraction, new_id, picture, running
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path) as found:
+        found.site()
+        yield found
+
+
+@pytest.fixture
+def handheld(service: Service) -> Handheld:
+    return service.handheld()
+
+
+def asked(handheld: Handheld, word: str) -> int:
+    return sum(word in path for _, path in handheld.bridge.requests)
+
+
+def spoil(handheld: Handheld) -> None:
+    """Change a row behind the replica's back, as a bad disk would."""
+    path = handheld.replica.folder / (handheld.replica.folder / "current").read_text()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE permit SET zones = 'G2'")
+    connection.close()
+
+
+# Pulling
+
+
+def test_a_new_handheld_installs_the_snapshot(service: Service, handheld: Handheld) -> None:
+    service.permit("ABC123")
+    handheld.puller.pull()
+    assert asked(handheld, "/snapshots/") == 1
+    assert handheld.verdict("ABC123", at=NOW) == "valid"
+    handheld.assert_level_with(service)
+
+
+def test_a_level_handheld_asks_for_changes_alone(service: Service, handheld: Handheld) -> None:
+    handheld.puller.pull()
+    service.permit("ABC123")
+    handheld.puller.pull()
+    assert asked(handheld, "/snapshots/") == 1
+    handheld.assert_level_with(service)
+
+
+def test_a_handheld_that_was_waiting_hears_of_a_change(
+    service: Service, handheld: Handheld
+) -> None:
+    handheld.puller.pull()
+    service.permit("ABC123")
+    state = handheld.puller.pull(wait=30)
+    assert state.sequence == service.check("ABC123")["sequence"]
+
+
+def test_a_handheld_far_behind_installs_a_snapshot(
+    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handheld.puller.pull()
+    monkeypatch.setattr(engine, "FAR_BEHIND", 3)
+    for number in range(5):
+        service.permit(f"ABC{number}00")
+    handheld.puller.pull()
+    assert asked(handheld, "/snapshots/") == 2
+    handheld.assert_level_with(service)
+
+
+def test_a_cut_catch_up_is_never_half_applied(
+    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handheld.puller.pull()
+    before = handheld.replica.state()
+    monkeypatch.setattr(
+        handheld.client, "changes", lambda *a, **k: _paged(handheld, *a, **{**k, "limit": 2})
+    )
+    for number in range(6):
+        service.permit(f"ABC{number}00")
+    answers = iter([False, True])
+    handheld.bridge.lose = lambda request: next(answers, False)
+    with pytest.raises(Unreachable):
+        handheld.puller.pull()
+    assert handheld.replica.state() == before
+    assert handheld.verdict("ABC000", at=NOW) == "unknown"
+    handheld.puller.pull()
+    handheld.assert_level_with(service)
+
+
+def _paged(handheld: Handheld, *arguments: object, **named: object) -> object:
+    return type(handheld.client).changes(handheld.client, *arguments, **named)
+
+
+def test_a_replica_that_differs_says_so_and_fetches_itself_anew(
+    service: Service, handheld: Handheld
+) -> None:
+    update = service.permit("ABC123")
+    handheld.puller.pull()
+    spoil(handheld)
+    assert handheld.verdict("ABC123", at=NOW) == "wrong_zone"
+    service.push(update | {"version": 2, "zones": ["G1", "G2"]})
+    handheld.puller.pull()
+    assert handheld.puller.mismatches == 1
+    assert handheld.verdict("ABC123", at=NOW) == "valid"
+    handheld.assert_level_with(service)
+
+
+def test_a_service_that_contradicts_itself_is_not_asked_for_ever(
+    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contradict(*arguments: object, **named: object) -> None:
+        raise DigestMismatch(handheld.replica.state().digest, handheld.replica.state().digest)
+
+    service.permit("ABC123")
+    handheld.puller.pull()
+    monkeypatch.setattr(handheld.replica, "apply", contradict)
+    with pytest.raises(DigestMismatch):
+        handheld.puller.pull()
+    assert asked(handheld, "/snapshots/") == 2
+
+
+def test_a_damaged_snapshot_is_not_installed_and_the_old_index_still_answers(
+    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.permit("ABC123")
+    handheld.puller.pull()
+    monkeypatch.setattr(engine, "FAR_BEHIND", 0)
+
+    def damage(url: str, path: Path) -> None:
+        type(handheld.client).download(handheld.client, url, path)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+    with monkeypatch.context() as bad_network:
+        bad_network.setattr(handheld.client, "download", damage)
+        service.permit("XYZ999")
+        with pytest.raises(BadSnapshot):
+            handheld.puller.pull()
+    assert handheld.verdict("ABC123", at=NOW) == "valid"
+    assert list((handheld.replica.folder / "downloads").iterdir()) == []
+    handheld.puller.pull()
+    assert handheld.verdict("XYZ999", at=NOW) == "valid"
+
+
+def test_a_replica_by_pages_equals_one_by_snapshot(service: Service) -> None:
+    for number in range(30):
+        service.permit(f"ABC{number:03}")
+    by_pages, by_snapshot = service.handheld(), service.handheld()
+    by_pages.puller.pull_by_pages()
+    by_snapshot.puller.pull()
+    assert asked(by_pages, "/snapshot") == 0
+    assert by_pages.replica.state().digest == by_snapshot.replica.state().digest
+    by_pages.assert_level_with(service)
+
+
+def test_the_clock_is_measured_at_a_pull(service: Service, handheld: Handheld) -> None:
+    handheld.puller.pull()
+    assert handheld.clock.read().uncertainty is not None
+
+
+# Pushing
+
+
+def test_an_infraction_and_its_photo_arrive_once_whatever_is_lost(
+    service: Service, handheld: Handheld
+) -> None:
+    handheld.puller.pull()
+    photo = picture()
+    sha256 = handheld.outbox.keep_photo(photo)
+    id = new_id()
+    body = infraction(
+        photos=[{"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}]
+    )
+    handheld.outbox.put_infraction(id, body, [sha256], at=NOW)
+    losing = iter([True, False, True, False, False])
+    handheld.bridge.lose = lambda request: next(losing, False)
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            handheld.pusher.push()
+    assert handheld.outbox.unsent() > 0
+    handheld.pusher.push()
+    assert handheld.outbox.unsent() == 0
+    items = service.reader.get("/v1/infractions").json()["items"]
+    assert [item["id"] for item in items] == [id]
+    assert service.reader.get(f"/v1/photos/{sha256}").content == photo
+
+
+def test_a_refused_item_is_set_aside_and_the_next_one_arrives(
+    service: Service, handheld: Handheld
+) -> None:
+    handheld.puller.pull()
+    first, second = new_id(), new_id()
+    handheld.outbox.put_infraction(first, {"site": "1085"}, [], at=NOW)
+    handheld.outbox.put_infraction(second, infraction(), [], at=NOW)
+    pushed = handheld.pusher.push()
+    assert (pushed.sent, pushed.set_aside, pushed.waiting) == (1, 1, 0)
+    (item,) = handheld.outbox.set_aside()
+    assert item.id == first
+    assert item.problem
+    items = service.reader.get("/v1/infractions").json()["items"]
+    assert [found["id"] for found in items] == [second]
+
+
+def test_a_token_that_is_not_known_sets_nothing_aside(handheld: Handheld) -> None:
+    handheld.puller.pull()
+    handheld.outbox.put_infraction(new_id(), infraction(), [], at=NOW)
+    handheld.client._http.headers["Authorization"] = "Bearer nothing"
+    with pytest.raises(Unauthorized):
+        handheld.pusher.push()
+    assert len(handheld.outbox.waiting()) == 1
+
+
+def test_a_photo_that_the_service_lacks_is_sent_again(service: Service, handheld: Handheld) -> None:
+    handheld.puller.pull()
+    photo = picture()
+    sha256 = handheld.outbox.keep_photo(photo)
+    body = infraction(
+        photos=[{"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}]
+    )
+    handheld.outbox.put_infraction(new_id(), body, [sha256], at=NOW)
+    photo_item = handheld.outbox.waiting()[1]
+    handheld.outbox.acknowledge(photo_item, {}, at=NOW)
+    handheld.pusher.push()
+    handheld.pusher.push()
+    assert handheld.outbox.unsent() == 0
+    assert service.reader.get(f"/v1/photos/{sha256}").status_code == httpx.codes.OK

@@ -1,0 +1,111 @@
+"""The outbox: what was put survives, leaves once acknowledged, and blocks nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sync.outbox import Outbox
+
+AT = datetime(2026, 11, 23, 15, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    found = Outbox(tmp_path)
+    yield found
+    found.close()
+
+
+def waiting(outbox: Outbox) -> list[tuple[str, str]]:
+    return [(item.kind, item.id) for item in outbox.waiting()]
+
+
+def test_an_infraction_waits_before_its_photos(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {"note": "é"}, ["a" * 64, "b" * 64], at=AT)
+    assert waiting(outbox) == [("infraction", "i1"), ("photo", "a" * 64), ("photo", "b" * 64)]
+    assert outbox.waiting()[0].body == {"note": "é"}
+
+
+def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Outbox(tmp_path)
+    first.put_infraction("i1", {}, [], at=AT)
+    first.close()
+    second = Outbox(tmp_path)
+    assert waiting(second) == [("infraction", "i1")]
+    second.close()
+
+
+def test_every_commit_reaches_the_disk(tmp_path: Path, outbox: Outbox) -> None:
+    assert outbox._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    with sqlite3.connect(tmp_path / "outbox.db") as other:
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    other.close()
+
+
+def test_the_same_infraction_put_twice_waits_once(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {"n": 1}, [], at=AT)
+    outbox.put_infraction("i1", {"n": 1}, [], at=AT)
+    assert waiting(outbox) == [("infraction", "i1")]
+
+
+def test_an_acknowledged_item_leaves_and_is_remembered(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, [], at=AT)
+    outbox.acknowledge(outbox.waiting()[0], {"state": "received"}, at=AT)
+    assert outbox.waiting() == []
+    assert outbox.unsent() == 0
+    (item,) = outbox.infractions()
+    assert (item.state, item.answer) == ("sent", {"state": "received"})
+
+
+def test_a_refused_item_is_set_aside_with_its_reason(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, [], at=AT)
+    outbox.put_infraction("i2", {}, [], at=AT)
+    outbox.refuse(outbox.waiting()[0], "other content", at=AT)
+    assert waiting(outbox) == [("infraction", "i2")]
+    assert [(item.id, item.problem) for item in outbox.set_aside()] == [("i1", "other content")]
+    assert outbox.unsent() == 2
+
+
+def test_a_failed_attempt_is_counted_and_the_item_waits(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, [], at=AT)
+    outbox.failed(outbox.waiting()[0], "no network")
+    (item,) = outbox.waiting()
+    assert (item.attempts, item.problem) == (1, "no network")
+
+
+def test_what_the_service_lacks_is_sent_again(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, ["a" * 64], at=AT)
+    for item in outbox.waiting():
+        outbox.acknowledge(item, {}, at=AT)
+    outbox.send_again("photo", "a" * 64)
+    assert waiting(outbox) == [("photo", "a" * 64)]
+
+
+def test_a_photo_is_kept_unaltered_under_its_hash(outbox: Outbox) -> None:
+    picture = bytes(range(256)) * 100
+    sha256 = outbox.keep_photo(picture)
+    assert sha256 == hashlib.sha256(picture).hexdigest()
+    assert outbox.photo(sha256).read_bytes() == picture
+    assert outbox.keep_photo(picture) == sha256
+    assert [path.name for path in outbox.photos.iterdir()] == [sha256]
+
+
+def test_threads_put_and_read_at_once(outbox: Outbox) -> None:
+    def put(thread: int) -> None:
+        for number in range(20):
+            outbox.put_infraction(f"{thread}-{number}", {}, [], at=AT)
+            outbox.waiting()
+
+    threads = [threading.Thread(target=put, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(outbox.waiting()) == 80
