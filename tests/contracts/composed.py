@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import Connection
 
@@ -20,6 +21,9 @@ from enforcement_api.settings import Settings
 from enforcement_api.sites import routes as site_routes
 from enforcement_api.staff import keys
 from sync.messages import ChangePage
+
+on_one_engine = pytest.mark.parametrize("record", ["sqlite"], indirect=True)
+"""For what is refused before the record is asked."""
 
 START = datetime(2026, 11, 23, 15, 15, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from enforcement_api.devices.core import (
 )
 from enforcement_api.security import secret_hash
 from sync import codec
-from tests.contracts.composed import START, Composed, pointers, problem
+from tests.contracts.composed import START, Composed, on_one_engine, pointers, problem
 
 pytestmark = pytest.mark.asyncio
 
@@ -260,6 +260,7 @@ async def test_list_comes_in_pages(service: Composed) -> None:
     assert sorted(seen) == names
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=501", "limit=x", "cursor=x", "cursor=é", "cursor=W10", "cursor=WzEsMl0"],
@@ -304,6 +305,7 @@ async def test_unusable_device_is_refused_and_named(
     assert pointers(await service.ask("POST", "/v1/devices", body)) == [pointer]
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [

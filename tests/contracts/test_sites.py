@@ -8,7 +8,7 @@ import pytest
 from enforcement_api.database.engine import Record
 from enforcement_api.sites import store as sites
 from enforcement_api.sites.core import STANDARD_CODES, UnknownSite
-from tests.contracts.composed import START, Composed, pointers, problem
+from tests.contracts.composed import START, Composed, on_one_engine, pointers, problem
 
 pytestmark = pytest.mark.asyncio
 
@@ -167,6 +167,7 @@ def window(**fields: Any) -> dict[str, Any]:
     return {"zones": [G1], "no_notice": [times | {"reason": "Neige"} | fields]}
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     ("wanted", "pointer"),
     [
@@ -244,6 +245,7 @@ async def test_unusable_site_is_refused_and_named(
     problem(await service.ask("GET", "/v1/sites/1085"), 404)
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     "body",
     [
@@ -387,6 +389,7 @@ async def test_badge_is_one_patrollers_in_a_site(service: Composed) -> None:
     assert elsewhere.status_code == 201
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
