@@ -1,14 +1,11 @@
-"""Builders for tests of the infraction log: a real service in-process, a device, a few permits."""
+"""The infraction log under test: the real service, a device of the site, and what it hands over."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import io
-import itertools
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,23 +13,23 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from sqlalchemy import Connection, insert
+from sqlalchemy import insert
 
-from enforcement_api.app import Service, create_app
 from enforcement_api.database.tables import patrollers
-from enforcement_api.settings import Settings
-from enforcement_api.staff import keys
 from sync import codec
 from sync.plates import Plate
+from tests.service import Service, new_id, running
+
+__all__ = ["NOON", "InfractionLog", "infraction_log", "new_id", "picture", "sha256"]
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 """Noon in Sherbrooke."""
 
 
-def picture(kind: str = "JPEG", *, shade: int = 90, size: tuple[int, int] = (64, 48)) -> bytes:
+def picture(kind: str = "JPEG", *, shade: int = 90) -> bytes:
     """A small picture; another shade is another photo."""
     out = io.BytesIO()
-    Image.new("RGB", size, (shade, 120, 60)).save(out, kind)
+    Image.new("RGB", (64, 48), (shade, 120, 60)).save(out, kind)
     return out.getvalue()
 
 
@@ -40,62 +37,45 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def new_id() -> str:
-    return str(uuid.uuid4())
-
-
 class InfractionLog:
     """The service as a device, a feeder and a supervisor see it. The clock stands until moved."""
 
-    def __init__(self, runner: asyncio.Runner, settings: Settings) -> None:
-        self.now = NOON
-        self._runner = runner
-        app = create_app(settings, now=lambda: self.now)
-        self.settings = settings
-        self.service: Service = app.state.service
-        self.service.record.migrate()
-        self._lifespan = app.router.lifespan_context(app)
-        runner.run(self._lifespan.__aenter__())  # type: ignore[arg-type]
-        self._http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://service", headers={"accept": ""}
-        )
-        self._versions = itertools.count(1)
-        self.admin = self.key("admin")
+    def __init__(self, under_test: Service) -> None:
+        self._service = under_test
+        self.service = under_test.parts
+        self.settings = under_test.settings
+        self._versions: dict[str, int] = {}
+        self._http = under_test.client(None, language="fr")
+        self._http.headers["accept"] = ""
+        self.admin = under_test.key("admin")
         self.put_site("1085")
-        self._put_patroller("1085")
+        # Not over HTTP: hashing a PIN is slow on purpose.
+        marie = {"id": "marie", "badge": "42", "name": "Marie", "pin_hash": "unused"}
+        self.service.record.write(
+            lambda tx: tx.execute(insert(patrollers).values(site="1085", **marie))
+        )
         self.device_id, self.device = self.enrol("1085")
 
-    def close(self) -> None:
-        self._runner.run(self._http.aclose())
-        self._runner.run(self._lifespan.__aexit__(None, None, None))  # type: ignore[arg-type]
+    @property
+    def now(self) -> datetime:
+        return self._service.clock.at
+
+    @now.setter
+    def now(self, at: datetime) -> None:
+        self._service.clock.at = at
 
     def request(self, method: str, path: str, key: str | None, **options: Any) -> httpx.Response:
         headers = options.pop("headers", {}) | ({"authorization": f"Bearer {key}"} if key else {})
-        return self._runner.run(self._http.request(method, path, headers=headers, **options))
+        return self._http.request(method, path, headers=headers, **options)
 
     # who and what there is
 
     def key(self, role: str, *sites: str) -> str:
-        def create(tx: Connection) -> str:
-            return keys.create(tx, role=role, name=role, at=self.now, sites=sites or None)
-
-        return self.service.record.write(create)
+        return self._service.key(role, sites=sites or None)
 
     def put_site(self, id: str, **settings: Any) -> None:
-        plan = {
-            "name": "CIUSSS de l'Estrie - CHUS",
-            "zones": [{"code": "G1"}, {"code": "V1"}],
-            "lots": [{"code": "P3", "zone": "G1"}],
-        }
-        answer = self.request("PUT", f"/v1/sites/{id}", self.admin, json=plan | settings)
-        assert answer.is_success, answer.text
-
-    def _put_patroller(self, site: str) -> None:
-        # Not over HTTP: hashing a PIN is slow on purpose.
-        marie = {"id": "marie", "badge": "42", "name": "Marie", "pin_hash": "unused"}
-        self.service.record.write(
-            lambda tx: tx.execute(insert(patrollers).values(site=site, **marie))
-        )
+        lots = [{"code": "P3", "zone": "G1"}]
+        self._service.site(id, zones=["G1", "V1"], lots=lots, **settings)
 
     def enrol(self, *sites: str) -> tuple[str, str]:
         """A device of these sites: its id and its token."""
@@ -110,21 +90,10 @@ class InfractionLog:
         assert answer.status_code == 204
         self.service.guard.ring.forget()
 
-    def permit(self, plate: str, *, zone: str = "G1", id: str | None = None, **facts: Any) -> None:
-        """Push a permit that was active before this system knew it."""
-        update = {
-            "id": id or f"permit of {plate}",
-            "version": next(self._versions),
-            "plate": plate,
-            "site": "1085",
-            "zones": [zone],
-            "permit_number": "100014764",
-            "valid_from": "2026-01-01",
-            "status": "active",
-        }
-        body = {"updates": [update | facts]}
-        answer = self.request("POST", "/v1/plate-updates", self.admin, json=body)
-        assert answer.json()["applied"] == 1, answer.text
+    def permit(self, plate: str, **facts: Any) -> None:
+        """Push a permit that was active before this system knew it; a newer one each time."""
+        self._versions[plate] = version = self._versions.get(plate, 0) + 1
+        self._service.permit(plate, **{"id": f"permit of {plate}", "version": version} | facts)
 
     def page_of_changes(self) -> dict[str, Any]:
         answer = self.request("GET", "/v1/sites/1085/changes", self.device).json()
@@ -197,10 +166,5 @@ class InfractionLog:
 
 @contextlib.contextmanager
 def infraction_log(folder: Path, database_url: str | None = None) -> Iterator[InfractionLog]:
-    environment = {"PATROUILLE_DATABASE_URL": database_url} if database_url else {}
-    with asyncio.Runner() as runner:
-        log = InfractionLog(runner, Settings.load(folder, environment))
-        try:
-            yield log
-        finally:
-            log.close()
+    with running(folder, database_url=database_url, at=NOON) as service:
+        yield InfractionLog(service)

@@ -35,6 +35,13 @@ def log(tmp_path: Path) -> Iterator[InfractionLog]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfractionLog]:
+    """For tests that leave nothing behind."""
+    with infraction_log(tmp_path_factory.mktemp("quiet")) as made:
+        yield made
+
+
 def problem(answer: Any, slug: str, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -69,9 +76,9 @@ def pointers(answer: Any) -> set[str]:
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_body_that_is_no_infraction_is_a_problem(log: InfractionLog, body: bytes) -> None:
-    problem(log.put(body), "invalid", 422)
-    assert log.ids() == []
+def test_body_that_is_no_infraction_is_a_problem(quiet: InfractionLog, body: bytes) -> None:
+    problem(quiet.put(body), "invalid", 422)
+    assert quiet.ids() == []
 
 
 @pytest.mark.parametrize(
@@ -113,31 +120,31 @@ def test_body_that_is_no_infraction_is_a_problem(log: InfractionLog, body: bytes
     ],
 )
 def test_malformed_field_is_named_by_a_pointer(
-    log: InfractionLog, field: str, value: object, pointer: str
+    quiet: InfractionLog, field: str, value: object, pointer: str
 ) -> None:
-    assert pointer in pointers(log.put(log.infraction() | {field: value}))
+    assert pointer in pointers(quiet.put(quiet.infraction() | {field: value}))
 
 
-def test_every_field_that_the_contract_asks_for_is_missed(log: InfractionLog) -> None:
+def test_every_field_that_the_contract_asks_for_is_missed(quiet: InfractionLog) -> None:
     asked = {"site", "zone", "plate", "plate_source", "codes", "outcome", "patroller"}
     asked |= {"observed_at", "device_time", "clock_offset_ms", "verdict", "epoch", "cursor"}
     asked |= {"known", "photos"}
-    assert pointers(log.put({})) == {f"/{name}" for name in asked}
+    assert pointers(quiet.put({})) == {f"/{name}" for name in asked}
 
 
-def test_problem_is_told_in_french_unless_english_is_asked_for(log: InfractionLog) -> None:
-    english = log.put({}, headers={"accept-language": "en"}).json()
+def test_problem_is_told_in_french_unless_english_is_asked_for(quiet: InfractionLog) -> None:
+    english = quiet.put({}, headers={"accept-language": "en"}).json()
     assert english["errors"][0]["detail"] == "is missing"
-    assert log.put({}).headers["content-language"] == "fr"
+    assert quiet.put({}).headers["content-language"] == "fr"
 
 
 @pytest.mark.parametrize("id", ["1", "a" * 36, "../x", "%00", "01939a7e5c1b7c7e8f5e3a1d2b4c5d6e"])
-def test_id_that_is_no_uuid_is_refused(log: InfractionLog, id: str) -> None:
-    assert log.put(log.infraction(), id).status_code in (404, 422)
+def test_id_that_is_no_uuid_is_refused(quiet: InfractionLog, id: str) -> None:
+    assert quiet.put(quiet.infraction(), id).status_code in (404, 422)
 
 
-def test_body_beyond_the_limit_is_too_large(log: InfractionLog) -> None:
-    problem(log.put(b" " * (log.settings.largest_json + 1)), "too-large", 413)
+def test_body_beyond_the_limit_is_too_large(quiet: InfractionLog) -> None:
+    problem(quiet.put(b" " * (quiet.settings.largest_json + 1)), "too-large", 413)
 
 
 # Who may
@@ -312,8 +319,8 @@ def test_pages_show_each_infraction_once_while_new_ones_arrive(
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "AAAA", "bnVsbA", "WzEsMiwzXQ", "\u0000"])
-def test_cursor_of_something_else_is_a_problem(log: InfractionLog, cursor: str) -> None:
-    problem(log.list(cursor=cursor), "not-a-page-cursor", 422)
+def test_cursor_of_something_else_is_a_problem(quiet: InfractionLog, cursor: str) -> None:
+    problem(quiet.list(cursor=cursor), "not-a-page-cursor", 422)
 
 
 def test_cursor_of_another_order_is_a_problem(log: InfractionLog) -> None:
@@ -324,8 +331,8 @@ def test_cursor_of_another_order_is_a_problem(log: InfractionLog) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "501", "-1", "many", "9" * 30])
-def test_limit_outside_1_to_500_is_a_problem(log: InfractionLog, limit: str) -> None:
-    assert "/query/limit" in pointers(log.list(limit=limit))
+def test_limit_outside_1_to_500_is_a_problem(quiet: InfractionLog, limit: str) -> None:
+    assert "/query/limit" in pointers(quiet.list(limit=limit))
 
 
 def test_dates_are_the_sites_and_the_last_one_is_included(log: InfractionLog) -> None:
@@ -378,9 +385,11 @@ def test_words_are_found_as_they_are_written(log: InfractionLog) -> None:
     assert "/query/q" in pointers(log.list(q="x" * 201))
 
 
-def test_unknown_infraction_is_not_found(log: InfractionLog) -> None:
+def test_unknown_infraction_is_not_found(quiet: InfractionLog) -> None:
     for id in (new_id(), "x", "%00", "%F0%9F%9A%97"):
-        problem(log.request("GET", f"/v1/infractions/{id}", log.admin), "unknown-infraction", 404)
+        problem(
+            quiet.request("GET", f"/v1/infractions/{id}", quiet.admin), "unknown-infraction", 404
+        )
 
 
 # Exports
@@ -432,9 +441,9 @@ def test_geojson_places_what_has_a_position(log: InfractionLog) -> None:
     assert features[placed]["properties"]["plate"] == "ABC123"
 
 
-def test_export_of_nothing_is_well_formed(log: InfractionLog) -> None:
-    assert rows(log.list(headers={"accept": "text/csv"}).text) == []
-    assert log.list(headers={"accept": "application/geo+json"}).json()["features"] == []
+def test_export_of_nothing_is_well_formed(quiet: InfractionLog) -> None:
+    assert rows(quiet.list(headers={"accept": "text/csv"}).text) == []
+    assert quiet.list(headers={"accept": "application/geo+json"}).json()["features"] == []
 
 
 def test_export_takes_the_filters_and_answers_problems(log: InfractionLog) -> None:
@@ -540,8 +549,8 @@ def test_undecided_are_found_without_a_scan(log: InfractionLog) -> None:
 # Pure
 
 
-def test_same_content_has_the_same_hash_however_it_is_written(log: InfractionLog) -> None:
-    body = log.infraction(note=None)
+def test_same_content_has_the_same_hash_however_it_is_written(quiet: InfractionLog) -> None:
+    body = quiet.infraction(note=None)
     turned = dict(reversed(body.items()))
     del turned["note"]
     turned["observed_at"] = "2026-11-23T12:00:00.9-05:00"

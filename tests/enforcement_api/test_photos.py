@@ -28,8 +28,11 @@ def log(tmp_path: Path) -> Iterator[InfractionLog]:
         yield made
 
 
-def get(log: InfractionLog, name: str, key: str | None = None, **headers: str) -> object:
-    return log.request("GET", f"/v1/photos/{name}", key or log.admin, headers=headers)
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfractionLog]:
+    """For tests that leave nothing behind."""
+    with infraction_log(tmp_path_factory.mktemp("quiet")) as made:
+        yield made
 
 
 def told(content: bytes) -> list[dict[str, object]]:
@@ -129,31 +132,31 @@ def test_lost_file_is_written_again(log: InfractionLog) -> None:
     ],
     ids=["empty", "gif", "svg", "jpeg", "webp", "pdf", "bomb", "bigger-bomb", "nothing", "short"],
 )
-def test_what_is_no_picture_is_refused(log: InfractionLog, content: bytes, slug: str) -> None:
-    answer = log.put_photo(content)
+def test_what_is_no_picture_is_refused(quiet: InfractionLog, content: bytes, slug: str) -> None:
+    answer = quiet.put_photo(content)
     assert answer.status_code == 422
     assert answer.json()["type"] == f"/problems/{slug}"
-    assert not list(log.settings.photo_dir.rglob("*.*"))
+    assert not list(quiet.settings.photo_dir.rglob("*.*"))
 
 
 @pytest.mark.parametrize("pixels", [photos.MOST_PIXELS + 1, 100_000_000])
-def test_bomb_just_beyond_the_limit_is_refused(log: InfractionLog, pixels: int) -> None:
-    answer = log.put_photo(bomb(pixels // 1000 + 1, 1000))
+def test_bomb_just_beyond_the_limit_is_refused(quiet: InfractionLog, pixels: int) -> None:
+    answer = quiet.put_photo(bomb(pixels // 1000 + 1, 1000))
     assert answer.status_code == 422
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
-def test_truncated_picture_is_refused(log: InfractionLog, kind: str, part: float) -> None:
+def test_truncated_picture_is_refused(quiet: InfractionLog, kind: str, part: float) -> None:
     out = io.BytesIO()
     noise().save(out, kind)
     content = out.getvalue()
-    answer = log.put_photo(content[: int(len(content) * part)])
+    answer = quiet.put_photo(content[: int(len(content) * part)])
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-a-picture")
 
 
-def test_picture_under_another_name_is_refused_and_says_its_own(log: InfractionLog) -> None:
-    answer = log.put_photo(picture(), "0" * 64)
+def test_picture_under_another_name_is_refused_and_says_its_own(quiet: InfractionLog) -> None:
+    answer = quiet.put_photo(picture(), "0" * 64)
     assert answer.json()["type"] == "/problems/photo-hash"
     assert sha256(picture()) in answer.json()["detail"]
 
@@ -161,15 +164,15 @@ def test_picture_under_another_name_is_refused_and_says_its_own(log: InfractionL
 @pytest.mark.parametrize(
     "name", ["x", "0" * 63, "0" * 65, "g" * 64, "..%2F..%2Fetc%2Fpasswd", "%00"]
 )
-def test_name_that_is_no_hash_is_refused(log: InfractionLog, name: str) -> None:
-    assert log.put_photo(picture(), name).status_code in (404, 422)
-    assert log.request("GET", f"/v1/photos/{name}", log.admin).status_code in (404, 422)
+def test_name_that_is_no_hash_is_refused(quiet: InfractionLog, name: str) -> None:
+    assert quiet.put_photo(picture(), name).status_code in (404, 422)
+    assert quiet.request("GET", f"/v1/photos/{name}", quiet.admin).status_code in (404, 422)
 
 
-def test_photo_beyond_the_limit_is_too_large(log: InfractionLog) -> None:
-    answer = log.put_photo(b"\0" * (log.settings.largest_photo + 1))
+def test_photo_beyond_the_limit_is_too_large(quiet: InfractionLog) -> None:
+    answer = quiet.put_photo(b"\0" * (quiet.settings.largest_photo + 1))
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
-    assert str(log.settings.largest_photo) in answer.json()["detail"]
+    assert str(quiet.settings.largest_photo) in answer.json()["detail"]
 
 
 def test_disk_that_cannot_be_written_keeps_nothing_and_says_so(log: InfractionLog) -> None:
@@ -210,6 +213,6 @@ def test_reader_of_a_site_sees_the_photos_of_its_infractions_only(log: Infractio
     assert log.request("GET", f"/v1/photos/{sha256(loose)}", log.admin).status_code == 200
 
 
-def test_unknown_photo_is_not_found(log: InfractionLog) -> None:
-    answer = log.request("GET", f"/v1/photos/{'0' * 64}", log.admin)
+def test_unknown_photo_is_not_found(quiet: InfractionLog) -> None:
+    answer = quiet.request("GET", f"/v1/photos/{'0' * 64}", quiet.admin)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-photo")
