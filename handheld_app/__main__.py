@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def configure(data_dir: Path) -> None:
 
     # Without xclip Kivy prints a traceback about the middle mouse button, which is not used here.
     Logger.addFilter(lambda record: not record.getMessage().startswith("Cutbuffer"))
+
+    # Kivy's logger hears everything; each request is too much.
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
     Config.set("graphics", "width", 412)
     Config.set("graphics", "height", 915)

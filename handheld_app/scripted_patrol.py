@@ -219,8 +219,8 @@ class ScriptedPatrol:
         seen = face(sighting.check, site=self._site(), zones=self._patrol.zones(), lang=self._lang)
         told = f"{sighting.raw} ({sighting.plate.jurisdiction})"
         click.echo(f"  {told:<20} {story}".rstrip())
-        word = click.style(f"{seen.word:<14}", fg=_COLOURS[seen.tone], bold=True)
-        click.echo(f"    ✓ {word} {self._besides(seen, sighting)}")
+        word = click.style(f"{seen.word:<16}", fg=_COLOURS[seen.tone], bold=True)
+        click.echo(f"    ✓ {word}{self._besides(seen, sighting)}")
 
     def _besides(self, seen: Face, sighting: Sighting) -> str:
         reasons = " · ".join(seen.reasons)

@@ -13,7 +13,7 @@ from enforcement_api.problems import N_, Problem
 _MARK = ".patrouille-demo"
 _OURS = (
     "record.db", "record.db-wal", "record.db-shm", "index", "snapshots", "photos", "handheld",
-    "pictures", "subscriptions", "service.log",
+    "pictures", "subscriptions", "service.log", "handheld.log",
 )  # fmt: skip
 
 

@@ -234,10 +234,7 @@ class _Show:
         )
 
     def _import(self, updates: Sequence[city.Update], name: str) -> None:
-        folder = self._folder / "subscriptions"
-        folder.mkdir(exist_ok=True)
-        path = folder / name
-        city.write_csv(path, updates)
+        path = self._written(updates, name)
         totals = json.loads(self._patrouille("import", str(path), "--source", city.SOURCE))
         self._claim(
             N_("patrouille import {file}: {n} applied, none refused."),
@@ -246,6 +243,12 @@ class _Show:
             file=name,
             n=len(updates),
         )
+
+    def _written(self, updates: Sequence[city.Update], name: str) -> Path:
+        folder = self._folder / "subscriptions"
+        folder.mkdir(exist_ok=True)
+        city.write_csv(folder / name, updates)
+        return folder / name
 
     # in a window
 
@@ -264,7 +267,8 @@ class _Show:
         for patroller in self._city.patrollers.values():
             facts = N_("badge {badge}, PIN {pin}, {name}")
             self._row(N_("Patroller"), self._text(facts, patroller))
-        self._row(N_("Enrolment code"), code)
+        self._row(N_("Enrolment code"), self._text(N_("{code}, within 10 minutes"),
+                                                   {"code": another}))  # fmt: skip
         elsewhere = shlex.join(["--data-dir", str(self._folder / "handheld" / "second")])
         second = f"patrouille handheld --server {address} --enrol {another} {elsewhere}"
         self._row(N_("A second handheld"), second)
@@ -277,7 +281,14 @@ class _Show:
             word = self._text(WORDS[car.verdict], {})
             story = self._text(car.story, {})
             told = f"{car.plate} ({car.jurisdiction})"
-            self.say(f"{told:<20} {names[car.zone]:<18} {word:<15} {story}")
+            click.echo(f"  {told:<20} {names[car.zone]:<18} {word:<15} {story}")
+        late = self._written(self._city.late, "retard.csv")
+        self.say(N_("Bring in the approval of {plate} while the handheld looks on:"),
+                 plate=city.LATE_PLATE)  # fmt: skip
+        click.echo("    " + shlex.join(
+            ["patrouille", "import", str(late), "--source", city.SOURCE,
+             "--data-dir", str(self._folder)]
+        ))  # fmt: skip
         self._heading(N_("The handheld"))
         self.say(N_("It opens in a window and enrols by itself. Choose a zone and type badge 417."))
         self.say(N_("Close the window, or press Ctrl-C here, to end the demo."))

@@ -1,0 +1,106 @@
+"""`patrouille demo --headless`: the whole way, told in both languages, by real processes."""
+
+import hashlib
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SECONDS = 240
+"""Long enough for a machine that does other things at the same time."""
+
+WORDS = {
+    "fr": (
+        "VALIDE", "EN ACTIVATION", "AUTRE ZONE", "PAS DÉBUTÉ",
+        "SUSPENDU", "EXPIRÉ", "ANNULÉ", "INCONNU",
+    ),
+    "en": (
+        "VALID", "NOT YET ACTIVE", "WRONG ZONE", "NOT STARTED",
+        "SUSPENDED", "EXPIRED", "CANCELLED", "UNKNOWN",
+    ),
+}  # fmt: skip
+
+
+def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "enforcement_api", "demo", *arguments],
+        env=kept | {"PYTHONIOENCODING": "utf-8"} | environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+    )
+
+
+def verdicts_shown(transcript: str) -> set[str]:
+    """The words behind the ticks, each before what there is to say of it."""
+    return set(re.findall(r"^ {4}✓ (.+?)  ", transcript, re.MULTILINE))
+
+
+def infractions(folder: Path) -> list[tuple[str, str, str, bool]]:
+    with sqlite3.connect(folder / "record.db") as record:
+        return record.execute(
+            "SELECT plate, verdict, recheck_verdict, differs FROM infractions ORDER BY plate"
+        ).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("language", "arguments"),
+    [
+        ("fr", ["--headless"]),
+        # Where there is no screen, the patrol without a window is what is shown.
+        ("en", []),
+    ],
+)
+def test_demo_patrols_through_an_outage(
+    tmp_path: Path, language: str, arguments: list[str]
+) -> None:
+    # Another record than the demo's is not touched, whatever the environment says.
+    elsewhere = tmp_path / "elsewhere.db"
+
+    done = demo(
+        *arguments,
+        PATROUILLE_DATA_DIR=str(tmp_path),
+        PATROUILLE_DATABASE_URL=f"sqlite:///{elsewhere}",
+        PATROUILLE_LANG=language,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert verdicts_shown(done.stdout) == set(WORDS[language]), done.stdout
+    valid, unknown, expired = (WORDS[language][i] for i in (0, 7, 5))
+    told = done.stdout.splitlines()
+    assert any("GET /v1/infractions: 2" in line for line in told)
+    assert any("WNF906: " in line and unknown in line and valid in line for line in told)
+    assert any("BCK73N: " in line and line.count(expired) == 2 for line in told)
+    assert not elsewhere.exists()
+    folder = tmp_path / "demo"
+    assert infractions(folder) == [
+        ("BCK73N", "expired", "expired", False),
+        ("WNF906", "unknown", "valid", True),
+    ]
+    kept = [path for path in (folder / "photos").rglob("*") if path.is_file()]
+    taken = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+    pictures = (folder / "pictures").iterdir()
+    assert taken == {hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures}
+    assert len(taken) == 4
+
+
+def test_demo_leaves_a_real_record_alone(tmp_path: Path) -> None:
+    record = tmp_path / "record.db"
+    record.write_bytes(b"a real record")
+
+    done = demo("--headless", "--data-dir", str(tmp_path), PATROUILLE_LANG="en")
+
+    assert done.returncode == 1
+    assert "record.db" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["record.db"]
+    assert record.read_bytes() == b"a real record"
