@@ -260,8 +260,9 @@ device_cursors = Table(
     Column("at", Instant, nullable=False),
 )
 
-# What patrollers recorded. `told_at`: since when the feed tells handhelds of it (a `notice`
-# record); null when it does not, or no longer.
+# What patrollers recorded. `decided_at` is null as long as it is judged again when a permit of
+# its plate changes. `told_at`: since when the feed tells handhelds of it (a `notice` record); null
+# when it does not, or no longer.
 infractions = Table(
     "infractions",
     metadata,
@@ -302,13 +303,22 @@ infractions = Table(
     Column("differs", Boolean, nullable=False),
     Column("rechecked_at", Instant),
     Column("decision_reason", Text),
+    Column("decided_at", Instant),
     Column("told_at", Instant),
     Index("ix_infractions_id", "id", unique=True),
     Index("ix_infractions_observed", "site", "observed_at", "id"),
     Index("ix_infractions_received", "site", "received_at", "id"),
     Index("ix_infractions_plate", "site", "plate", "jurisdiction"),
-    Index("ix_infractions_state", "site", "state", "plate", "jurisdiction", "id"),
     Index("ix_infractions_number", "site", "number"),
+)
+_undecided = infractions.c.decided_at.is_(None)
+Index(
+    "ix_infractions_undecided",
+    infractions.c.site,
+    infractions.c.plate,
+    infractions.c.jurisdiction,
+    sqlite_where=_undecided,
+    postgresql_where=_undecided,
 )
 _told = infractions.c.told_at.is_not(None)
 Index(

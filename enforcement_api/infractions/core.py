@@ -39,8 +39,6 @@ State = Literal[
     "cancelled",
 ]
 STATES: tuple[State, ...] = get_args(State)
-UNDECIDED: tuple[State, ...] = ("received", "information_requested")
-"""The states in which an infraction is judged again when a permit of its plate changes."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future an observation may lie before it is flagged."""

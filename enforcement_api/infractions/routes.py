@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -153,7 +153,7 @@ def _accepted(accept: str) -> str:
 # Streaming
 
 
-async def _in_threads(first: str, rest: Generator[str, None, None]) -> AsyncIterator[str]:
+async def _in_threads(first: str, rest: Generator[str, None, None]) -> AsyncGenerator[str, None]:
     """A generator's pieces, each made in a thread; closed also when nobody reads to the end."""
     try:
         yield first

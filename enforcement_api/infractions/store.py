@@ -27,7 +27,6 @@ from enforcement_api.feed import store as feed
 from enforcement_api.feed.core import Cursor, NotACursor
 from enforcement_api.infractions import core
 from enforcement_api.infractions.core import (
-    UNDECIDED,
     Event,
     Infraction,
     InfractionConflict,
@@ -317,7 +316,7 @@ def _plate(row: Any) -> Plate:
 
 def _undecided(tx: Connection, site: str, plates: set[Plate]) -> list[Any]:
     """The undecided infractions of these plates; one look into an index when there are few."""
-    undecided = (_c.site == site, _c.state.in_(UNDECIDED), _c.plate.is_not(None))
+    undecided = (_c.site == site, _c.decided_at.is_(None), _c.plate.is_not(None))
     few = tx.execute(select(_c.plate, _c.jurisdiction).where(*undecided).limit(_FEW + 1)).all()
     if len(few) <= _FEW:
         plates = plates & {_plate(row) for row in few}

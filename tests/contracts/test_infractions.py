@@ -243,7 +243,9 @@ def test_only_undecided_ones_among_many_plates_are_judged_again(log: InfractionL
 
     def decide(tx: Connection) -> None:
         tx.execute(
-            update(infractions).where(infractions.c.id == ids["T000"]).values(state="confirmed")
+            update(infractions)
+            .where(infractions.c.id == ids["T000"])
+            .values(state="confirmed", decided_at=NOON)
         )
 
     log.service.record.write(decide)

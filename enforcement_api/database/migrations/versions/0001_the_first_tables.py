@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("differs", sa.Boolean(), nullable=False),
         sa.Column("rechecked_at", sa.BigInteger(), nullable=True),
         sa.Column("decision_reason", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_infractions")),
     )
@@ -184,14 +185,18 @@ def upgrade() -> None:
             "ix_infractions_received", ["site", "received_at", "id"], unique=False
         )
         batch_op.create_index(
-            "ix_infractions_state", ["site", "state", "plate", "jurisdiction", "id"], unique=False
-        )
-        batch_op.create_index(
             "ix_infractions_told",
             ["site", "observed_at"],
             unique=False,
             sqlite_where=sa.text("told_at IS NOT NULL"),
             postgresql_where=sa.text("told_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_infractions_undecided",
+            ["site", "plate", "jurisdiction"],
+            unique=False,
+            sqlite_where=sa.text("decided_at IS NULL"),
+            postgresql_where=sa.text("decided_at IS NULL"),
         )
 
     op.create_table(
