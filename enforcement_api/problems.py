@@ -108,8 +108,16 @@ class Problem(Exception):
         return shown | self.extra
 
 
+class Sentence(str):
+    """A fact that is itself a text to translate."""
+
+
 def _show(text: str, facts: dict[str, object], language: str) -> str:
-    return translation(language).gettext(text).format(**facts)
+    show = translation(language).gettext
+    shown = {
+        name: show(fact) if isinstance(fact, Sentence) else fact for name, fact in facts.items()
+    }
+    return show(text).format(**shown)
 
 
 class Invalid(Problem):
@@ -196,35 +204,53 @@ def problem_response(problem: Problem, request: Request) -> Response:
 
 
 _VALIDATION = {
-    "missing": N_("is missing"),
-    "extra_forbidden": N_("is not known here"),
-    "string_too_short": N_("is too short"),
-    "string_too_long": N_("is too long"),
-    "int_type": N_("must be a whole number"),
-    "int_parsing": N_("must be a whole number"),
-    "string_type": N_("must be text"),
+    "bool_parsing": N_("must be true or false"),
     "bool_type": N_("must be true or false"),
-    "list_type": N_("must be a list"),
+    "dict_type": N_("must be an object"),
+    "extra_forbidden": N_("is not known here"),
+    "finite_number": N_("must be a finite number"),
+    "float_parsing": N_("must be a number"),
+    "float_type": N_("must be a number"),
+    "greater_than": N_("must be more than {gt}"),
+    "greater_than_equal": N_("must be at least {ge}"),
+    "int_from_float": N_("must be a whole number"),
+    "int_parsing": N_("must be a whole number"),
+    "int_parsing_size": N_("must be a smaller whole number"),
+    "int_type": N_("must be a whole number"),
     "json_invalid": N_("is not JSON"),
+    "less_than": N_("must be less than {lt}"),
+    "less_than_equal": N_("must be at most {le}"),
+    "list_type": N_("must be a list"),
+    "literal_error": N_("must be one of {expected}"),
+    "missing": N_("is missing"),
+    "model_attributes_type": N_("must be an object"),
+    "model_type": N_("must be an object"),
+    "string_pattern_mismatch": N_("must have the form {pattern}"),
+    "string_too_long": N_("must be {max_length} characters at most"),
+    "string_too_short": N_("must be {min_length} characters at least"),
+    "string_type": N_("must be text"),
+    "string_unicode": N_("has characters that cannot be kept"),
+    "too_long": N_("must have {max_length} entries at most"),
+    "too_short": N_("must have {min_length} entries at least"),
+    "uuid_parsing": N_("must be a UUID"),
 }
+"""What pydantic finds, by its types of error, in sentences of ours."""
 
 
 def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
-    """One of pydantic's errors as a pointer and a sentence."""
-    where = [*prefix, *found["loc"]]
-    pointer = "".join(f"/{part}".replace("~", "~0") for part in where)
+    """One of pydantic's errors as a JSON pointer and a sentence."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in [*prefix, *found["loc"]])
+    pointer = "".join(f"/{part}" for part in parts)
+    context = dict(found.get("ctx", {}))
+    if found["type"] == "value_error":
+        # Raised by a validator of ours, so that its sentence has a translation.
+        return Problem.Error(pointer, "{sentence}", sentence=Sentence(str(context["error"])))
+    if "expected" in context:
+        context["expected"] = str(context["expected"]).replace(" or ", ", ")
     known = _VALIDATION.get(found["type"])
-    if known is not None:
-        return Problem.Error(pointer, known)
-    if found["type"] != "value_error":
+    if known is None:
         return Problem.Error(pointer, N_("cannot be taken: {why}"), why=found["msg"])
-    # `text` is translated when it is one of ours (a ValueError raised by a validator of ours).
-    message = str(found["msg"]).removeprefix("Value error, ")
-    return (
-        Problem.Error(pointer, "{text}", text=message)
-        if "{" in message
-        else Problem.Error(pointer, message)
-    )
+    return Problem.Error(pointer, known, **context)
 
 
 def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) -> None:
