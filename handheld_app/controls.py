@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from kivy.clock import Clock
 from kivy.core.text import Label as CoreLabel
+from kivy.core.text.markup import MarkupLabel
 from kivy.metrics import dp
 from kivy.properties import (
     BooleanProperty,
@@ -22,6 +25,63 @@ from kivy.uix.screenmanager import Screen
 from kivy.uix.textinput import TextInput
 
 from handheld_app import theme
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a text goes into its box: the size of its letters, and whether all of it does."""
+
+    font_size: float
+    complete: bool
+
+
+@lru_cache(maxsize=2048)
+def _fit(
+    text: str,
+    font: str,
+    bold: bool,
+    markup: bool,
+    largest: float,
+    smallest: float,
+    box: tuple[float, float],
+    one_line: bool,
+) -> Fit:
+    """The largest letters with which the text fits. Only measures: nothing is drawn."""
+    size = largest
+    while True:
+        if _fits(text, font, bold, markup, size, box, one_line):
+            return Fit(size, True)
+        if size <= smallest:
+            return Fit(smallest, False)
+        size = max(smallest, size - max(1, size // 16))
+
+
+def _fits(
+    text: str,
+    font: str,
+    bold: bool,
+    markup: bool,
+    size: float,
+    box: tuple[float, float],
+    one_line: bool,
+) -> bool:
+    width, height = box
+    kind = MarkupLabel if markup else CoreLabel
+    label = kind(text=text, font_name=font, font_size=size, bold=bold)
+    label.text_size = (None, None) if one_line else (width, None)
+    wide, high = label.render()
+    if high > height or (one_line and wide > width):
+        return False
+    if one_line:
+        return True
+    # A word wider than the box would be broken in two, and Kivy leaves out lines that it finds
+    # too low even where their picture would have fitted.
+    if any(label.get_extents(word)[0] > width for word in text.split()):
+        return False
+    lines = len(label._cached_lines)
+    label.text_size = box
+    label.render()
+    return len(label._cached_lines) == lines
 
 
 class FitLabel(Label):
@@ -41,7 +101,7 @@ class FitLabel(Label):
     def __init__(self, **kwargs: Any) -> None:
         self._fit_soon = Clock.create_trigger(self._fit, -1)
         super().__init__(**kwargs)
-        for name in ("text", "size", "largest", "smallest", "lines", "bold", "markup", "padding"):
+        for name in ("text", "size", "largest", "smallest", "lines", "bold", "markup"):
             self.fbind(name, self._fit_soon)
         for name in ("text", "largest", "bold"):
             self.fbind(name, self._measure)
@@ -56,43 +116,23 @@ class FitLabel(Label):
         if self.width < 2 or self.height < 2:
             return
         one_line = self.lines == 1
-        self.shorten, self.max_lines = False, 0
-        size = self.largest
-        while not self._try(size, one_line) and size > self.smallest:
-            size = max(self.smallest, size - max(1, size // 16))
-        self.complete = self._try(size, one_line)
-        if not self.complete:
-            self.shorten, self.shorten_from = one_line, "right"
-            if not one_line:
-                self.max_lines = max(1, int(self.height // (size * 1.25)))
+        fit = _fit(
+            self.text,
+            self.font_name,
+            self.bold,
+            self.markup,
+            self.largest,
+            self.smallest,
+            (self.width, self.height),
+            one_line,
+        )
+        self.complete = fit.complete
+        self.font_size = fit.font_size
+        self.shorten, self.shorten_from = one_line and not fit.complete, "right"
+        self.max_lines = 0
+        if not one_line and not fit.complete:
+            self.max_lines = max(1, int(self.height // (fit.font_size * 1.25)))
         self.text_size = self.size
-        self.texture_update()
-
-    def _try(self, size: float, one_line: bool) -> bool:
-        """Whether all the text fits at this size of letters."""
-        self.font_size = size
-        self.text_size = (None, None) if one_line else (self.width, None)
-        self.texture_update()
-        width, height = self.texture_size
-        if height > self.height:
-            return False
-        if one_line:
-            return bool(width <= self.width)
-        lines = len(self._label._cached_lines)
-        self.text_size = self.size
-        self.texture_update()
-        # Kivy leaves out lines that it finds too low, even where the picture would have fitted.
-        if len(self._label._cached_lines) < lines:
-            return False
-        return bool(self._widest_word() <= self.width)
-
-    def _widest_word(self) -> float:
-        """A word wider than the box would be broken in two: shrink instead."""
-        if self.markup:
-            return 0
-        longest = max(self.text.split() or [""], key=len)
-        width: float = self._label.get_extents(longest)[0]
-        return width + float(self.padding[0] + self.padding[2])
 
 
 class Icon(Label):

@@ -111,6 +111,8 @@ class Syncing:
                 pause, wait = min(pause * 2, LAST_RETRY), 0
                 continue
             pause, wait = FIRST_RETRY, LONG_POLL
+            if self.status.connection != "online":
+                self._asked["push"].set()  # the network is back: what waits goes at once
             self._tell(connection="online", synced_at=state.server_time, trouble="")
         self._replica.close()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from handheld_app.__main__ import configure
 from handheld_app.wording import verdict_word
@@ -24,7 +24,7 @@ from tests.handheld_app.service import ServiceProcess
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 SIZES = ((412, 915), (360, 640))
-DEADLINE = 30
+DEADLINE = 45
 TARGET, GAP = 48, 8
 """Of what a gloved finger touches, in dp (issue 5); a window here has one pixel a dp."""
 
@@ -61,9 +61,13 @@ class Hand:
         ends = time.monotonic() + DEADLINE
         while not wanted():
             await self._not_ended()
-            assert time.monotonic() < ends, f"{what}: not within {DEADLINE} s"
+            assert time.monotonic() < ends, f"{what}: not within {DEADLINE} s; {self._told()}"
             await asyncio.sleep(0.02)
         await self.frames()
+
+    def _told(self) -> str:
+        waiting = [(item.kind, item.problem) for item in self.app.handheld.outbox.waiting()]
+        return f"{self.app.screens.current}, {self.app.status}, waiting: {waiting}"
 
     async def _not_ended(self) -> None:
         if self.running.done():
@@ -168,9 +172,15 @@ class Hand:
                 assert min(widget.size) >= TARGET, (name, widget, widget.size)
 
     def _shoot(self, name: str) -> None:
+        from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
+
         SCREENSHOTS.mkdir(exist_ok=True)
-        taken = self.window.screenshot(name=str(SCREENSHOTS / "new.png"))
-        shutil.move(taken, SCREENSHOTS / f"{name}.png")
+        width, height = self.window.size
+        self.window.dispatch("on_draw")
+        pixels = glReadPixels(0, 0, width, height, GL_RGB, GL_UNSIGNED_BYTE)
+        picture = Image.frombytes("RGB", (width, height), pixels)
+        upright = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        upright.save(SCREENSHOTS / f"{name}.png", compress_level=1)
         self.seen.append(name)
 
 
@@ -409,7 +419,7 @@ async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     screen = await hand.screen("sync")
     await hand.look("sync-offline")
     service.start()
+    await hand.until(lambda: hand.app.status.connection == "online", "online again")
     await hand.touch(screen.ids.now)
     await hand.until(lambda: hand.app.status.unsent == 0, "the outbox empty again")
     assert service.ask("GET", f"/v1/infractions/{id}")["codes"] == ["P02"]
-    await hand.until(lambda: hand.app.status.connection == "online", "online again")
