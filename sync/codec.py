@@ -56,7 +56,9 @@ def instant(at: datetime) -> str:
     """RFC 3339 in UTC with Z, truncated to whole seconds. `at` is aware."""
     if at.tzinfo is not UTC:
         at = at.astimezone(UTC)
-    return at.isoformat(timespec="seconds")[:19] + "Z"
+    # Others, isoformat among them, take twice as long.
+    parts = (at.year, at.month, at.day, at.hour, at.minute, at.second)
+    return "%04d-%02d-%02dT%02d:%02d:%02dZ" % parts  # noqa: UP031
 
 
 def optional_instant(at: datetime | None) -> str | None:
@@ -69,10 +71,12 @@ def parse_instant(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None or len(text) < len("2026-11-23T15:15Z"):
         raise ValueError(f"{text!r} has no offset from UTC")
-    try:
-        return at.astimezone(UTC).replace(microsecond=0)
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is outside the calendar") from error
+    if at.tzinfo is not UTC:
+        try:
+            at = at.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{text!r} is outside the calendar") from error
+    return at.replace(microsecond=0) if at.microsecond else at
 
 
 def parse_optional_instant(text: str | None) -> datetime | None:
@@ -293,7 +297,32 @@ def entity(kind: str, record: Record) -> Entity:
 
 # Digest
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
+    """JSON without spaces and without ASCII escaping."""
+    encoder = json.JSONEncoder(sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    # JSONEncoder makes the C encoder below anew for each text, which costs more than the text.
+    chunks = make(
+        None,
+        encoder.default,
+        json.encoder.encode_basestring,
+        None,
+        ":",
+        ",",
+        sort_keys,
+        False,
+        True,
+    )
+    return lambda value: "".join(chunks(value, 0))
+
+
+json_text = _encoder(sort_keys=False)
+"""A value as it travels."""
+
+_CANONICAL = _encoder(sort_keys=True)
 
 
 def canonical(record: Record) -> str:

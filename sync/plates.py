@@ -13,6 +13,7 @@ LONGEST_RAW = 64
 """Characters of typed text that are looked at; more than this is no plate."""
 
 _PLATE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_DROP = {code: None for code in range(128) if chr(code) not in _PLATE_CHARACTERS}
 _LOOK_ALIKES = ("0ODQ", "1IL", "8B", "5S", "2Z", "6G", "UV", "MW")
 _FOLD = str.maketrans({c: group[0] for group in _LOOK_ALIKES for c in group})
 _DASHES = (
@@ -43,11 +44,9 @@ def normalise(raw: str) -> str:
     """The text as compared: NFKD, accents dropped, upper case, only A-Z and 0-9 (DOMAIN 3.2)."""
     if raw.isascii():
         upper = raw.upper()
-        if upper.isalnum():
-            return upper
-    else:
-        decomposed = unicodedata.normalize("NFKD", raw)
-        upper = "".join(c for c in decomposed if not unicodedata.combining(c)).upper()
+        return upper if upper.isalnum() else upper.translate(_DROP)
+    decomposed = unicodedata.normalize("NFKD", raw)
+    upper = "".join(c for c in decomposed if not unicodedata.combining(c)).upper()
     return "".join(c for c in upper if c in _PLATE_CHARACTERS)
 
 

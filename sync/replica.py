@@ -16,9 +16,9 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +42,8 @@ from sync.validity import UNKNOWN, Judgement, judge, suggest
 
 _POINTER = "current"
 _CHUNK = 1 << 20
-_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+_BATCH = 500
+"""Permits looked for with one SELECT: every SQLite takes this many parameters."""
 
 
 class ReplicaError(Exception):
@@ -149,7 +150,6 @@ _COLUMNS = (
 )
 _SELECT_PLATE = f"SELECT {_COLUMNS} FROM permit WHERE fold = ? AND plate = ? AND jurisdiction = ?"
 _SELECT_FOLD = f"SELECT {_COLUMNS} FROM permit WHERE fold = ?"
-_SELECT_ID = f"SELECT {_COLUMNS} FROM permit WHERE id = ?"
 _INSERT = f"INSERT INTO permit ({_COLUMNS}, fold) VALUES ({', '.join('?' * 12)})"
 
 _Row = tuple[Any, ...]
@@ -157,7 +157,7 @@ _FROM_TIMESTAMP = datetime.fromtimestamp
 
 
 def _seconds(text: str) -> int:
-    return (datetime.fromisoformat(text) - _EPOCH_START) // timedelta(seconds=1)
+    return int(datetime.fromisoformat(text).timestamp() // 1)
 
 
 def _row(record: Record) -> _Row:
@@ -344,29 +344,31 @@ class _Applier:
         self.digest = digest
 
     def apply(self, page: ChangePage) -> None:
-        new: dict[str, _Row] = {}
-        for change in page.changes:
-            if change.kind != "permit":
-                self._apply_entry(change.kind, change.id, change.record)
-                continue
-            self._remove_permit(change.id, new)
-            if change.record is not None:
-                text = codec.canonical(change.record)
-                self.digest += codec.record_hash("permit", change.id, text)
-                new[change.id] = _row(change.record)
-        self._connection.executemany(_INSERT, new.values())
+        permits: dict[str, Record | None] = {}
+        for kind, id, record in page.changes:
+            if kind == "permit":
+                permits[id] = record
+            else:
+                self._apply_entry(kind, id, record)
+        ids = list(permits)
+        for at in range(0, len(ids), _BATCH):
+            self._remove_permits(ids[at : at + _BATCH])
+        rows = []
+        for id, record in permits.items():
+            if record is not None:
+                self.digest += codec.record_hash("permit", id, codec.canonical(record))
+                rows.append(_row(record))
+        self._connection.executemany(_INSERT, rows)
 
-    def _remove_permit(self, id: str, new: dict[str, _Row]) -> None:
-        row = new.pop(id, None)
-        if row is not None:
-            row = row[:-1]
-        else:
-            row = self._connection.execute(_SELECT_ID, (id,)).fetchone()
-            if row is None:
-                return
-            self._connection.execute("DELETE FROM permit WHERE id = ?", (id,))
-        text = codec.canonical(codec.permit_record(_permit(row)))
-        self.digest -= codec.record_hash("permit", id, text)
+    def _remove_permits(self, ids: Sequence[str]) -> None:
+        """Remove those of the permits that are here."""
+        select = f"SELECT {_COLUMNS} FROM permit WHERE id IN ({', '.join('?' * len(ids))})"
+        found = self._connection.execute(select, ids).fetchall()
+        for row in found:
+            text = codec.canonical(codec.permit_record(_permit(row)))
+            self.digest -= codec.record_hash("permit", row[0], text)
+        delete = "DELETE FROM permit WHERE id = ?"
+        self._connection.executemany(delete, ((row[0],) for row in found))
 
     def _apply_entry(self, kind: str, id: str, record: Record | None) -> None:
         execute = self._connection.execute

@@ -1,6 +1,5 @@
 """The sync protocol over HTTP (CONTRACT, "Sync")."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -103,7 +102,7 @@ def changes_json(page: ChangePage) -> bytes:
         "server_time": codec.instant(page.server_time),
         "fed_at": codec.optional_instant(page.fed_at),
     }
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    return codec.json_text(message).encode()
 
 
 def router(

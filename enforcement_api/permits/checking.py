@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -60,7 +59,7 @@ class Answer:
             "sequence": self.sequence,
             "fed_at": codec.optional_instant(self.fed_at),
         }
-        return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+        return codec.json_text(answer)
 
     def sentence(self, language: str) -> str:
         """The answer for a person."""
