@@ -103,7 +103,8 @@ class Problem(Exception):
         }
         if self.errors:
             shown["errors"] = [
-                {"pointer": error.pointer, "detail": error.text(language)} for error in self.errors
+                {"pointer": _encodable(error.pointer), "detail": error.text(language)}
+                for error in self.errors
             ]
         return shown | self.extra
 
@@ -117,7 +118,12 @@ def _show(text: str, facts: dict[str, object], language: str) -> str:
     shown = {
         name: show(fact) if isinstance(fact, Sentence) else fact for name, fact in facts.items()
     }
-    return show(text).format(**shown)
+    return _encodable(show(text).format(**shown))
+
+
+def _encodable(text: str) -> str:
+    """The text with ? for half surrogates: what a request said is quoted, but must be sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class Invalid(Problem):

@@ -226,6 +226,8 @@ def check(tx: Connection, site: Site, plate: Plate, *, zone: Any, at: datetime) 
 
 def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]]:
     """Every version of a permit, the oldest first, each with its sequence number."""
+    if "\0" in id:  # PostgreSQL refuses to be asked
+        raise UnknownPermit(site=site, id=id)
     found = tx.execute(
         select(permit_versions)
         .where(_c.site == site, _c.base == _base(id), _c.id == id)
