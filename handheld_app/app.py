@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +18,7 @@ from kivy.properties import BooleanProperty, ColorProperty, ObjectProperty, Stri
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
-from handheld_app.handheld import Handheld
+from handheld_app.handheld import Handheld, utc_now
 from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
 from handheld_app.wording import gettext, hh_mm
@@ -44,10 +46,12 @@ class HandheldApp(App):
         code: str = "",
         lang: str | None = None,
         pictures: Path | None = None,
+        now: Callable[[], datetime] = utc_now,
+        boot: Callable[[], float] = time.monotonic,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.handheld = Handheld(data_dir, changed=self._sync_changed)
+        self.handheld = Handheld(data_dir, now=now, boot=boot, changed=self._sync_changed)
         self.patrol = self.handheld.patrol
         self.lang = lang or self.patrol.device.lang
         self.pictures = pictures or _pictures_folder()

@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ VERDICT_OF = {
 class Hand:
     """A patroller's finger and eyes."""
 
-    def __init__(self, app: Any, running: asyncio.Task[None]) -> None:
+    def __init__(
+        self, app: Any, running: asyncio.Task[None], later: list[timedelta] | None = None
+    ) -> None:
         from kivy.core.window import Window
+
+        self._later = later or [timedelta(0)]
 
         self.app, self.running, self.window = app, running, Window
         self.seen: list[str] = []
@@ -77,6 +82,10 @@ class Hand:
     async def screen(self, name: str) -> Any:
         await self.until(lambda: self.app.screens.current == name, f"the screen {name}")
         return self.app.screens.current_screen
+
+    def pass_time(self, span: timedelta) -> None:
+        """As if so much time had gone by since the window was opened."""
+        self._later[0] = span
 
     # doing
 
@@ -113,6 +122,13 @@ class Hand:
             await self.touch(check.ids.keypad.keys[glyph])
         assert check.ids.plate.text == plate
         return check
+
+    async def press_keys(self, text: str) -> None:
+        """On a real keyboard."""
+        for character in text:
+            key = {"\n": 13, "\b": 8}.get(character, ord(character))
+            self.window.dispatch("on_key_down", key, 0, character, [])
+        await self.frames()
 
     async def speak(self, lang: str) -> None:
         if self.app.lang != lang:
@@ -215,9 +231,16 @@ async def hand(tmp_path: Path, pictures: Path) -> AsyncIterator[Hand]:
     configure(tmp_path)
     from handheld_app.app import HandheldApp
 
-    app = HandheldApp(tmp_path, lang="fr", pictures=pictures)
+    later = [timedelta(0)]
+    app = HandheldApp(
+        tmp_path,
+        lang="fr",
+        pictures=pictures,
+        now=lambda: datetime.now(UTC) + later[0],
+        boot=lambda: time.monotonic() + later[0].total_seconds(),
+    )
     running = asyncio.create_task(app.async_run("asyncio"))
-    hand = Hand(app, running)
+    hand = Hand(app, running, later)
     try:
         await hand.until(lambda: app.root is not None, "the window")
         await hand.resize(SIZES[0])
@@ -234,6 +257,7 @@ async def test_a_patrol_by_touch(hand: Hand, service: ServiceProcess) -> None:
     await chooses_a_zone(hand)
     await checks_plates(hand)
     await checks_a_look_alike(hand)
+    await types_on_a_real_keyboard(hand)
     await changes_the_jurisdiction(hand)
     id = await records_an_infraction_with_a_photo(hand, service)
     await sees_it_received(hand, service, id)
@@ -242,6 +266,8 @@ async def test_a_patrol_by_touch(hand: Hand, service: ServiceProcess) -> None:
 
 
 async def enrols(hand: Hand, service: ServiceProcess) -> None:
+    from handheld_app.controls import Header
+
     screen = await hand.screen("enrol")
     assert screen.ids.enrol.disabled
     await hand.write(screen.ids.server, "http://parking.example")
@@ -249,6 +275,12 @@ async def enrols(hand: Hand, service: ServiceProcess) -> None:
     await hand.touch(screen.ids.enrol)
     await hand.until(lambda: screen.trouble, "the refusal of plain HTTP")
     await hand.look("enrol-refused")
+    header = next(widget for widget in screen.walk() if isinstance(widget, Header))
+    french = screen.trouble
+    await hand.touch(header.ids.language)
+    await hand.until(lambda: screen.trouble != french, "English")
+    await hand.touch(header.ids.language)
+    await hand.until(lambda: screen.trouble == french, "French again")
     screen.ids.server.text = ""
     await hand.write(screen.ids.server, service.address)
     await hand.touch(screen.ids.enrol)
@@ -310,6 +342,22 @@ async def checks_a_look_alike(hand: Hand) -> None:
     await hand.screen("plate")
     await hand.look("plate")
     hand.app.go("check")
+
+
+async def types_on_a_real_keyboard(hand: Hand) -> None:
+    check = await hand.screen("check")
+    await hand.touch(check.ids.wipe)
+    await hand.press_keys("qqq111x\b\n")
+    assert check.ids.plate.text == "QQQ111"
+    assert check.sighting.verdict == "unknown"
+    await hand.touch(check.ids.wipe)
+    await hand.press_keys("abc123-4")
+    await hand.look("check-certificate")
+    (offer,) = check.ids.offers.children
+    assert check.sighting is None
+    await hand.touch(offer)
+    assert check.ids.plate.text == "ABC123"
+    assert check.sighting.verdict == "pending_activation"
 
 
 async def changes_the_jurisdiction(hand: Hand) -> None:
@@ -396,10 +444,29 @@ async def sees_it_received(hand: Hand, service: ServiceProcess, id: str) -> None
     await hand.look("sync")
 
 
+async def sees_that_the_data_is_old(hand: Hand) -> None:
+    hand.pass_time(timedelta(days=2))
+    check = await hand.type_plate("XYZ789")
+    assert check.ids.card.stale
+    await hand.look("check-stale")
+    await hand.touch(check.ids.infraction)
+    screen = await hand.screen("infraction")
+    await hand.touch(screen.ids.review)
+    last = await hand.screen("lastlook")
+    assert "stale" in hand.app.patrol.lacks(last.draft)
+    await hand.look("lastlook-stale")
+    await hand.touch(last.stale_row)
+    assert "stale" not in hand.app.patrol.lacks(last.draft)
+    assert not last.may_record  # its photos are missing
+    hand.pass_time(timedelta(0))
+    hand.app.go("check")
+
+
 async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     service.stop()
     await hand.until(lambda: hand.app.status.connection == "offline", "offline")
     hand.app.go("check")
+    await sees_that_the_data_is_old(hand)
     check = await hand.type_plate("XYZ789")
     assert check.sighting.verdict == "wrong_zone"
     await hand.look("check-offline")
