@@ -92,12 +92,16 @@ class Service:
     def _keep_house(self) -> None:
         while not self._stopping.wait(_HOUR):
             try:
-                now = self.now()
-                before = now - timedelta(hours=self.settings.retention_hours)
-                for site in self.record.read(lambda tx: sites.due_for_retention(tx, before)):
-                    self.run_retention(site, at=now)
+                self.run_due_retention()
             except Exception:
                 _log.exception("housekeeping failed; it is tried again in an hour")
+
+    def run_due_retention(self) -> None:
+        """Run the retention of the sites whose last run is long enough ago."""
+        now = self.now()
+        before = now - timedelta(hours=self.settings.retention_hours)
+        for site in self.record.read(lambda tx: sites.due_for_retention(tx, before)):
+            self.run_retention(site, at=now)
 
     def run_retention(self, site: str, *, at: datetime) -> int:
         """Remove from a site's feed what no longer counts at `at`; how many permits."""

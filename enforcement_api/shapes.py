@@ -1,4 +1,4 @@
-"""What requests are made of: text that can be stored, instants, dates, pages of a list."""
+"""What requests are made of: text that can be stored, instants, dates, pages, bodies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 from datetime import date, datetime
 from typing import Annotated, Any
 
+from fastapi import Request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from enforcement_api.problems import N_, Problem
+from enforcement_api.problems import N_, Problem, TooLarge
 from sync import codec
 
 FIRST_YEAR, LAST_YEAR = 1970, 9990
@@ -29,6 +30,7 @@ LONGEST_LINE = 200
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Line feeds and tabs are text; the other controls are not, and PostgreSQL cannot store NUL.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SEPARATING = re.compile(r"[\s*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -79,7 +81,7 @@ def word(text: str) -> str:
 
 def identifier(text: str) -> str:
     """The text itself if it can be an id that a client chose. Raises ValueError."""
-    if not 1 <= len(text) <= 100 or _CONTROL.search(text) or text != text.strip():
+    if not 1 <= len(text) <= 100 or _ANY_CONTROL.search(text) or text != text.strip():
         raise ValueError(N_("must be 1 to 100 characters without control characters"))
     return text
 
@@ -190,3 +192,36 @@ def page_position(cursor: str, *types: type[str] | type[int]) -> tuple[Any, ...]
     ):
         raise NotAPageCursor
     return tuple(position)
+
+
+# Bodies
+
+
+async def capped_body(request: Request, limit: int, what: str) -> bytes:
+    """The body, read no further than a limit. Raises TooLarge."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise TooLarge(limit=what)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(limit=what)
+    return bytes(body)
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema without references, to stand alone in the OpenAPI document."""
+    schema = model.model_json_schema()
+    inlined: dict[str, Any] = _inlined(schema, schema.get("$defs", {}))
+    return inlined
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}

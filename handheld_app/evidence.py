@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a photo that the service takes."""
-LARGEST_SIDE = 20_000
+LARGEST_PIXELS = 89_000_000
+"""Pixels of a photo that the service takes."""
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -46,7 +47,7 @@ def read_picture(source: Path) -> bytes:
         raise PhotoRefused("too_large")
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-            small_enough = max(picture.size) <= LARGEST_SIDE
+            small_enough = picture.width * picture.height <= LARGEST_PIXELS
             if small_enough:
                 picture.load()
     except Exception as error:  # Pillow raises many kinds for a file that is no picture

@@ -279,24 +279,6 @@ RECEIPT_EXAMPLE: Mapping[str, Any] = {
     "warnings": ["unknown-lot"],
 }
 
-# What pydantic finds, said in words that are translated.
-_SAID = {
-    "too_long": N_("has too many items"),
-    "greater_than_equal": N_("is out of range"),
-    "less_than_equal": N_("is out of range"),
-    "finite_number": N_("must be a finite number"),
-    "float_type": N_("must be a number"),
-    "model_type": N_("must be an object"),
-    "dict_type": N_("must be an object"),
-    "string_unicode": N_("must be text"),
-}
-
-
-def _error(found: Any) -> Problem.Error:
-    error = error_of(found)
-    said = _SAID.get(found["type"])
-    return error if said is None else Problem.Error(error.pointer, said)
-
 
 def _no_such_number(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
@@ -317,7 +299,7 @@ def read(body: bytes) -> Upload:
         sent = InfractionIn.model_validate(message)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
-        raise Invalid(errors=[_error(one) for one in found]) from error
+        raise Invalid(errors=[error_of(one) for one in found]) from error
     except (ValueError, RecursionError) as error:
         raise Invalid(errors=[Problem.Error("", N_("is not JSON"))]) from error
     return Upload(sent, not set(message) <= set(InfractionIn.model_fields))

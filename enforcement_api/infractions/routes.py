@@ -19,11 +19,10 @@ from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place
 from enforcement_api.infractions.photos import PhotoTooLarge, UnknownPhoto
 from enforcement_api.infractions.store import Received, StoredPhoto
 from enforcement_api.permits.core import day_begins
-from enforcement_api.permits.routes import capped_body
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import day, instant
+from enforcement_api.shapes import capped_body, day, instant, json_schema
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
@@ -73,20 +72,8 @@ class PageOut(BaseModel):
     next_cursor: str | None
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """A JSON schema without references, to stand alone in the OpenAPI document."""
-    if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}
-
-
 def _infraction_body() -> dict[str, Any]:
-    schema = InfractionIn.model_json_schema()
-    body = {"schema": _inlined(schema, schema["$defs"]), "example": dict(core.EXAMPLE)}
+    body = {"schema": json_schema(InfractionIn), "example": dict(core.EXAMPLE)}
     return {"requestBody": {"required": True, "content": {"application/json": body}}}
 
 

@@ -18,6 +18,7 @@ from enforcement_api.permits.intake import OnChange
 from enforcement_api.problems import N_, Problem, TooLarge, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
+from enforcement_api.shapes import capped_body, json_schema
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention
@@ -81,19 +82,6 @@ class UnsupportedMediaType(Problem):
     detail = N_("Send application/json or application/x-ndjson.")
 
 
-async def capped_body(request: Request, limit: int, what: str) -> bytes:
-    """The body, read no further than a limit. Raises TooLarge."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise TooLarge(limit=what)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(limit=what)
-    return bytes(body)
-
-
 def _version_json(sequence: int, permit: StoredPermit) -> dict[str, Any]:
     facts, vehicle = permit.facts, permit.facts.vehicle
     given = {
@@ -145,7 +133,7 @@ def router(
             "requestBody": {
                 "required": True,
                 "content": {
-                    "application/json": {"schema": UpdatesIn.model_json_schema()},
+                    "application/json": {"schema": json_schema(UpdatesIn)},
                     "application/x-ndjson": {
                         "schema": {"type": "string", "description": "One update a line"}
                     },
