@@ -35,6 +35,7 @@ _SQLITE_STORAGE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
 }
+_SQLITE_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _OS_STORAGE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES}
 
 
@@ -148,6 +149,8 @@ class Record:
         if isinstance(cause, sqlite3.OperationalError):
             if (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_STORAGE:
                 return StorageFailed(where=self.where, reason=str(cause))
+            return RecordUnavailable(reason=str(cause))
+        if (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_DAMAGE:
             return RecordUnavailable(reason=str(cause))
         if error.connection_invalidated or _is_connection_failure(cause):
             return RecordUnavailable(reason=str(cause))
