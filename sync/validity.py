@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal, get_args
 
 from sync.entities import ALL_ZONES, Permit
@@ -25,6 +28,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 MOST_SUGGESTIONS = 5
 
+_instant_of = itemgetter(0)
 _RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
 
 
@@ -71,17 +75,39 @@ def _boundaries(permit: Permit, retention: timedelta) -> tuple[datetime, ...]:
     return (permit.starts_at, permit.active_from, ends_at, ends_at + retention)
 
 
-def _best(permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta) -> Verdict:
-    rank = min(_RANK[outcome(p, zone=zone, at=at, retention=retention)] for p in permits)
-    return VERDICTS[rank]
+def _outcome_changes_at(
+    verdict: Verdict, permit: Permit, zone: str, at: datetime, retention: timedelta
+) -> datetime | None:
+    """The first instant after `at` at which one permit's outcome is another."""
+    for instant in sorted(_boundaries(permit, retention)):
+        if instant <= at:
+            continue
+        if outcome(permit, zone=zone, at=instant, retention=retention) != verdict:
+            return instant
+    return None
 
 
-def _changes_at(
+def _best_changes_at(
     verdict: Verdict, permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta
 ) -> datetime | None:
-    instants = sorted({i for p in permits for i in _boundaries(p, retention) if i > at})
-    for instant in instants:
-        if _best(permits, zone, instant, retention) != verdict:
+    """The first instant after `at` at which the best outcome is another.
+
+    One sweep over the boundaries: at each, only the permits that have it are judged again, so
+    that a plate with thousands of permits is answered as promptly as any.
+    """
+    events: list[tuple[datetime, int]] = sorted(
+        ((instant, i) for i, p in enumerate(permits) for instant in _boundaries(p, retention)),
+        key=_instant_of,
+    )
+    outcomes = [outcome(p, zone=zone, at=at, retention=retention) for p in permits]
+    counts = Counter(outcomes)
+    instant: datetime
+    for instant, same in groupby((e for e in events if e[0] > at), key=_instant_of):
+        for _, i in same:
+            counts[outcomes[i]] -= 1
+            outcomes[i] = outcome(permits[i], zone=zone, at=instant, retention=retention)
+            counts[outcomes[i]] += 1
+        if next(v for v in VERDICTS if counts[v]) != verdict:
             return instant
     return None
 
@@ -99,16 +125,18 @@ def judge(permits: Sequence[Permit], *, zone: str, at: datetime, retention: time
     if not permits:
         return UNKNOWN
     if len(permits) == 1:
-        verdict = outcome(permits[0], zone=zone, at=at, retention=retention)
-        counting = tuple(permits) if verdict != "unknown" else ()
-    else:
-        ranked = sorted(
-            ((_RANK[outcome(p, zone=zone, at=at, retention=retention)], p) for p in permits),
-            key=lambda pair: (pair[0], _later_end_first(pair[1]), pair[1].id),
-        )
-        verdict = VERDICTS[ranked[0][0]]
-        counting = tuple(p for rank, p in ranked if rank != _RANK["unknown"])
-    return Judgement(verdict, counting, _changes_at(verdict, permits, zone, at, retention))
+        (permit,) = permits
+        verdict = outcome(permit, zone=zone, at=at, retention=retention)
+        counting: tuple[Permit, ...] = () if verdict == "unknown" else (permit,)
+        changes_at = _outcome_changes_at(verdict, permit, zone, at, retention)
+        return Judgement(verdict, counting, changes_at)
+    ranked = sorted(
+        ((_RANK[outcome(p, zone=zone, at=at, retention=retention)], p) for p in permits),
+        key=lambda pair: (pair[0], _later_end_first(pair[1]), pair[1].id),
+    )
+    verdict = VERDICTS[ranked[0][0]]
+    counting = tuple(p for rank, p in ranked if rank != _RANK["unknown"])
+    return Judgement(verdict, counting, _best_changes_at(verdict, permits, zone, at, retention))
 
 
 def suggest(

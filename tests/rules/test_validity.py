@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from itertools import combinations, permutations
 
@@ -180,3 +181,19 @@ def test_changes_at_is_when_the_word_changes_next(
 ) -> None:
     assert changes_at(*permits) == instant
     assert changes_at(*reversed(permits)) == instant
+
+
+def test_a_plate_with_thousands_of_permits_is_judged_in_proportion() -> None:
+    def cost(count: int) -> float:
+        permits = [
+            permit(id=f"p{n}", ends_at=NOON + (n + 1) * HOUR if n else None) for n in range(count)
+        ]
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            judge(permits, zone="G1", at=NOON, retention=RETENTION)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    # Ten times the permits: about ten times the work, where every pair would be a hundred times.
+    assert cost(4000) < 40 * cost(400)
