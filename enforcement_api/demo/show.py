@@ -25,7 +25,7 @@ from typing import Any
 import click
 import httpx
 
-from enforcement_api.demo import city, pictures
+from enforcement_api.demo import city, pictures, screens
 from enforcement_api.demo.city import CARS, SITE, Car
 from enforcement_api.demo.folder import claimed
 from enforcement_api.demo.processes import (
@@ -109,16 +109,15 @@ def _ended_by_signals() -> Iterator[None]:
 
 def _no_window() -> str | None:
     """Why no window can be opened here; None when one can."""
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    if not any(os.environ.get(name) for name in screens):
-        return N_(
-            "There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): the handheld"
-            " patrols without a window."
-        )
     if importlib.util.find_spec("kivy") is None:
         return N_(
             "The handheld's window is not installed here (pip install 'patrouille[handheld]'):"
             " the handheld patrols without a window."
+        )
+    if not screens.is_there(os.environ):
+        return N_(
+            "There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY leads to one): the"
+            " handheld patrols without a window."
         )
     return None
 
