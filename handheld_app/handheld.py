@@ -43,7 +43,8 @@ class Handheld:
         changed: Callable[[SyncStatus], None] = lambda status: None,
     ) -> None:
         self.folder = data_dir / "handheld"
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
         self.clock = TrustedClock(now, boot)
         self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))
         self.outbox = Outbox(self.folder)

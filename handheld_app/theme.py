@@ -29,6 +29,7 @@ SHADOW: Colour = get_color_from_hex("#B7C1CE")
 SELECTED: Colour = get_color_from_hex("#DCE8F8")
 MINT: Colour = get_color_from_hex("#8FE3B0")
 NOTHING: Colour = [0, 0, 0, 0]
+SHADE: Colour = [0, 0, 0, 0.22]
 
 TONES: dict[str, tuple[Colour, Colour]] = {
     "good": (get_color_from_hex("#0A622E"), WHITE),

@@ -19,7 +19,7 @@ from kivy.uix.modalview import ModalView
 
 from handheld_app.controls import Key, PatrolScreen
 from handheld_app.patrol import JURISDICTIONS, Draft, NotReady, Sighting
-from handheld_app.theme import TONES
+from handheld_app.theme import NOTHING, SHADE, TONES
 from handheld_app.wording import (
     Face,
     age_of_knowledge,
@@ -79,8 +79,25 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     ground = ListProperty(TONES["idle"][0])
     ink = ListProperty(TONES["idle"][1])
 
+    age_ground = ListProperty(NOTHING)
+    age_ink = ListProperty(TONES["idle"][1])
+
     def on_tone(self, _: Any, tone: str) -> None:
         self.ground, self.ink = TONES[tone]
+        self.on_age()
+
+    def on_stale(self, *_: Any) -> None:
+        self.on_age()
+
+    def on_age(self, *_: Any) -> None:
+        """The age stands out when stale, on whatever colour the verdict has."""
+        amber, ink = TONES["wait"]
+        waiting = self.tone == "wait"
+        if self.stale:
+            self.age_ground, self.age_ink = (ink, amber) if waiting else (amber, ink)
+        else:
+            self.age_ground = NOTHING if waiting or not self.age else SHADE
+            self.age_ink = self.ink
 
 
 class Offer(ButtonBehavior, BoxLayout):

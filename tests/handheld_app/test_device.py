@@ -4,12 +4,17 @@ import stat
 from pathlib import Path
 
 from handheld_app.device import DeviceFile
+from handheld_app.handheld import Handheld
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "handheld" / "device.json"
     DeviceFile(path, new_install_id="i1").change(token="secret")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_folder_is_for_its_owner_only(handheld: Handheld) -> None:
+    assert stat.S_IMODE(handheld.folder.stat().st_mode) == 0o700
 
 
 def test_what_was_remembered_is_there_after_a_restart(tmp_path: Path) -> None:

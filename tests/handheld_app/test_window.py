@@ -145,18 +145,17 @@ class Hand:
 
     async def look(self, name: str, looked: Callable[[], None] = lambda: None) -> None:
         """Screenshots in both sizes and languages; nothing is cut, no target is too small."""
-        spoken = self.app.lang
-        for size in SIZES:
+        here, spoken = tuple(self.window.size), self.app.lang
+        other = "en" if spoken == "fr" else "fr"
+        for size in sorted(SIZES, key=lambda size: size != here):
             await self.resize(size)
-            for lang in ("fr", "en"):
+            for lang in (self.app.lang, other if self.app.lang == spoken else spoken):
                 await self.speak(lang)
                 await self.frames(4)
                 self._nothing_is_cut(name)
                 self._targets_are_large(name)
                 looked()
                 self._shoot(f"{name}-{lang}-{size[0]}x{size[1]}")
-        await self.resize(SIZES[0])
-        await self.speak(spoken)
 
     def _visible(self) -> Iterator[Any]:
         for root in self.window.children:

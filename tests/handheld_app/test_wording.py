@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -167,6 +168,14 @@ def test_the_two_instruments_never_mix() -> None:
     assert wording.outcome_words("notice", "constat", "fr") == "Constat d’infraction"
 
 
-def test_nothing_said_has_a_character_that_the_letters_lack() -> None:
-    po = wording._LOCALE / "fr" / "LC_MESSAGES" / "handheld.po"
-    assert not set(po.read_text(encoding="utf-8")) & set("\u202f✓⚠→⌫●")
+def test_nothing_shown_has_a_character_that_the_letters_lack() -> None:
+    missing = set("\u202f✓⚠→⌫●")
+    package = Path(wording.__file__).parent
+    shown = [*package.glob("*.kv"), *package.glob("screens/*"), package / "wording.py"]
+    for source in shown:
+        if source.is_file():
+            assert not set(source.read_text(encoding="utf-8")) & missing, source
+    # What only the terminal shows may have them: then the English has them too.
+    catalogue = wording._catalogue("fr")._catalog  # type: ignore[attr-defined]
+    for message, french in catalogue.items():
+        assert set(french) & missing <= set(message) & missing, message
