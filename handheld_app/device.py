@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Device:
     zone: str = ""
     badge: str = ""
     lang: str = "fr"
+    clock_offset_ms: int = 0
 
     @property
     def enrolled(self) -> bool:
@@ -34,20 +36,22 @@ class DeviceFile:
 
     def __init__(self, path: Path, *, new_install_id: str) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self.device = _read(path) or Device(install_id=new_install_id)
 
     def change(self, **changes: Any) -> Device:
-        """Remember new values, on disk before it returns."""
-        self.device = replace(self.device, **changes)
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        half = self._path.with_suffix(".part")
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(self.device), file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, self._path)
-        return self.device
+        """Remember new values, on disk before it returns. Threads may call it."""
+        with self._lock:
+            self.device = replace(self.device, **changes)
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            half = self._path.with_suffix(".part")
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(self.device), file, ensure_ascii=False, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(half, self._path)
+            return self.device
 
 
 def _read(path: Path) -> Device | None:

@@ -12,7 +12,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from handheld_app.device import DeviceFile
@@ -24,6 +24,9 @@ from sync.clock import TrustedClock
 from sync.messages import Enrolment
 from sync.outbox import Outbox
 from sync.replica import Replica
+
+OFFSET_NOISE_MS = 1000
+"""Changes of the clock's offset that are not worth a write: the service tells whole seconds."""
 
 
 def utc_now() -> datetime:
@@ -45,8 +48,9 @@ class Handheld:
         self.folder = data_dir / "handheld"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        self.clock = TrustedClock(now, boot)
         self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))
+        kept = timedelta(milliseconds=self.device_file.device.clock_offset_ms)
+        self.clock = TrustedClock(now, boot, offset=kept, keep=self._keep_offset)
         self.outbox = Outbox(self.folder)
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
@@ -60,6 +64,11 @@ class Handheld:
             ask_enrolment=self._ask_enrolment,
             new_id=lambda: uuid7(now()),
         )
+
+    def _keep_offset(self, offset: timedelta) -> None:
+        milliseconds = offset // timedelta(milliseconds=1)
+        if abs(milliseconds - self.device_file.device.clock_offset_ms) > OFFSET_NOISE_MS:
+            self.device_file.change(clock_offset_ms=milliseconds)
 
     def replica_of(self, site: str) -> Replica:
         """The index of a site; its folder has a name of our own, whatever the site is called."""

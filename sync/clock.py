@@ -27,7 +27,8 @@ class TrustedClock:
     """The service's time on a device whose own clock may be wrong.
 
     `now` is the device's wall clock (aware, UTC), `boot` seconds of a clock that nobody sets.
-    Until the first measurement the device's clock is believed, with no known uncertainty.
+    Until the first measurement the `offset` that was kept is believed, with no known uncertainty;
+    `keep` is told of each new one, for the next start.
     """
 
     def __init__(
@@ -36,18 +37,15 @@ class TrustedClock:
         boot: Callable[[], float],
         *,
         offset: timedelta = timedelta(0),
+        keep: Callable[[timedelta], None] = lambda offset: None,
     ) -> None:
         self._now = now
         self._boot = boot
         self._lock = threading.Lock()
+        self._keep = keep
         self._offset = offset
         self._uncertainty: timedelta | None = None
         self._anchor: tuple[datetime, float] | None = None
-
-    @property
-    def offset(self) -> timedelta:
-        """What to add to the device's clock; to be kept for the next start."""
-        return self._offset
 
     def device_now(self) -> datetime:
         """The device's own clock, as it is."""
@@ -64,6 +62,7 @@ class TrustedClock:
             self._offset = true_now - received_at
             self._uncertainty = _HALF_SECOND + round_trip / 2
             self._anchor = (true_now, boot)
+            self._keep(self._offset)
 
     def read(self) -> ClockReading:
         """The time now. After a jump of the device's clock the boot clock is followed instead."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from handheld_app.device import DeviceFile
@@ -41,3 +42,13 @@ def test_a_later_versions_fields_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "device.json"
     path.write_text('{"install_id": "i1", "token": "t", "shift": "s1"}')
     assert DeviceFile(path, new_install_id="i2").device.token == "t"
+
+
+def test_the_offset_of_the_clock_is_known_after_a_restart(tmp_path: Path) -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    before = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
+    before.clock.observe(noon + timedelta(hours=1), sent_at=noon, received_at=noon)
+    before.close()
+    after = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
+    assert after.clock.now() == noon + timedelta(hours=1, milliseconds=500)
+    after.close()

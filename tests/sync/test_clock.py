@@ -80,3 +80,12 @@ def test_an_answer_from_before_its_question_is_not_measured() -> None:
     device = Device()
     device.clock.observe(NOON + HOUR, sent_at=NOON, received_at=NOON - SECOND)
     assert device.clock.now() == NOON
+
+
+def test_a_measured_offset_is_kept_for_the_next_start() -> None:
+    kept: list[timedelta] = []
+    first = TrustedClock(lambda: NOON, lambda: 0.0, keep=kept.append)
+    first.observe(NOON + HOUR, sent_at=NOON, received_at=NOON)
+    second = TrustedClock(lambda: NOON, lambda: 5.0, offset=kept[-1])
+    assert second.read().corrected == NOON + HOUR + SECOND / 2
+    assert second.read().uncertainty is None
