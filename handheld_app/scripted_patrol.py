@@ -84,6 +84,10 @@ class ScriptedPatrol:
     def _say(self, text: str, **facts: object) -> None:
         click.echo("  " + _(text, self._lang).format(**facts))
 
+    def _claim(self, text: str, **facts: object) -> None:
+        """Say what was found to be as it should be."""
+        click.echo("  ✓ " + _(text, self._lang).format(**facts))
+
     def _hear(self, status: SyncStatus) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -137,8 +141,8 @@ class ScriptedPatrol:
         self._wait_until(_("the sync with the service", self._lang), self._is_level)
         state = self._patrol.state()
         assert state is not None
-        self._say(
-            N_("✓ Synced at {time}: {count} records of the site are here, nothing is to be sent."),
+        self._claim(
+            N_("Synced at {time}: {count} records of the site are here, nothing is to be sent."),
             time=self._time(state.server_time),
             count=state.digest.count,
         )
@@ -165,8 +169,8 @@ class ScriptedPatrol:
         kinds = [item.kind for item in waiting]
         expect("outbox", (kinds.count("infraction"), kinds.count("photo")), (infractions, photos))
         if waiting:
-            self._say(
-                N_("✓ Not sent: {infractions} infractions and {photos} photos wait in the outbox."),
+            self._claim(
+                N_("Not sent: {infractions} infractions and {photos} photos wait in the outbox."),
                 infractions=infractions,
                 photos=photos,
             )
@@ -190,8 +194,8 @@ class ScriptedPatrol:
             first, again = before[item.id] or {}, item.answer or {}
             expect("received_at", again.get("received_at"), first.get("received_at"))
             expect("photos_missing", again.get("photos_missing"), [])
-        self._say(
-            N_("✓ Sent again, {n} items, as if the answers had been lost: the same receipts."),
+        self._claim(
+            N_("Sent again, {n} items, as if the answers had been lost: the same receipts."),
             n=sent,
         )
 
@@ -279,8 +283,8 @@ class ScriptedPatrol:
             given, now = item.body["verdict"], receipt.recheck_verdict
             found[item.body["plate"]] = now
             expect(item.id, receipt.recheck_differs, given != now)
-            self._say(
-                N_("✓ {plate}: received by the service; given {given}, re-checked {now}"),
+            self._claim(
+                N_("{plate}: received by the service; given {given}, re-checked {now}"),
                 plate=item.body["plate"],
                 given=verdict_word(given, self._lang),
                 now=verdict_word(now, self._lang),  # type: ignore[arg-type]

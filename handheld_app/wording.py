@@ -104,6 +104,13 @@ def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     return _("{day} at {time}", lang).format(day=of, time=words)
 
 
+def _about(near: str, dated: str, at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """A phrase around an instant: French says `depuis hier`, but `depuis le 20 novembre`."""
+    words = instant(at, zone, lang, now=now)
+    days = at.astimezone(zone).date() - now.astimezone(zone).date()
+    return (near if abs(days.days) <= 1 else dated).format(instant=words, day=words)
+
+
 def _is_midnight(at: datetime, zone: ZoneInfo) -> bool:
     return at.astimezone(zone).time() == time()
 
@@ -113,14 +120,30 @@ def until(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     if _is_midnight(at, zone):
         last = at.astimezone(zone).date() - timedelta(days=1)
         return _("Until {day}, included", lang).format(day=day(last, lang))
-    return _("Until {instant}", lang).format(instant=instant(at, zone, lang, now=now))
+    near, dated = _("Until {instant}", lang), _("Until {day}", lang)
+    return _about(near, dated, at, zone, lang, now=now)
 
 
 def since(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     """From when something has been over: a day, or the instant itself."""
     if _is_midnight(at, zone):
         return _("Since {day}", lang).format(day=day(at.astimezone(zone).date(), lang))
-    return _("Since {instant}", lang).format(instant=instant(at, zone, lang, now=now))
+    near, dated = _("Since {instant}", lang), _("Since {day}", lang)
+    return _about(near, dated, at, zone, lang, now=now)
+
+
+def starting(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """The first day of something that starts at the instant, or the instant itself."""
+    if _is_midnight(at, zone):
+        return _("From {day}", lang).format(day=day(at.astimezone(zone).date(), lang))
+    near, dated = _("From {instant}", lang), _("From {day}", lang)
+    return _about(near, dated, at, zone, lang, now=now)
+
+
+def active(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """When a permit becomes active: always the exact instant (DOMAIN 2.6)."""
+    near, dated = _("Active {instant}", lang), _("Active {day}", lang)
+    return _about(near, dated, at, zone, lang, now=now)
 
 
 def duration(span: timedelta, lang: str) -> str:
@@ -225,7 +248,7 @@ def _reasons(
             yield until(changes_at, clock, lang, now=now)
     elif verdict == "pending_activation":
         active_from = min(permit.active_from for permit in deciding)
-        yield _("Active {instant}", lang).format(instant=instant(active_from, clock, lang, now=now))
+        yield active(active_from, clock, lang, now=now)
         yield _("in {duration}", lang).format(duration=duration(active_from - now, lang))
     elif verdict == "wrong_zone":
         codes = dict.fromkeys(code for permit in deciding for code in permit.zones)
@@ -233,12 +256,7 @@ def _reasons(
         yield _("You are in: {zone}", lang).format(zone=localized(check.zone.name, lang))
     elif verdict == "not_started":
         starts_at = min(permit.usable_from for permit in deciding)
-        if _is_midnight(starts_at, clock):
-            starts = day(starts_at.astimezone(clock).date(), lang)
-            yield _("From {day}", lang).format(day=starts)
-        else:
-            starts = instant(starts_at, clock, lang, now=now)
-            yield _("From {instant}", lang).format(instant=starts)
+        yield starting(starts_at, clock, lang, now=now)
     elif verdict in ("expired", "cancelled"):
         ends_at = max(permit.ends_at for permit in deciding if permit.ends_at is not None)
         yield since(ends_at, clock, lang, now=now)
@@ -267,8 +285,7 @@ def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str
     else:
         lines.append(until(permit.ends_at, clock, lang, now=now))
     if permit.active_from > now:
-        when = instant(permit.active_from, clock, lang, now=now)
-        lines.append(_("Active {instant}", lang).format(instant=when))
+        lines.append(active(permit.active_from, clock, lang, now=now))
     return tuple(lines)
 
 

@@ -58,8 +58,13 @@ def test_verdict_words_are_those_of_the_domain() -> None:
         ),
         (
             {"ends_at": NOW + timedelta(hours=2)},
-            ["Jusqu’à : aujourd’hui à 17 h 05"],
+            ["Jusqu’à aujourd’hui à 17 h 05"],
             ["Until today at 17:05"],
+        ),
+        (
+            {"ends_at": NOW + timedelta(days=5, hours=2)},
+            ["Jusqu’au 28 novembre à 17 h 05"],
+            ["Until November 28 at 17:05"],
         ),
         ({}, ["Durée indéterminée"], ["No end date"]),
         (
@@ -68,8 +73,13 @@ def test_verdict_words_are_those_of_the_domain() -> None:
             ["Active tomorrow at 10:25", "in 19 h 20"],
         ),
         (
+            {"active_from": NOW + timedelta(days=3)},
+            ["Actif le 26 novembre à 15 h 05", "dans 3 jours"],
+            ["Active November 26 at 15:05", "in 3 days"],
+        ),
+        (
             {"zone": "G2 M1"},
-            ["Bon pour : Zone G2 · Fleurimont, Médecins", "Vous êtes : Zone G1 · Hôtel-Dieu"],
+            ["Bon pour : Zone G2 · Fleurimont, Médecins", "Vous êtes ici : Zone G1 · Hôtel-Dieu"],
             ["Good in: Zone G2 · Fleurimont, Doctors", "You are in: Zone G1 · Hôtel-Dieu"],
         ),
         (
@@ -79,8 +89,13 @@ def test_verdict_words_are_those_of_the_domain() -> None:
         ),
         (
             {"starts_at": NOW + timedelta(hours=20)},
-            ["À partir de : demain à 11 h 05"],
+            ["Dès demain à 11 h 05"],
             ["From tomorrow at 11:05"],
+        ),
+        (
+            {"starts_at": NOW + timedelta(days=8)},
+            ["À partir du 1er décembre à 15 h 05"],
+            ["From December 1 at 15:05"],
         ),
         ({"status": "suspended"}, ["Le permis est suspendu"], ["The permit is suspended"]),
         (
@@ -90,8 +105,13 @@ def test_verdict_words_are_those_of_the_domain() -> None:
         ),
         (
             {"status": "cancelled", "ends_at": NOW - timedelta(hours=3)},
-            ["Depuis : aujourd’hui à 12 h 05"],
+            ["Depuis aujourd’hui à 12 h 05"],
             ["Since today at 12:05"],
+        ),
+        (
+            {"status": "cancelled", "ends_at": NOW - timedelta(days=3, hours=2)},
+            ["Depuis le 20 novembre à 13 h 05"],
+            ["Since November 20 at 13:05"],
         ),
         (None, ["Aucun permis pour cette plaque"], ["No permit for this plate"]),
     ],
