@@ -58,8 +58,8 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     yield installing.run(replica, folder, repetitions=repetitions)
     replica.wipe()
     with service.patrouille(folder / "service") as server:
-        line, pushed = updating.run(server, folder / "service", repetitions=repetitions)
-        yield line
+        found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
+        yield from found
         yield checking.run(server, pushed, requests=requests, repetitions=repetitions)
 
 
@@ -78,8 +78,8 @@ def table(lines: Iterable[Line], machine: dict[str, Any], permits: int) -> str:
                 f"{line.limit_cost:.3g} {line.unit}",
                 f"{line.ratio:.2f}",
                 f"{min(line.ratios):.2f}–{max(line.ratios):.2f}",
-                f"≤ {line.goal:g}",
-                "reached" if line.reached else "MISSED",
+                "" if line.goal is None else f"≤ {line.goal:g}",
+                "" if line.goal is None else "reached" if line.reached else "MISSED",
             )
         )
         notes.append(f"{line.name}: {line.ours};\n    against {line.limit}. n={line.repetitions}")

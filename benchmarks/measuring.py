@@ -15,13 +15,16 @@ Seconds = Callable[[], float]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: ours over the limit, each repetition a ratio of its own."""
+    """One line of the table: ours over the limit, each repetition a ratio of its own.
+
+    Without a goal it is there to be known.
+    """
 
     name: str
     ours: str
     limit: str
     unit: str
-    goal: float
+    goal: float | None
     ratios: list[float]
     our_cost: float
     limit_cost: float
@@ -32,7 +35,7 @@ class Line:
     def __post_init__(self) -> None:
         object.__setattr__(self, "repetitions", len(self.ratios))
         object.__setattr__(self, "ratio", statistics.median(self.ratios))
-        object.__setattr__(self, "reached", self.ratio <= self.goal)
+        object.__setattr__(self, "reached", self.goal is None or self.ratio <= self.goal)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"lowest": min(self.ratios), "highest": max(self.ratios)}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 import sqlite3
-from collections.abc import Iterator
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,82 +18,97 @@ from benchmarks.service import Server
 UPDATES = 10_000
 
 
-def run(server: Server, folder: Path, *, repetitions: int) -> tuple[Line, list[str]]:
-    """10,000 permits never seen before, in each repetition others; and all their plates."""
+def run(server: Server, folder: Path, *, repetitions: int) -> tuple[list[Line], list[str]]:
+    """10,000 permits never seen before, in each repetition others; and all their plates.
+
+    An update becomes a row of the record and a row of the service's index, and is answered when
+    both are there: the limit writes both. A second line tells the ratio to the record's alone.
+    """
     sent = material.updates(UPDATES * (repetitions + 1), random.Random(3), now=datetime.now(UTC))
-    bodies = [
-        json.dumps({"updates": sent[i : i + UPDATES]}).encode()
-        for i in range(0, len(sent), UPDATES)
+    to_push = [
+        json.dumps({"updates": sent[at : at + UPDATES]}).encode()
+        for at in range(0, len(sent), UPDATES)
     ]
-    to_push = iter(bodies)
+    record = folder / "record.db"
+    index = folder / "index" / material.SITE.id
+    index /= (index / "current").read_text()
+    # As enforcement_api.database.engine and sync.replica open theirs.
+    bare_record = _bare(record, folder / "bare-record.db", "permit_versions", "FULL", 65536)
+    bare_index = _bare(index, folder / "bare-index.db", "permit", "NORMAL", 16384)
+    pushed: list[float] = []
+    alone: list[float] = []
 
     def push() -> float:
-        body = next(to_push)
         before = server.cpu_seconds()
-        answer = server.send("POST", "/v1/plate-updates", body)
-        spent = server.cpu_seconds() - before
+        answer = server.send("POST", "/v1/plate-updates", to_push[len(pushed)])
+        pushed.append(server.cpu_seconds() - before)
         assert answer["applied"] == UPDATES, answer
-        return spent
+        return pushed[-1]
 
-    record = folder / "record.db"
-    with contextlib.closing(_bare(record, folder / "bare.db")) as bare:
-        to_insert = _batches(record)
+    def insert() -> float:
+        rows = _rows(
+            record, "SELECT * FROM permit_versions ORDER BY sequence DESC LIMIT ?", UPDATES
+        )
+        rows.reverse()
+        ids = {row[2] for row in rows}
+        entries = [row for row in _rows(index, "SELECT * FROM permit") if row[3] in ids]
+        assert len(rows) == len(entries) == UPDATES
+        alone.append(cpu(lambda: _insert(bare_record, "permit_versions", rows)))
+        return alone[-1] + cpu(lambda: _insert(bare_index, "permit", entries))
 
-        def insert() -> float:
-            rows = next(to_insert)
-            statement = f"INSERT INTO permit_versions VALUES ({', '.join('?' * len(rows[0]))})"
-
-            def work() -> None:
-                bare.execute("BEGIN IMMEDIATE")
-                bare.executemany(statement, rows)
-                bare.execute("COMMIT")
-
-            return cpu(work)
-
+    with contextlib.closing(bare_record), contextlib.closing(bare_index):
         line = measure(
             "updates",
             ours=push,
             limit=insert,
             told=(
-                f"POST of {UPDATES:,} new permits to a real uvicorn process; its answer comes"
-                " when they are durable and the index has followed",
-                "executemany of the same rows into the same table with its indexes,"
-                " one durable commit, the same pragmas; no index file",
+                f"POST of {UPDATES:,} new permits to a real uvicorn process; answered when they"
+                " are durable and the index has followed",
+                "executemany of the same rows, those of the record and those of the index, into"
+                " the same tables with their indexes; a commit each, the same pragmas",
             ),
             unit="µs",
             per=UPDATES,
             goal=8,
             repetitions=repetitions,
         )
-    return line, [update["plate"] for update in sent]
+    ratios = [ours / limit for ours, limit in zip(pushed[1:], alone[1:], strict=True)]
+    narrow = Line(
+        name="updates (record)",
+        ours="the same",
+        limit="executemany of the record's rows alone, without the index's",
+        unit="µs",
+        goal=None,
+        ratios=ratios,
+        our_cost=line.our_cost,
+        limit_cost=statistics.median(alone[1:]) * 1e6 / UPDATES,
+    )
+    return [line, narrow], [update["plate"] for update in sent]
 
 
-def _bare(record: Path, path: Path) -> sqlite3.Connection:
-    """An empty file with the record's table of permits and its indexes."""
+def _bare(source: Path, path: Path, table: str, synchronous: str, cache: int) -> sqlite3.Connection:
+    """An empty file with a table of another and its indexes."""
     bare = sqlite3.connect(path, isolation_level=None)
     bare.execute("PRAGMA journal_mode = WAL")
-    bare.execute("PRAGMA synchronous = FULL")
-    bare.execute("PRAGMA cache_size = -65536")
-    with contextlib.closing(sqlite3.connect(record)) as source:
-        for (sql,) in source.execute(
-            "SELECT sql FROM sqlite_schema WHERE tbl_name = 'permit_versions' AND sql IS NOT NULL"
-            " ORDER BY type DESC"
-        ):
-            bare.execute(sql)
+    bare.execute(f"PRAGMA synchronous = {synchronous}")
+    bare.execute(f"PRAGMA cache_size = -{cache}")
+    found = _rows(
+        source,
+        "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type DESC",
+        table,
+    )
+    for (sql,) in found:
+        bare.execute(sql)
     return bare
 
 
-def _batches(record: Path) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows that each push became, in order."""
-    last = 0
-    while True:
-        with contextlib.closing(sqlite3.connect(record)) as source:
-            found = source.execute(
-                "SELECT * FROM permit_versions WHERE sequence > ? ORDER BY sequence LIMIT ?",
-                (last, UPDATES),
-            )
-            names = [column[0] for column in found.description]
-            rows = found.fetchall()
-        assert len(rows) == UPDATES
-        last = rows[-1][names.index("sequence")]
-        yield rows
+def _rows(path: Path, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def _insert(bare: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
+    statement = f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
+    bare.execute("BEGIN IMMEDIATE")
+    bare.executemany(statement, rows)
+    bare.execute("COMMIT")

@@ -133,9 +133,14 @@ class Follower:
             raise UnknownSite(site=site) from None
 
     def fed(self, site: str) -> None:
-        """A feeder has been in touch: look at the record for when."""
+        """A feeder has been in touch, and changed nothing: look at the record for when."""
         with contextlib.suppress(Problem):
-            self._levels[site] = self._record.read(lambda tx: store.level(tx, site))
+            level = self._record.read(lambda tx: store.level(tx, site))
+            known = self._levels.get(site)
+            if known is not None and known.sequence == level.sequence:
+                self._levels[site] = level
+            else:
+                self.follow(site)
 
     @property
     def is_level(self) -> bool:

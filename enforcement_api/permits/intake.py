@@ -5,7 +5,10 @@ Used by the HTTP route, by `patrouille import`, and by the subscription core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -92,6 +95,31 @@ class _Desk:
     counter: feed.Counter
     ledger: store.Ledger
     plates: set[Plate] = field(default_factory=set)
+
+
+_bulks = 0
+_counting = threading.Lock()
+
+
+@contextlib.contextmanager
+def in_bulk() -> Iterator[None]:
+    """Python's collector of cycles rests for as long as a request's items are in memory.
+
+    There are no cycles in them; walking over them again and again as they grow in number takes
+    a quarter of the time of 10,000 updates. What came meanwhile is looked at once, at the end.
+    """
+    global _bulks
+    with _counting:
+        _bulks += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _counting:
+            _bulks -= 1
+            if not _bulks:
+                gc.enable()
+        gc.collect(0)
 
 
 def take(

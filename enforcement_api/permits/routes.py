@@ -1,6 +1,6 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.permits import checking, intake, store, updates
 from enforcement_api.permits.core import StoredPermit, UnknownZone
 from enforcement_api.permits.intake import OnChange
-from enforcement_api.problems import N_, Problem, TooLarge, json_bytes, language_of
+from enforcement_api.problems import N_, Invalid, Problem, TooLarge, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import capped_body, json_schema
@@ -23,6 +23,26 @@ from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention
 from sync.replica import UnknownZone as ReplicaHasNoZone
+
+
+def _parameter(name: str, where: str, description: str, *, needed: bool = True) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "required": needed,
+        "schema": {"type": "string"},
+        "description": description,
+    }
+
+
+_ASKED = [
+    _parameter("site", "path", "The site's code"),
+    _parameter("plate", "query", "As typed; spaces, dashes and accents do not matter"),
+    _parameter("zone", "query", "The code of the zone"),
+    _parameter("jurisdiction", "query", "Such as CA-QC; the site's, if left out", needed=False),
+    _parameter("at", "query", "An instant; now, if left out", needed=False),
+]
+"""What a check is asked with, for the OpenAPI document."""
 
 
 class SuggestionOut(BaseModel):
@@ -118,6 +138,7 @@ def router(
     """The routes of permits."""
     routes = APIRouter(prefix="/v1")
     feeds = Depends(guard.allow("feeder", "admin"))
+    lets_in = guard.allow()
 
     async def body(request: Request) -> bytes:
         mebibytes = settings.largest_body // (1024 * 1024)
@@ -148,6 +169,16 @@ def router(
         atomic: Annotated[bool, Query(description="All of them or none")] = False,
     ) -> Response:
         """Apply updates in the order given; safe to send again (`id` and `version`)."""
+        with intake.in_bulk():
+            taken = take(read(request, body), principal, atomic=atomic)
+            told = follower.follow if taken.applied else follower.fed
+            for site in taken.sequence:
+                told(site)
+        epoch = record.read(record.epoch)
+        answer = taken.as_json(epoch, language_of(request))
+        return Response(json_bytes(answer), media_type="application/json")
+
+    def read(request: Request, body: bytes) -> list[updates.Item]:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
         if kind == "application/x-ndjson":
             found: list[object] = list(updates.read_ndjson(body))
@@ -157,27 +188,17 @@ def router(
             raise UnsupportedMediaType
         if len(found) > settings.most_updates:
             raise TooLarge(limit=f"{settings.most_updates} updates")
-        taken = take(found, principal, atomic=atomic)
-        epoch = record.read(record.epoch)
-        answer = taken.as_json(epoch, language_of(request))
-        return Response(json_bytes(answer), media_type="application/json")
-
-    def take(found: list[object], principal: Principal, *, atomic: bool) -> intake.Taken:
-        if not found:
-            sequence = intake.heartbeat(record, by=principal, now=now())
-            for site in sequence:
-                follower.fed(site)
-            return intake.Taken(sequence=sequence)
-        items = [
+        return [
             (None, item) if isinstance(item, Problem) else updates.read_item(item) for item in found
         ]
+
+    def take(items: Sequence[updates.Item], principal: Principal, *, atomic: bool) -> intake.Taken:
+        if not items:
+            return intake.Taken(sequence=intake.heartbeat(record, by=principal, now=now()))
         intake.check_allowed(items, principal)
-        taken = intake.take(
+        return intake.take(
             record, items, by=principal, now=now(), atomic=atomic, on_change=on_change
         )
-        for site in taken.sequence:
-            follower.follow(site)
-        return taken
 
     @routes.get(
         "/sites/{site}/permits/{id}",
@@ -213,16 +234,19 @@ def router(
         tags=["checks"],
         summary="May this plate be here?",
         response_model=CheckOut,
+        openapi_extra={"parameters": _ASKED},
     )
-    async def check(
-        site: str,
-        plate: str,
-        zone: str,
-        principal: Annotated[Principal, Depends(guard.allow())],
-        jurisdiction: str | None = None,
-        at: Annotated[str | None, Query(description="An instant; now, if left out")] = None,
-    ) -> Response:
+    async def check(request: Request) -> Response:
         """Judge a plate in a zone at an instant, with permits as they are now known."""
+        # Read by hand: declared parameters would cost more than the rest of the check.
+        await lets_in(request)
+        site: str = request.path_params["site"]
+        asked = request.query_params
+        missing = [name for name in ("plate", "zone") if name not in asked]
+        if missing:
+            raise Invalid(errors=[Problem.Error(f"/query/{n}", N_("is missing")) for n in missing])
+        plate, zone = asked["plate"], asked["zone"]
+        jurisdiction, at = asked.get("jurisdiction"), asked.get("at")
         replica = follower.replica(site)
         fed_at = follower.level(site).fed_at
         with replica.reading() as view:
