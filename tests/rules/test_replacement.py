@@ -161,6 +161,14 @@ def test_renewal_of_the_new_plate_brings_no_old_plate_back(record: Record) -> No
         assert record.working(now) == "B"
 
 
+def test_renewal_from_a_later_day_brings_no_old_plate_back(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    renewal = confirmed(CHANGED, "BBB222", version=3, valid_from=date(2026, 9, 1))
+    record.push(renewal, now=ACTIVE + DAY)
+    assert record.permits["p~1"].ends_at == ACTIVE
+    assert record.verdict("AAA111", ACTIVE + DAY) == "expired"
+
+
 @pytest.mark.parametrize(
     "change",
     [
