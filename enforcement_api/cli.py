@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -29,6 +30,11 @@ _BATCH = 10_000
 def N_(text: str) -> str:
     """Mark a text for translation."""
     return text
+
+
+def utc_now() -> datetime:
+    """The time; a command is a composition root."""
+    return datetime.now(UTC)
 
 
 def language() -> str:
@@ -166,7 +172,6 @@ def keys_create(
     settings: Settings, role: str, name: str, source: str | None, sites: Sequence[str]
 ) -> None:
     """Create a key; print it, this once, on stdout."""
-    from enforcement_api.app import utc_now
     from enforcement_api.staff import keys as staff_keys
 
     record = _record(settings)
@@ -210,7 +215,6 @@ def keys_revoke(settings: Settings, id: str) -> None:
     """Revoke a key; in force when this returns."""
     import time
 
-    from enforcement_api.app import utc_now
     from enforcement_api.staff import keys as staff_keys
 
     record = _record(settings)
@@ -227,7 +231,6 @@ def keys_revoke(settings: Settings, id: str) -> None:
 @_settings
 def import_(settings: Settings, file: Path, site: str | None, source: str) -> None:
     """Import plate updates from CSV or NDJSON; exit 1 if a line was refused."""
-    from enforcement_api.app import utc_now
     from enforcement_api.infractions import store as infractions
     from enforcement_api.permits import intake
     from enforcement_api.permits.files import read_file
@@ -292,7 +295,6 @@ def check(
     as_json: bool,
 ) -> None:
     """Judge a plate; the verdict's code on stdout, what it means on stderr."""
-    from enforcement_api.app import utc_now
     from enforcement_api.permits import checking
 
     found = checking.from_record(
@@ -341,7 +343,6 @@ def handheld(arguments: Sequence[str]) -> None:
 @_settings
 def digest(settings: Settings, site: str) -> None:
     """Recount the digests of the index and of the record; exit 1 if they differ."""
-    from enforcement_api.app import utc_now
     from enforcement_api.feed import digests
 
     found = digests.compare(_record(settings), settings, site=site, now=utc_now)
@@ -364,7 +365,7 @@ def digest(settings: Settings, site: str) -> None:
 @_settings
 def prune(settings: Settings, site: str, at: str | None) -> None:
     """Remove from the feed what no longer counts; the service does it daily by itself."""
-    from enforcement_api.app import Service, utc_now
+    from enforcement_api.app import Service
     from enforcement_api.permits.checking import parse_instant
 
     _record(settings).close()
