@@ -103,8 +103,7 @@ class Problem(Exception):
         }
         if self.errors:
             shown["errors"] = [
-                {"pointer": _encodable(error.pointer), "detail": error.text(language)}
-                for error in self.errors
+                {"pointer": error.pointer, "detail": error.text(language)} for error in self.errors
             ]
         return shown | self.extra
 
@@ -118,12 +117,7 @@ def _show(text: str, facts: dict[str, object], language: str) -> str:
     shown = {
         name: show(fact) if isinstance(fact, Sentence) else fact for name, fact in facts.items()
     }
-    return _encodable(show(text).format(**shown))
-
-
-def _encodable(text: str) -> str:
-    """The text with ? for half surrogates: what a request said is quoted, but must be sent."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return show(text).format(**shown)
 
 
 class Invalid(Problem):
