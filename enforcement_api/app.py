@@ -53,11 +53,15 @@ class Service:
         self.now = now
         self.record = Record(settings.database_url)
         self.follower = Follower(
-            self.record, settings.index_dir, now=now, seconds=settings.follow_seconds
+            self.record,
+            settings.index_dir,
+            now=now,
+            seconds=settings.follow_seconds,
+            storage_failed=lambda problem: self.storage_failed(problem),
         )
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
         self.guard = Guard(KeyRing(self._holder, seconds=settings.key_cache_seconds))
-        self.storage_failed: Callable[[StorageFailed], None] = lambda problem: None
+        self.storage_failed: Callable[[StorageFailed], None] = lambda p: _log.error("%s", p)
         self._stopping = threading.Event()
         self._housekeeping: threading.Thread | None = None
 

@@ -6,10 +6,12 @@ detail that tells the reader what to do next. Texts are English here and transla
 
 from __future__ import annotations
 
+import contextlib
 import gettext
 import json
 import logging
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -130,12 +132,18 @@ class Invalid(Problem):
 
 
 class TooLarge(Problem):
-    """More than one request may carry."""
+    """More bytes than one request may carry."""
 
     status = 413
     slug = "too-large"
     title = N_("The request is too large")
     detail = N_("At most {limit} are taken at once. Send it in parts.")
+
+
+class TooMany(TooLarge):
+    """More items than one request may carry."""
+
+    detail = N_("At most {limit} items are taken at once. Send them in parts.")
 
 
 class NotFound(Problem):
@@ -166,6 +174,35 @@ class StorageFailed(Problem):
         "Nothing of this request was kept. Free space or make {where} writable, start the"
         " service again, then send the request again. The system said: {reason}"
     )
+
+
+_SQLITE_STORAGE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+def sqlite_code(error: BaseException | None) -> int:
+    """SQLite's primary result code of an error; 0 for any other error."""
+    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def is_storage_error(error: BaseException | None) -> bool:
+    """Whether the disk is full, read-only or failing, as SQLite or the system says it."""
+    return isinstance(error, OSError) or sqlite_code(error) in _SQLITE_STORAGE
+
+
+@contextlib.contextmanager
+def storage(where: object) -> Iterator[None]:
+    """Within the block, what the disk refuses is a StorageFailed."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if not is_storage_error(error):
+            raise
+        raise StorageFailed(where=where, reason=error) from error
 
 
 class Unexpected(Problem):

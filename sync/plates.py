@@ -102,7 +102,7 @@ def certificate_hint(raw: str) -> str | None:
     To be offered to a person, never applied silently: other jurisdictions print dashes.
     None when the text does not end in a dash and one digit, or what is left is no plate.
     """
-    match = _CERTIFICATE.match(raw[:LONGEST_RAW])
+    match = _CERTIFICATE.match(unicodedata.normalize("NFKD", raw[:LONGEST_RAW]))
     if match is None:
         return None
     text = normalise(match["plate"])

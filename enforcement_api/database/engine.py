@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import uuid
@@ -23,20 +22,21 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.schema import Table
 
 from enforcement_api.database.tables import meta
-from enforcement_api.problems import N_, Problem, StorageFailed
+from enforcement_api.problems import (
+    N_,
+    Problem,
+    StorageFailed,
+    is_storage_error,
+    sqlite_code,
+    storage,
+)
 
 T = TypeVar("T")
 
 _TRIES = 10
+_MIGRATING = 1085
 _SERIALIZATION_FAILURES = {"40001", "40P01"}
-_SQLITE_STORAGE = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-}
 _SQLITE_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
-_OS_STORAGE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES}
 
 
 class RecordUnavailable(Problem):
@@ -139,36 +139,33 @@ class Record:
             if _is_serialization_failure(error):
                 raise
             raise self._problem_of(error) from error
-        except OSError as error:
-            if error.errno in _OS_STORAGE:
-                raise StorageFailed(where=self.where, reason=error.strerror) from error
-            raise
 
     def _problem_of(self, error: DBAPIError) -> Exception:
         cause = error.orig
-        if isinstance(cause, sqlite3.OperationalError):
-            if (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_STORAGE:
-                return StorageFailed(where=self.where, reason=str(cause))
-            return RecordUnavailable(reason=str(cause))
-        if (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_DAMAGE:
-            return RecordUnavailable(reason=str(cause))
+        if is_storage_error(cause):
+            return StorageFailed(where=self.where, reason=cause)
+        if isinstance(cause, sqlite3.OperationalError) or sqlite_code(cause) in _SQLITE_DAMAGE:
+            return RecordUnavailable(reason=cause)
         if error.connection_invalidated or _is_connection_failure(cause):
-            return RecordUnavailable(reason=str(cause))
+            return RecordUnavailable(reason=cause)
         if _sqlstate(error).startswith("53"):
-            return StorageFailed(where=self.where, reason=str(cause))
+            return StorageFailed(where=self.where, reason=cause)
         return error
 
     # versions
 
     def migrate(self) -> tuple[str | None, str]:
         """Create or migrate the tables; the revision before (None: there was none) and after."""
-        with self._problems():
+        with self._problems(), storage(self.where):
             if self.is_sqlite and self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             before = self.revision()
             config = _alembic()
             with self.engine.connect() as connection:
                 self._begin(connection, "BEGIN IMMEDIATE")
+                if not self.is_sqlite:
+                    # One process at a time; SQLite's write lock does the same.
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 if connection.execute(select(meta.c.value)).first() is None:
@@ -234,14 +231,13 @@ def _is_connection_failure(cause: BaseException | None) -> bool:
 def check_writable(folder: Path) -> None:
     """Prove that a folder can be written to. Raises StorageFailed."""
     probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(probe, "wb") as file:
-            file.write(b"\0" * 65536)
-            file.flush()
-            os.fsync(file.fileno())
-        probe.unlink()
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
-        raise StorageFailed(where=folder, reason=error.strerror) from error
+    with storage(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(probe, "wb") as file:
+                file.write(b"\0" * 65536)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)

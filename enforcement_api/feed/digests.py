@@ -47,7 +47,7 @@ def compare(
     """Catch the index up, then recount both at the same sequence. Raises UnknownSite."""
     follower = Follower(record, settings.index_dir, now=now, seconds=settings.follow_seconds)
     while True:
-        follower.follow(site)
+        follower.catch_up(site)
         with record.reading() as tx, follower.replica(site).reading() as view:
             level = store.level(tx, site)
             if level.sequence == view.state.sequence:

@@ -18,11 +18,14 @@ from pathlib import Path
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store
 from enforcement_api.feed.core import Cursor, CursorExpired
-from enforcement_api.problems import Problem, StorageFailed
+from enforcement_api.problems import Problem, StorageFailed, sqlite_code, storage
 from enforcement_api.sites.core import UnknownSite
 from sync.replica import DigestMismatch, Overtaken, Replica
 
 _PAGE = 10_000
+_DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""What an index that is another epoch's, differs, or is damaged, is made anew for."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,12 +33,19 @@ class Follower:
     """Keeps the index of every site level with the record, and wakes who waits for news."""
 
     def __init__(
-        self, record: Record, folder: Path, *, now: Callable[[], datetime], seconds: float
+        self,
+        record: Record,
+        folder: Path,
+        *,
+        now: Callable[[], datetime],
+        seconds: float,
+        storage_failed: Callable[[StorageFailed], None] = lambda problem: None,
     ) -> None:
         self._record = record
         self._folder = folder
         self._now = now
         self._seconds = seconds
+        self._storage_failed = storage_failed
         self._replicas: dict[str, Replica] = {}
         self._levels: dict[str, store.Level] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -68,48 +78,61 @@ class Follower:
                 self.look()
                 self.failure = None
             except Exception as error:
+                if isinstance(error, StorageFailed):
+                    self._storage_failed(error)
                 if self.failure is None:
                     _log.error("the index cannot follow the record: %s", error)
                 self.failure = error
 
     def look(self) -> None:
-        """Catch up with every site that has changed."""
+        """Catch up with every site that has changed. Raises StorageFailed."""
         for level in self._record.read(store.levels):
             known = self._levels.get(level.site)
             if known is None or known.sequence != level.sequence:
-                self.follow(level.site)
+                self.catch_up(level.site)
             elif known.fed_at != level.fed_at:
                 self._levels[level.site] = level
 
     def follow(self, site: str) -> None:
+        """Bring the index level with what was just committed. Raises UnknownSite.
+
+        A disk that fails now does not undo the commit: whoever runs the service is told, and not
+        who asked.
+        """
+        try:
+            self.catch_up(site)
+        except StorageFailed as problem:
+            self._storage_failed(problem)
+
+    def catch_up(self, site: str) -> None:
         """Bring the index of a site level with the record.
 
-        Raises UnknownSite.
+        Raises UnknownSite, StorageFailed, and DigestMismatch if an index made anew differs too.
         """
-        with self._site_lock(site):
+        with self._site_lock(site), storage(self._folder):
             replica = self._replica(site)
-            for _ in range(10):
-                level = self._record.read(lambda tx: store.level(tx, site))
-                try:
-                    self._catch_up(site, replica)
-                    break
-                except Overtaken:
-                    continue
-                except (CursorExpired, DigestMismatch, sqlite3.DatabaseError) as error:
-                    if _is_storage_error(error):
-                        raise StorageFailed(where=self._folder, reason=str(error)) from error
-                    _log.warning("the index of site %s is made anew: %s", site, error)
-                    replica.wipe()
+            level = self._record.read(lambda tx: store.level(tx, site))
+            try:
+                self._apply(site, replica)
+            except (CursorExpired, DigestMismatch, sqlite3.DatabaseError) as error:
+                if sqlite_code(error) not in _DAMAGE:
+                    raise
+                _log.warning("the index of site %s is made anew: %s", site, error)
+                replica.wipe()
+                self._apply(site, replica)
             self._replicas[site] = replica
             self._levels[site] = level
         self._wake()
 
-    def _catch_up(self, site: str, replica: Replica) -> None:
-        state = replica.state()
-        after = None if state is None else Cursor.parse(state.cursor, site=site)
-        pages = store.pages(self._record, site=site, after=after, limit=_PAGE, now=self._now())
-        with contextlib.closing(pages):
-            replica.apply(pages, after=None if state is None else state.cursor)
+    def _apply(self, site: str, replica: Replica) -> None:
+        while True:
+            state = replica.state()
+            after = None if state is None else Cursor.parse(state.cursor, site=site)
+            pages = store.pages(self._record, site=site, after=after, limit=_PAGE, now=self._now())
+            # Another process that fills the same files may be quicker: then look again.
+            with contextlib.suppress(Overtaken), contextlib.closing(pages):
+                replica.apply(pages, after=None if state is None else state.cursor)
+                return
 
     def _replica(self, site: str) -> Replica:
         return self._replicas.get(site) or Replica(self._folder / site)
@@ -170,8 +193,3 @@ class Follower:
         for loop, event in list(self._waiting):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
-
-
-def _is_storage_error(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from enforcement_api.feed.follower import Follower
-from enforcement_api.problems import N_, Problem
+from enforcement_api.problems import N_, Problem, storage
 from sync.replica import SnapshotFile
 
 KEPT_SECONDS = 3600
@@ -53,9 +53,10 @@ class Snapshots:
             )
             if found is None or not fresh:
                 folder = self._folder / site
-                found = replica.export(folder)
+                with storage(folder):
+                    found = replica.export(folder)
+                    self._sweep(folder, found.path)
                 self._newest[site] = found
-                self._sweep(folder, found.path)
             return found
 
     def path(self, site: str, sha256: str) -> Path:

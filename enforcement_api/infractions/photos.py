@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from enforcement_api.problems import N_, Problem, StorageFailed, TooLarge
+from enforcement_api.problems import N_, Problem, TooLarge, storage
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -107,7 +107,7 @@ def keep(folder: Path, sha256: str, content: bytes) -> None:
     """Write a photo durably, or not at all. Raises StorageFailed."""
     path = path_of(folder, sha256)
     part = path.with_name(f".{sha256}.{uuid.uuid4().hex}.part")
-    try:
+    with storage(folder):
         if path.exists() and path.stat().st_size == len(content):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,6 @@ def keep(folder: Path, sha256: str, content: bytes) -> None:
             raise
         for changed in (path.parent, folder):
             _fsync(changed)
-    except OSError as error:
-        raise StorageFailed(where=folder, reason=error.strerror) from error
 
 
 def _fsync(folder: Path) -> None:

@@ -18,6 +18,7 @@ _VEHICLE = ("make", "model", "year", "colour")
 _COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
 _REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
 _WHOLE_NUMBERS = ("version", "year")
+LONGEST_NUMBER = 20
 
 Line = tuple[int, Item]
 """The number of a line in its file, from 1, and what it says."""
@@ -108,18 +109,17 @@ def _csv(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
             unknown=", ".join(sorted(unknown)) or "-",
             columns=", ".join(_COLUMNS),
         )
-    reader = csv.reader(text, delimiter=delimiter)
-    while True:
+    # Line by line: no field of an update has a line feed, so that a quote which somebody forgot to
+    # close spoils its own line and not those after it.
+    for number, line in enumerate(text, start=2):
+        if not line.strip(f" \t\r\n{delimiter}"):
+            continue
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            cells = next(csv.reader([line], delimiter=delimiter, strict=True))
         except csv.Error as error:
-            yield reader.line_num + 1, UnreadableItem(reason=str(error))
+            yield number, UnreadableItem(reason=str(error))
             continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        yield reader.line_num + 1, _update_of(names, cells)
+        yield number, _update_of(names, cells)
 
 
 def _update_of(names: list[str], cells: list[str]) -> Any:
@@ -129,7 +129,7 @@ def _update_of(names: list[str], cells: list[str]) -> Any:
         name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()
     }
     for name in _WHOLE_NUMBERS:
-        if update.get(name, "").isdecimal():
+        if update.get(name, "").isdecimal() and len(update[name]) < LONGEST_NUMBER:
             update[name] = int(update[name])
     update["zones"] = update.get("zones", "").split()
     vehicle = {name: update.pop(name) for name in _VEHICLE if name in update}

@@ -15,7 +15,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.permits import checking, intake, store, updates
 from enforcement_api.permits.core import StoredPermit, UnknownZone
 from enforcement_api.permits.intake import OnChange
-from enforcement_api.problems import N_, Invalid, Problem, TooLarge, json_bytes, language_of
+from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import capped_body, json_schema
@@ -187,7 +187,7 @@ def router(
         else:
             raise UnsupportedMediaType
         if len(found) > settings.most_updates:
-            raise TooLarge(limit=f"{settings.most_updates} updates")
+            raise TooMany(limit=settings.most_updates)
         return [
             (None, item) if isinstance(item, Problem) else updates.read_item(item) for item in found
         ]

@@ -162,3 +162,28 @@ def test_check_and_digest_work_while_it_serves(service: Service) -> None:
     )
     assert json.loads(done.stdout)["verdict"] == "valid"
     assert patrouille(service.settings.data_dir, "digest", "--site", "1085").returncode == 0
+
+
+def test_a_quote_that_is_never_closed_spoils_its_own_line_alone(
+    service: Service, tmp_path: Path
+) -> None:
+    spoiled = line("q2", "QQQ222", make='"Acura')
+    path = write(tmp_path / "q.csv", HEADER, line("q1", "QQQ111"), spoiled, line("q3", "QQQ333"))
+    imported = Imported(service, path)
+    assert (imported.code, imported.counts) == (1, (2, 0, 0, 1))
+    assert "line 3" in imported.told
+    assert service.verdict("QQQ333") == "valid"
+
+
+def test_a_number_too_long_to_be_one_spoils_its_own_line_alone(
+    service: Service, tmp_path: Path
+) -> None:
+    path = write(
+        tmp_path / "n.csv",
+        HEADER,
+        line("long1", "NNN111", version="9" * 5000),
+        line("long2", "NNN222"),
+    )
+    imported = Imported(service, path)
+    assert (imported.code, imported.counts) == (1, (1, 0, 0, 1))
+    assert "line 2 (long1)" in imported.told

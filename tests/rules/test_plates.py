@@ -108,6 +108,7 @@ def test_other_text_is_no_jurisdiction(code: str) -> None:
         ("-4", None),
         ("", None),
         ("ABCDEFGHI-4", None),
+        ("ABC123-\N{FULLWIDTH DIGIT FOUR}", "ABC123"),
     ],
 )
 def test_certificate_number_offers_the_plate_in_it(typed: str, plate: str | None) -> None:

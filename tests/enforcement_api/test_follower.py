@@ -1,0 +1,84 @@
+"""The service's own index: level with what was acknowledged, made anew when it is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from enforcement_api.problems import StorageFailed
+from sync.messages import EMPTY_DIGEST
+from sync.replica import DigestMismatch, Replica
+from tests.service import Service, running
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path) as found:
+        found.site()
+        yield found
+
+
+def disk_full(*arguments: object, **named: object) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+def test_what_was_committed_is_acknowledged_when_the_index_meets_a_full_disk(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[StorageFailed] = []
+    service.parts.storage_failed = told.append
+    with monkeypatch.context() as full:
+        full.setattr(Replica, "apply", disk_full)
+        update = service.update("ABC123")
+        assert service.push(update)["applied"] == 1
+    assert "database or disk is full" in str(told[0])
+    service.parts.follower.catch_up("1085")
+    assert service.verdict("ABC123") == "valid"
+
+
+def test_a_full_disk_is_told_to_who_looks_for_himself(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Replica, "apply", disk_full)
+    with pytest.raises(StorageFailed):
+        service.parts.follower.catch_up("1085")
+
+
+def test_an_index_that_is_damaged_is_made_anew(service: Service) -> None:
+    service.permit("ABC123")
+    folder = service.settings.index_dir / "1085"
+    path = folder / (folder / "current").read_text()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE permit")
+    connection.close()
+    service.permit("XYZ999")
+    assert service.verdict("ABC123") == service.verdict("XYZ999") == "valid"
+    service.assert_consistent()
+
+
+def test_an_index_that_differs_is_made_anew(service: Service) -> None:
+    update = service.permit("ABC123")
+    folder = service.settings.index_dir / "1085"
+    path = folder / (folder / "current").read_text()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE permit SET zones = 'G2'")
+    connection.close()
+    service.push(update | {"version": 2, "permit_number": "2"})
+    assert service.verdict("ABC123") == "valid"
+    service.assert_consistent()
+
+
+def test_an_index_made_anew_that_differs_too_is_an_error(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differ(*arguments: object, **named: object) -> None:
+        raise DigestMismatch(EMPTY_DIGEST, EMPTY_DIGEST)
+
+    monkeypatch.setattr(Replica, "apply", differ)
+    with pytest.raises(DigestMismatch):
+        service.parts.follower.catch_up("1085")
