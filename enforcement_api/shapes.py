@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 from datetime import date, datetime
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -210,6 +211,7 @@ async def capped_body(request: Request, limit: int, what: str) -> bytes:
     return bytes(body)
 
 
+@cache
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """A model's JSON schema without references, to stand alone in the OpenAPI document."""
     schema = model.model_json_schema()
