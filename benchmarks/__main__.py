@@ -28,6 +28,9 @@ def main() -> int:
         action="store_true",
         help="100,000 permits instead of 1,000,000, fewer requests and repetitions",
     )
+    options.add_argument(
+        "--show", action="store_true", help="show the table without judging it: exit 0"
+    )
     options.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE")
     chosen = options.parse_args()
     permits = 100_000 if chosen.short else 1_000_000
@@ -44,7 +47,7 @@ def main() -> int:
     about = {"permits": permits, "short": chosen.short, "machine": machine}
     found = about | {"lines": [line.as_json() for line in lines]}
     chosen.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-    return 0 if all(line.reached for line in lines) else 1
+    return 0 if chosen.show or all(line.reached for line in lines) else 1
 
 
 def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Iterable[Line]:
