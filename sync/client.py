@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,13 +17,16 @@ from sync.messages import ChangePage, Enrolment, SnapshotManifest
 
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _LONG_POLL_SLACK = 15
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError)
+"""RuntimeError: the client was closed while the request was under way."""
 
 
 class ServiceError(Exception):
     """The service could not be asked, or said no.
 
     InsecureAddress    plain HTTP to another machine; nothing was sent
-    Unreachable        no answer, or one that says "later": try again
+    Unreachable        no answer, or none of the service's own: try again
+      NotNow             an answer that settles nothing for this request; others may get through
     Refused            an answer that will stay the same: `problem` says why
       CursorExpired      the replica must be fetched anew
       Unauthorized       the key is wrong
@@ -36,7 +39,11 @@ class InsecureAddress(ServiceError):
 
 
 class Unreachable(ServiceError):
-    """No answer, or one that says "later"."""
+    """No answer, one from somebody in between (a hotel's sign-in page), or "everything later"."""
+
+
+class NotNow(Unreachable):
+    """An answer that neither takes nor refuses this request; another one may fare better."""
 
 
 class Refused(ServiceError):
@@ -89,14 +96,23 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _problem(response: httpx.Response) -> Mapping[str, Any]:
+def _problem(response: httpx.Response) -> Mapping[str, Any] | None:
+    """The service's problem; None if somebody else says no."""
     try:
         problem = response.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        return {"title": f"HTTP {response.status_code}", "detail": response.text[:200]}
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(problem, dict) or not str(problem.get("type")).startswith("/problems/"):
+        return None
     return problem
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except (ValueError, RecursionError) as error:
+        told = f"HTTP {response.status_code}, but no JSON: {response.text[:200]}"
+        raise Unreachable(told) from error
 
 
 class ServiceClient:
@@ -139,11 +155,11 @@ class ServiceClient:
     def enrol(self, code: str, *, install_id: str) -> Enrolment:
         """Trade a single-use code for a token. The same install_id may ask again."""
         body = {"code": code, "install_id": install_id}
-        return codec.enrolment(self._request("POST", "/v1/enrolments", json=body).json())
+        return codec.enrolment(self._request("POST", "/v1/enrolments", json=body))
 
     def snapshot(self, site: str) -> SnapshotManifest:
         """Where the newest snapshot of a site is."""
-        return codec.snapshot_manifest(self._request("GET", f"/v1/sites/{site}/snapshot").json())
+        return codec.snapshot_manifest(self._request("GET", f"/v1/sites/{site}/snapshot"))
 
     def download(self, url: str, path: Path) -> None:
         """Fetch a snapshot file, going on from what `path` has already."""
@@ -151,18 +167,18 @@ class ServiceClient:
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
             with self._http.stream("GET", url, headers=headers) as response:
-                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                if have and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return
-                if response.is_error:
+                resumed = bool(have) and response.status_code == httpx.codes.PARTIAL_CONTENT
+                if not resumed and response.status_code != httpx.codes.OK:
                     response.read()
                     self._raise(response)
-                resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
                 with open(path, "ab" if resumed else "wb") as file:
                     for chunk in response.iter_raw():
                         file.write(chunk)
                     file.flush()
                     os.fsync(file.fileno())
-        except httpx.HTTPError as error:
+        except _NO_ANSWER as error:
             raise Unreachable(str(error) or type(error).__name__) from error
 
     def changes(
@@ -172,41 +188,55 @@ class ServiceClient:
         parameters: dict[str, str | int] = {"limit": limit, "wait": wait}
         if after is not None:
             parameters["after"] = after
-        response = self._request(
+        page = self._request(
             "GET",
             f"/v1/sites/{site}/changes",
             params=parameters,
             timeout=httpx.Timeout(wait + _LONG_POLL_SLACK, connect=10),
         )
-        return codec.change_page(response.json())
+        return codec.change_page(page)
 
     def put_infraction(self, id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Hand over an infraction; the service's receipt. Safe to repeat."""
-        receipt: dict[str, Any] = self._request("PUT", f"/v1/infractions/{id}", json=body).json()
-        codec.receipt(receipt)
-        return receipt
+        answer: dict[str, Any] = self._request("PUT", f"/v1/infractions/{id}", json=body)
+        try:
+            receipt = codec.receipt(answer)
+        except codec.MalformedMessage as error:
+            raise NotNow(str(error)) from error
+        if receipt.id != id:
+            raise NotNow(f"the receipt is of {receipt.id}, not of {id}")
+        return answer
 
     def put_photo(self, sha256: str, picture: bytes) -> dict[str, Any]:
-        """Hand over a photo. Safe to repeat."""
-        response = self._request("PUT", f"/v1/photos/{sha256}", content=picture)
-        return {"status": response.status_code}
+        """Hand over a photo; what the service says of it. Safe to repeat."""
+        answer = self._request("PUT", f"/v1/photos/{sha256}", content=picture)
+        if not isinstance(answer, dict) or answer.get("sha256") != sha256:
+            raise NotNow(f"the answer is not about the photo {sha256}")
+        return answer
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of a 200 or 201. Anything else is no answer of the service, or a problem."""
         try:
             response = self._http.request(method, path, **options)
-        except (httpx.HTTPError, RuntimeError) as error:
-            # RuntimeError: the client was closed while the request was under way.
+        except _NO_ANSWER as error:
             raise Unreachable(str(error) or type(error).__name__) from error
-        if response.is_error:
+        if response.status_code not in (httpx.codes.OK, httpx.codes.CREATED):
             self._raise(response)
-        return response
+        return _json(response)
 
-    def _raise(self, response: httpx.Response) -> None:
+    def _raise(self, response: httpx.Response) -> NoReturn:
         problem = _problem(response)
         status = response.status_code
-        if status in (408, 429) or status >= 500:
-            raise Unreachable(f"{problem.get('title')}: {problem.get('detail')}")
-        refusal = _BY_TYPE.get(str(problem.get("type")))
+        if problem is None:
+            told = f"HTTP {status}: {response.text[:200]}"
+        else:
+            told = f"{problem.get('title')}: {problem.get('detail')}"
+        everything = status < 400 or status == 429 or (problem is None and status == 401)
+        if everything or (status == 503 and "retry-after" in response.headers):
+            raise Unreachable(told)
+        if problem is None or status == 408 or status >= 500:
+            raise NotNow(told)
+        refusal = _BY_TYPE.get(str(problem["type"]))
         if refusal is None:
-            refusal = Unauthorized if status == httpx.codes.UNAUTHORIZED else Refused
+            refusal = Unauthorized if status == 401 else Refused
         raise refusal(status, problem)

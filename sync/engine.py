@@ -56,7 +56,8 @@ class Puller:
         try:
             return self._catch_up_from(here, wait=0 if fetched else wait)
         except service.CursorExpired:
-            return self._catch_up_from(self._bootstrap(), wait=0)
+            # The record may have been rolled back within its epoch: what is here is no measure.
+            return self._catch_up_from(self._bootstrap(distrust=True), wait=0)
         except DigestMismatch:
             self.mismatches += 1
             if fetched:
@@ -116,7 +117,8 @@ class Pusher:
         self._clock = clock
 
     def push(self) -> Pushed:
-        """Send what waits, the oldest first; what is refused is set aside and blocks nothing.
+        """Send what waits, the oldest first. What is refused or cannot be read is set aside, what
+        gets an answer that settles nothing goes on waiting; neither keeps the next one back.
 
         Raises Unreachable and Unauthorized, with the rest still waiting.
         """
@@ -124,12 +126,20 @@ class Pusher:
         for item in self._outbox.waiting():
             try:
                 answer = self._send(item)
+            except service.NotNow as error:
+                self._outbox.failed(item, str(error))
+                continue
             except service.Unreachable as error:
                 self._outbox.failed(item, str(error))
                 raise
             except service.Unauthorized:
                 raise
             except service.Refused as error:
+                self._outbox.refuse(item, str(error), at=self._clock.now())
+                refused += 1
+                continue
+            except OSError as error:
+                # The photo's file: every answer that did not come is Unreachable.
                 self._outbox.refuse(item, str(error), at=self._clock.now())
                 refused += 1
                 continue

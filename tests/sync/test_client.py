@@ -10,6 +10,7 @@ import pytest
 from sync.client import (
     CursorExpired,
     InsecureAddress,
+    NotNow,
     Refused,
     Revoked,
     ServiceClient,
@@ -70,8 +71,15 @@ def test_nothing_else_is_called(address: str) -> None:
         (problem(401, "unauthenticated"), Unauthorized),
         (problem(422, "invalid"), Refused),
         (problem(429, "too-many"), Unreachable),
-        (problem(507, "storage-failed"), Unreachable),
-        (httpx.Response(502, text="<html>Bad gateway</html>"), Unreachable),
+        (httpx.Response(503, headers={"Retry-After": "60"}), Unreachable),
+        (problem(503, "not-ready"), NotNow),
+        (problem(507, "storage-failed"), NotNow),
+        (httpx.Response(502, text="<html>Bad gateway</html>"), NotNow),
+        (httpx.Response(413, text="<html>Too large for this proxy</html>"), NotNow),
+        (httpx.Response(302, headers={"Location": "https://portal.example"}), Unreachable),
+        (httpx.Response(200, text="<html>Sign in to this network</html>"), Unreachable),
+        (httpx.Response(401, text="<html>Sign in to this network</html>"), Unreachable),
+        (httpx.Response(204), Unreachable),
         (httpx.ConnectError("no network"), Unreachable),
         (httpx.ReadTimeout("slow"), Unreachable),
     ],
@@ -85,6 +93,54 @@ def test_answers_have_meanings(answer: httpx.Response | Exception, meaning: type
 def test_a_refusal_says_why() -> None:
     with client(problem(422, "invalid")) as service, pytest.raises(Refused, match="T: D"):
         service.put_infraction("1", {})
+
+
+PHOTO = "ab" * 32
+RECEIPT = {
+    "id": "1",
+    "received_at": "2026-11-23T20:05:00Z",
+    "state": "received",
+    "recheck": {"verdict": "valid", "differs": False},
+    "photos_missing": [],
+    "warnings": [],
+}
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_what_the_service_has_is_acknowledged(status: int) -> None:
+    with client(httpx.Response(status, json={"sha256": PHOTO, "bytes": 1})) as service:
+        assert service.put_photo(PHOTO, b"x")["sha256"] == PHOTO
+    with client(httpx.Response(status, json=RECEIPT)) as service:
+        assert service.put_infraction("1", {}) == RECEIPT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(302, headers={"Location": "https://portal.example"}),
+        httpx.Response(200, text="<html>Sign in to this network</html>"),
+        httpx.Response(202, json={"sha256": PHOTO, **RECEIPT}),
+        httpx.Response(204),
+        httpx.Response(403, text="<html>Sign in to this network</html>"),
+        httpx.Response(200, json={}),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json=None),
+        httpx.Response(200, json={"sha256": "cd" * 32, **RECEIPT, "id": "2"}),
+    ],
+)
+def test_nothing_else_is_an_acknowledgement_or_a_refusal(answer: httpx.Response) -> None:
+    with client(answer) as service:
+        with pytest.raises(Unreachable):
+            service.put_photo(PHOTO, b"x")
+        with pytest.raises(Unreachable):
+            service.put_infraction("1", {})
+
+
+@pytest.mark.parametrize("status", [204, 206, 302, 416, 500])
+def test_a_download_that_is_none_leaves_no_file(status: int, tmp_path: Path) -> None:
+    with client(httpx.Response(status, text="no")) as service, pytest.raises(Unreachable):
+        service.download("/file", tmp_path / "part")
+    assert not (tmp_path / "part").exists()
 
 
 @pytest.mark.parametrize("body", [{}, [], {"protocol": 1, "changes": 3}, {"protocol": 2}, "x"])

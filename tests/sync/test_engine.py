@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -117,6 +118,24 @@ def test_a_replica_that_differs_says_so_and_fetches_itself_anew(
     handheld.assert_level_with(service)
 
 
+def test_a_handheld_ahead_of_a_record_that_was_rolled_back_takes_what_there_is(
+    service: Service, handheld: Handheld
+) -> None:
+    service.permit("ABC123")
+    handheld.puller.pull()
+    path = handheld.replica.folder / (handheld.replica.folder / "current").read_text()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE state SET value = '1000000' WHERE name = 'sequence'")
+    expired = httpx.Response(410, json={"type": "/problems/cursor-expired", "title": "Expired"})
+    answers = iter([expired])
+    answering(
+        handheld,
+        lambda request: next(answers, None) if request.url.path.endswith("/changes") else None,
+    )
+    handheld.puller.pull()
+    handheld.assert_level_with(service)
+
+
 def test_a_service_that_contradicts_itself_is_not_asked_for_ever(
     service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +240,89 @@ def test_a_token_that_is_not_known_sets_nothing_aside(handheld: Handheld) -> Non
     with pytest.raises(Unauthorized):
         handheld.pusher.push()
     assert len(handheld.outbox.waiting()) == 1
+
+
+def with_photo(handheld: Handheld, colour: str) -> tuple[str, str]:
+    """Put an infraction and its photo into the outbox; their names."""
+    photo, id = picture(colour), new_id()
+    sha256 = handheld.outbox.keep_photo(photo)
+    body = infraction(
+        photos=[{"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}]
+    )
+    handheld.outbox.put_infraction(id, body, [sha256], at=NOW)
+    return id, sha256
+
+
+def answering(
+    handheld: Handheld, answer: Callable[[httpx.Request], httpx.Response | None]
+) -> list[str]:
+    """Put somebody between the handheld and the service; the paths that were asked for."""
+    paths: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return answer(request) or handheld.bridge.handle_request(request)
+
+    handheld.client._http._transport = httpx.MockTransport(handle)
+    return paths
+
+
+def test_a_photo_whose_file_is_gone_is_set_aside_and_the_next_ones_arrive(
+    service: Service, handheld: Handheld
+) -> None:
+    _, gone = with_photo(handheld, "navy")
+    _, kept = with_photo(handheld, "red")
+    handheld.outbox.photo(gone).unlink()
+    pushed = handheld.pusher.push()
+    assert (pushed.sent, pushed.set_aside, pushed.waiting) == (3, 1, 0)
+    (item,) = handheld.outbox.set_aside()
+    assert item.id == gone
+    assert item.problem
+    assert service.reader.get(f"/v1/photos/{kept}").status_code == httpx.codes.OK
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(500, text="a defect"),
+        httpx.Response(413, text="<html>too large for this proxy</html>"),
+        httpx.Response(200, json={"of": "another shape"}),
+    ],
+)
+def test_an_item_that_gets_no_settling_answer_waits_and_keeps_nothing_back(
+    service: Service, handheld: Handheld, answer: httpx.Response
+) -> None:
+    bad, _ = with_photo(handheld, "navy")
+    with_photo(handheld, "red")
+    answering(handheld, lambda request: answer if bad in request.url.path else None)
+    pushed = handheld.pusher.push()
+    assert (pushed.sent, pushed.set_aside, pushed.waiting) == (3, 0, 1)
+    (item,) = handheld.outbox.waiting()
+    assert (item.id, item.attempts) == (bad, 1)
+    assert item.problem
+    assert service.reader.get("/v1/infractions").json()["items"][0]["id"] != bad
+    answering(handheld, lambda request: None)
+    assert handheld.pusher.push().waiting == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(302, headers={"Location": "https://portal.example"}),
+        httpx.Response(200, text="<html>Sign in to this network</html>"),
+        httpx.Response(429, json={"type": "/problems/too-many", "title": "T"}),
+        httpx.Response(503, headers={"Retry-After": "60"}),
+    ],
+)
+def test_an_answer_that_holds_for_everything_ends_the_pass_and_loses_nothing(
+    handheld: Handheld, answer: httpx.Response
+) -> None:
+    with_photo(handheld, "navy")
+    paths = answering(handheld, lambda request: answer)
+    with pytest.raises(Unreachable):
+        handheld.pusher.push()
+    assert len(paths) == 1
+    assert len(handheld.outbox.waiting()) == 2
 
 
 def test_a_photo_that_the_service_lacks_is_sent_again(service: Service, handheld: Handheld) -> None:
