@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from sqlalchemy import Connection
 
@@ -29,9 +28,10 @@ from enforcement_api.infractions import store as infractions
 from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
-from enforcement_api.problems import StorageFailed
+from enforcement_api.problems import N_, StorageFailed
 from enforcement_api.security import Guard, KeyRing, Principal
 from enforcement_api.settings import Settings
+from enforcement_api.shapes import BodyLimit
 from enforcement_api.sites import routes as sites_routes
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
@@ -145,9 +145,15 @@ def create_app(
         docs_url="/docs",
         redoc_url=None,
         static_url="/docs/static",
+        redirect_slashes=False,
     )
     app.state.service = service
     problems.install(app, storage_failed=lambda problem: service.storage_failed(problem))
+    app.add_middleware(
+        BodyLimit,
+        limit=settings.largest_json,
+        apart=("/v1/plate-updates", "/v1/photos/", "/v1/infractions/"),
+    )
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(
         sites_routes.router(
@@ -197,6 +203,15 @@ def create_app(
     return app
 
 
+class NotReady(problems.Problem):
+    """The index cannot follow the record."""
+
+    status = 503
+    slug = "not-ready"
+    title = N_("The service is not ready")
+    detail = N_("Its index cannot follow the record; see the service's log: {reason}")
+
+
 def _health(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/health", tags=["operations"])
 
@@ -205,15 +220,17 @@ def _health(service: Service) -> APIRouter:
         """Answer as long as the process runs."""
         return {"status": "live"}
 
+    routes.head("/live", include_in_schema=False)(live)
+
     @routes.get("/ready", operation_id="isReady", summary="Can it answer?")
-    def ready() -> JSONResponse:
-        """Tell whether the record can be reached and the index is level with it."""
+    def ready() -> dict[str, str]:
+        """Tell whether the record can be reached, with the index level with it."""
         try:
-            level = service.follower.is_level
-        except problems.Problem as problem:
-            return JSONResponse({"status": "unready", "reason": problem.text("en")}, 503)
-        if not level:
-            return JSONResponse({"status": "unready", "reason": "the index is behind"}, 503)
-        return JSONResponse({"status": "ready"})
+            service.follower.look()
+        except problems.Problem:
+            raise
+        except Exception as error:
+            raise NotReady(reason=error) from error
+        return {"status": "ready"}
 
     return routes

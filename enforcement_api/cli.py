@@ -100,12 +100,14 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _record(settings: Settings) -> Any:
-    """The record, prepared if it is brand new. Raises RecordNotReady and the like."""
-    from enforcement_api.database.engine import Record, check_writable
+def _record(settings: Settings, *, create: bool = True) -> Any:
+    """The record; a new one where there is none, if it may. Raises RecordNotReady and the like."""
+    from enforcement_api.database.engine import Record, RecordNotReady, check_writable
 
-    check_writable(settings.data_dir)
     record = Record(settings.database_url)
+    if not create and record.is_missing:
+        raise RecordNotReady
+    check_writable(settings.data_dir)
     if record.revision() is None:
         record.migrate()
         say(N_("A new record was made: {where}"), where=record.where)
@@ -191,7 +193,7 @@ def keys_list(settings: Settings) -> None:
     from enforcement_api.staff import keys as staff_keys
     from sync import codec
 
-    record = _record(settings)
+    record = _record(settings, create=False)
     for key in record.read(staff_keys.all_keys):
         click.echo(
             "\t".join(
@@ -217,7 +219,7 @@ def keys_revoke(settings: Settings, id: str) -> None:
 
     from enforcement_api.staff import keys as staff_keys
 
-    record = _record(settings)
+    record = _record(settings, create=False)
     record.write(lambda tx: staff_keys.revoke(tx, id, at=utc_now()))
     # A serving process believes a key for a moment: wait it out, so that "revoked" is true.
     time.sleep(settings.key_cache_seconds)
@@ -297,8 +299,9 @@ def check(
     """Judge a plate; the verdict's code on stdout, what it means on stderr."""
     from enforcement_api.permits import checking
 
+    record = _record(settings, create=False)
     found = checking.from_record(
-        _record(settings), site=site, zone=zone, plate=plate, jurisdiction=jurisdiction, at=at,
+        record, site=site, zone=zone, plate=plate, jurisdiction=jurisdiction, at=at,
         now=utc_now(),
     )  # fmt: skip
     if as_json:
@@ -345,7 +348,7 @@ def digest(settings: Settings, site: str) -> None:
     """Recount the digests of the index and of the record; exit 1 if they differ."""
     from enforcement_api.feed import digests
 
-    found = digests.compare(_record(settings), settings, site=site, now=utc_now)
+    found = digests.compare(_record(settings, create=False), settings, site=site, now=utc_now)
     click.echo(json.dumps(found.as_json()))
     if not found.agree:
         say(
@@ -368,7 +371,7 @@ def prune(settings: Settings, site: str, at: str | None) -> None:
     from enforcement_api.app import Service
     from enforcement_api.permits.checking import parse_instant
 
-    _record(settings).close()
+    _record(settings, create=False).close()
     service = Service(settings)
     try:
         removed = service.run_retention(site, at=utc_now() if at is None else parse_instant(at))

@@ -240,6 +240,9 @@ def problem_response(problem: Problem, request: Request) -> Response:
     )
 
 
+_UNPARSABLE = "There was an error parsing the body"
+"""What FastAPI says of a body that is not UTF-8."""
+
 _VALIDATION = {
     "bool_parsing": N_("must be true or false"),
     "bool_type": N_("must be true or false"),
@@ -275,8 +278,14 @@ _VALIDATION = {
 
 
 def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
-    """One of pydantic's errors as a JSON pointer and a sentence."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in [*prefix, *found["loc"]])
+    """One of pydantic's errors as a pointer and a sentence.
+
+    A JSON pointer into the body; `/query/<name>` and `/path/<name>` for parameters.
+    """
+    where = [*prefix, *found["loc"]]
+    if where[:1] == ["body"]:
+        where = [] if found["type"] == "json_invalid" else where[1:]
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in where)
     pointer = "".join(f"/{part}" for part in parts)
     context = dict(found.get("ctx", {}))
     if found["type"] == "value_error":
@@ -307,6 +316,9 @@ def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) ->
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
+        if error.detail == _UNPARSABLE:
+            unreadable = Invalid(errors=[Problem.Error("", N_("is not JSON in UTF-8"))])
+            return problem_response(unreadable, request)
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
         answer = problem_response(known.get(error.status_code, Problem)(), request)
         answer.headers.update(error.headers or {})

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from socket import socket
 
 import uvicorn
 
 from enforcement_api.app import Service, create_app
-from enforcement_api.problems import StorageFailed
+from enforcement_api.problems import N_, Problem, StorageFailed
 from enforcement_api.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
         self.storage_failure = problem
         self.should_exit = True
 
-    async def startup(self, sockets: list[socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Bind, and say where."""
         await super().startup(sockets)
         if not self.started:
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
         scheme = "https" if self.config.is_ssl else "http"
         print(f"listening on {scheme}://{host}:{port}", file=sys.stderr, flush=True)
 
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody wait out their poll."""
         self._service.follower.release()
         await super().shutdown(sockets)
@@ -61,13 +61,32 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+class AddressTaken(Problem):
+    """Something else listens there, or the address is not this machine's."""
+
+    status = 503
+    slug = "address-taken"
+    title = N_("The service cannot listen at {host}, port {port}")
+    detail = N_("End what listens there, or choose another with --host and --port: {reason}")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises AddressTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise AddressTaken(host=host, port=port, reason=error) from error
+
+
 def serve(
     settings: Settings, *, host: str, port: int, tls_cert: Path | None, tls_key: Path | None
 ) -> StorageFailed | None:
     """Serve until told to end; the failure that ended it, if it was the disk's.
 
-    Raises StorageFailed, RecordNotReady, RecordUnavailable before it listens.
+    Raises AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable before it listens.
     """
+    listening = _listen(host, port)
     app = create_app(settings)
     service: Service = app.state.service
     service.start()
@@ -85,9 +104,10 @@ def serve(
     )
     server = Server(config, service)
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
         service.stop()
+        listening.close()
     if not server.started:
         raise SystemExit(1)
     return server.storage_failure

@@ -21,8 +21,10 @@ from pydantic import (
     Strict,
     WithJsonSchema,
 )
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from enforcement_api.problems import N_, Problem, TooLarge
+from enforcement_api.problems import N_, Problem, TooLarge, problem_response
 from sync import codec
 
 FIRST_YEAR, LAST_YEAR = 1970, 9990
@@ -198,16 +200,59 @@ def page_position(cursor: str, *types: type[str] | type[int]) -> tuple[Any, ...]
 # Bodies
 
 
+def mebibytes(size: int) -> str:
+    """A size in bytes, as a person says it."""
+    return f"{size // (1024 * 1024)} MiB"
+
+
+class BodyLimit:
+    """Reads the body of every request no further than a limit, before anything else does.
+
+    Routes that read bodies by themselves have limits of their own: `apart` begins their paths.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, apart: tuple[str, ...]) -> None:
+        self._app = app
+        self._limit = limit
+        self._apart = apart
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body read, or answer 413."""
+        has_body = scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH")
+        if not has_body or scope["path"].startswith(self._apart):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            body = await capped_body(request, self._limit, mebibytes(self._limit))
+        except Problem as problem:
+            await problem_response(problem, request)(scope, receive, send)
+            return
+        told = False
+
+        async def replay() -> Message:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
 async def capped_body(request: Request, limit: int, what: str) -> bytes:
     """The body, read no further than a limit. Raises TooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise TooLarge(limit=what)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(limit=what)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(limit=what)
+    except ClientDisconnect:
+        raise Problem from None  # nobody is there to read it; nothing was begun
     return bytes(body)
 
 

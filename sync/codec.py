@@ -6,6 +6,7 @@ Reading is strict: what does not have the agreed shape raises MalformedMessage.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -66,11 +67,16 @@ def optional_instant(at: datetime | None) -> str | None:
     return None if at is None else instant(at)
 
 
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
 def parse_instant(text: str) -> datetime:
     """Aware, UTC, whole seconds. Raises ValueError for what is no RFC 3339 instant."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None or len(text) < len("2026-11-23T15:15Z"):
-        raise ValueError(f"{text!r} has no offset from UTC")
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"{text!r} is no instant with its offset from UTC")
+    at = datetime.fromisoformat(text.upper())
     if at.tzinfo is not UTC:
         try:
             at = at.astimezone(UTC)

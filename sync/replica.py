@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import uuid
@@ -429,7 +430,6 @@ class Replica:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._writing = threading.Lock()
-        self._installed = 0
         self._local = threading.local()
 
     # reading
@@ -464,22 +464,33 @@ class Replica:
 
     def _reader(self) -> sqlite3.Connection:
         local = self._local
-        if getattr(local, "installed", None) != self._installed:
+        if getattr(local, "pointer", None) is not None and local.connection.in_transaction:
+            return cast(sqlite3.Connection, local.connection)
+        pointer = self._pointer()
+        if getattr(local, "pointer", None) != pointer or pointer is None:
             self.close()
             path = self._current()
             if path is None:
                 raise NotFilled("nothing has been fetched for this site yet")
             local.connection = _connect(path)
             local.version = None
-            local.installed = self._installed
+            local.pointer = pointer
         return cast(sqlite3.Connection, local.connection)
 
     def close(self) -> None:
         """Close this thread's connection. The next look-up opens it again."""
         local = self._local
-        if getattr(local, "installed", None) is not None:
-            local.view = local.installed = None
+        if getattr(local, "pointer", None) is not None:
+            local.view = local.pointer = None
             local.connection.close()
+
+    def _pointer(self) -> tuple[int, int] | None:
+        """What changes whenever anybody, of this process or another, flips the pointer."""
+        try:
+            found = os.stat(self.folder / _POINTER)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _current(self) -> Path | None:
         try:
@@ -553,14 +564,13 @@ class Replica:
             os.fsync(file.fileno())
         os.replace(pointer, self.folder / _POINTER)
         _fsync_folder(self.folder)
-        self._installed += 1
 
     def wipe(self) -> None:
         """Forget everything: the index of a revoked or re-enrolled device."""
         with self._writing:
             (self.folder / _POINTER).unlink(missing_ok=True)
-            self._installed += 1
             self.sweep()
+            shutil.rmtree(self.folder / "downloads", ignore_errors=True)
 
     def sweep(self) -> None:
         """Delete index files that are not the one in use (a crash or an install left them)."""

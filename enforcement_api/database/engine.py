@@ -75,12 +75,23 @@ class Record:
         self.url = _address(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self.engine = create_engine(self.url, connect_args={"timeout": 60}, pool_size=20)
+            self.engine = create_engine(
+                self.url, connect_args={"timeout": 60}, pool_size=20, hide_parameters=True
+            )
         else:
-            self.engine = create_engine(self.url, pool_size=20, pool_pre_ping=True)
+            self.engine = create_engine(
+                self.url, pool_size=20, pool_pre_ping=True, hide_parameters=True
+            )
         self.where = self.url.database if self.is_sqlite else self.url.render_as_string()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no record at the address yet; looking makes none."""
+        if self.is_sqlite and self.url.database and not Path(self.url.database).exists():
+            return True
+        return self.revision() is None
 
     def close(self) -> None:
         """Close every connection."""

@@ -215,7 +215,7 @@ def router(
         def write(tx: Connection) -> tuple[str, str]:
             known = store.known_sites(tx)
             errors = [
-                Problem.Error(f"/body/sites/{i}", _NO_SITE, site=site)
+                Problem.Error(f"/sites/{i}", _NO_SITE, site=site)
                 for i, site in enumerate(wanted.sites)
                 if site not in known
             ]

@@ -23,6 +23,7 @@ from enforcement_api.sites.core import UnknownSite
 from sync.replica import DigestMismatch, Overtaken, Replica
 
 _PAGE = 10_000
+_TRIES = 20
 _DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 """What an index that is another epoch's, differs, or is damaged, is made anew for."""
 
@@ -125,7 +126,7 @@ class Follower:
         self._wake()
 
     def _apply(self, site: str, replica: Replica) -> None:
-        while True:
+        for _ in range(_TRIES):
             state = replica.state()
             after = None if state is None else Cursor.parse(state.cursor, site=site)
             pages = store.pages(self._record, site=site, after=after, limit=_PAGE, now=self._now())
@@ -133,6 +134,7 @@ class Follower:
             with contextlib.suppress(Overtaken), contextlib.closing(pages):
                 replica.apply(pages, after=None if state is None else state.cursor)
                 return
+        raise Overtaken(f"the index of site {site} moves on by itself")
 
     def _replica(self, site: str) -> Replica:
         return self._replicas.get(site) or Replica(self._folder / site)
@@ -164,15 +166,6 @@ class Follower:
                 self._levels[site] = level
             else:
                 self.follow(site)
-
-    @property
-    def is_level(self) -> bool:
-        """Whether every index has what the record has."""
-        for level in self._record.read(store.levels):
-            known = self._levels.get(level.site)
-            if known is None or known.sequence < level.sequence:
-                return False
-        return True
 
     async def wait(self, site: str, *, beyond: int, seconds: float) -> None:
         """Return when the site's feed is beyond a sequence number, or the seconds are over."""

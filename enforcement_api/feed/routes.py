@@ -1,5 +1,6 @@
 """The sync protocol over HTTP (CONTRACT, "Sync")."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from enforcement_api.feed import store
 from enforcement_api.feed.core import Cursor
 from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.snapshots import Snapshots
+from enforcement_api.problems import N_, Problem
 from enforcement_api.security import Guard, Principal
 from sync import codec
 from sync.messages import PROTOCOL_VERSION, ChangePage
@@ -86,6 +88,32 @@ class SnapshotOut(BaseModel):
     fed_at: str | None
 
 
+class RangeNotSatisfiable(Problem):
+    """A range that begins behind the end."""
+
+    status = 416
+    slug = "range-not-satisfiable"
+    title = N_("The file ends before this range")
+    detail = N_("It has {size} bytes: if you have them all, check their SHA-256.")
+
+
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+
+
+def check_range(request: Request, size: int) -> None:
+    """Forget a Range that cannot be read, as HTTP has it (RFC 9110). Raises RangeNotSatisfiable."""
+    wanted = request.headers.get("range")
+    if wanted is None:
+        return
+    match = _RANGE.fullmatch(wanted.strip())
+    first, last, suffix = match.groups() if match else (None, None, None)
+    if match is None or (first and last and int(last) < int(first)):
+        kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+        request.scope["headers"] = kept
+    elif (first and int(first) >= size) or (suffix and int(suffix) == 0):
+        raise RangeNotSatisfiable(size=size)
+
+
 def changes_json(page: ChangePage) -> bytes:
     """A page as it travels."""
     message = {
@@ -116,7 +144,8 @@ def router(
 ) -> APIRouter:
     """The routes that handhelds follow a site by."""
     routes = APIRouter(prefix="/v1/sites/{site}", tags=["sync"])
-    reads = Depends(guard.allow("device", "admin"))
+    lets_in = guard.allow("device", "admin")
+    reads = Depends(lets_in)
 
     @routes.get(
         "/snapshot", operation_id="getSnapshot", response_model=SnapshotOut, summary="Snapshot"
@@ -157,13 +186,16 @@ def router(
         """Fetch a snapshot: a gzipped SQLite file, immutable, with Range and If-None-Match."""
         path = snapshots.path(site, sha256)
         headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
-        if sha256 in request.headers.get("if-none-match", ""):
+        known = request.headers.get("if-none-match", "")
+        if sha256 in known or known.strip() == "*":
             return Response(status_code=304, headers=headers)
+        check_range(request, path.stat().st_size)
         return FileResponse(path, media_type="application/gzip", headers=headers)
 
     @routes.get("/changes", operation_id="getChanges", response_model=ChangesOut, summary="Changes")
     async def changes(
         site: str,
+        request: Request,
         principal: Annotated[Principal, reads],
         after: Annotated[str | None, Query(description="The cursor of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
@@ -184,6 +216,7 @@ def router(
         page, body = await run_in_threadpool(answer)
         if wait and not page.changes and not page.more:
             await follower.wait(site, beyond=page.sequence, seconds=wait)
+            await lets_in(request)  # who was let in may have been revoked meanwhile
             page, body = await run_in_threadpool(answer)
         if principal.role == "device" and not page.more:
             await run_in_threadpool(seen, principal.id, site, page.cursor, page.sequence, now())

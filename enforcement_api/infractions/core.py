@@ -230,7 +230,7 @@ class InfractionIn(_Sent):
     verdict: Annotated[Verdict, BeforeValidator(_verdict, json_schema_input_type=Verdict)] | None
     epoch: Opaque
     cursor: Opaque
-    known: Annotated[list[KnownPermit], Field(max_length=500)]
+    known: Annotated[list[KnownPermit], Field(max_length=5000)]
     note: Note | None = None
     photos: Annotated[list[Photo], Field(max_length=100)]
 

@@ -22,7 +22,7 @@ from enforcement_api.permits.core import day_begins
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, day, instant, json_schema
+from enforcement_api.shapes import capped_body, day, instant, json_schema, mebibytes
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
@@ -177,8 +177,7 @@ def router(
     reader = Depends(guard.allow("reader", "admin"))
 
     async def json_body(request: Request) -> bytes:
-        mebibytes = settings.largest_json // (1024 * 1024)
-        return await capped_body(request, settings.largest_json, f"{mebibytes} MiB")
+        return await capped_body(request, settings.largest_json, mebibytes(settings.largest_json))
 
     async def picture_body(request: Request) -> bytes:
         try:

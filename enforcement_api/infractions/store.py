@@ -46,10 +46,12 @@ from enforcement_api.sites import store as sites
 from sync import codec
 from sync.entities import Site
 from sync.messages import Change, Receipt
-from sync.plates import Plate
+from sync.plates import Plate, normalise
 from sync.validity import Judgement, judge
 
 _c = infractions.c
+SHORTEST_PLATE_PART = 3
+"""Characters of free text, as a plate has them, that are looked for in plates too."""
 
 _IN_ONE_QUERY = 500
 """Values in one IN list."""
@@ -451,8 +453,20 @@ def _conditions(wanted: Selection) -> Iterator[ColumnElement[bool]]:
     if wanted.ends is not None:
         yield _c.observed_at < wanted.ends
     if wanted.words:
-        searched = (_c.note, _c.place, _c.plate_raw, _c.number, _c.patroller)
-        yield or_(*(column.icontains(wanted.words, autoescape=True) for column in searched))
+        searched = (
+            _c.note,
+            _c.place,
+            _c.plate_raw,
+            _c.plate_missing_reason,
+            _c.no_issue_reason,
+            _c.number,
+            _c.patroller,
+        )
+        found = [column.icontains(wanted.words, autoescape=True) for column in searched]
+        plate = normalise(wanted.words)
+        if len(plate) >= SHORTEST_PLATE_PART:
+            found.append(_c.plate.contains(plate, autoescape=True))
+        yield or_(*found)
 
 
 def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:

@@ -81,10 +81,10 @@ def parse_plate(text: str, jurisdiction: str) -> Plate:
         return Plate.parse(text, jurisdiction)
     except UnusablePlate:
         detail = N_("is no plate: 2 to 8 of A-Z and 0-9 are needed")
-        raise Invalid(errors=[Problem.Error("/plate", detail)]) from None
+        raise Invalid(errors=[Problem.Error("/query/plate", detail)]) from None
     except UnusableJurisdiction:
         detail = N_("must be a code such as CA-QC")
-        raise Invalid(errors=[Problem.Error("/jurisdiction", detail)]) from None
+        raise Invalid(errors=[Problem.Error("/query/jurisdiction", detail)]) from None
 
 
 def parse_instant(text: str) -> datetime:
@@ -93,7 +93,7 @@ def parse_instant(text: str) -> datetime:
         return codec.parse_instant(text)
     except ValueError:
         detail = N_("must be an instant such as 2026-11-23T15:15:00Z")
-        raise Invalid(errors=[Problem.Error("/at", detail)]) from None
+        raise Invalid(errors=[Problem.Error("/query/at", detail)]) from None
 
 
 def from_record(

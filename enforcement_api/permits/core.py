@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from enforcement_api.problems import N_, Problem
+from sync import codec
 from sync.entities import ALL_ZONES, Permit, PermitStatus, Site, Vehicle
 from sync.plates import Plate
 
@@ -214,17 +215,17 @@ def _ending(permit: StoredPermit, end: datetime | None, site: Site, now: datetim
     if permit.facts.status != "cancelled":
         own = _own_end(permit.facts, site, None)
     ends_at = min((e for e in (own, end) if e is not None), default=None)
-    return replace(permit, ends_at=ends_at, recorded_at=now)
+    return replace(permit, ends_at=ends_at, recorded_at=now, removed=False)
 
 
-def _takes_over(successor: StoredPermit) -> datetime:
-    """When the plate before is no longer needed (DOMAIN 2.4): once the new one can be used.
+def _takes_over(successor: StoredPermit, ready: datetime) -> datetime:
+    """When the plate before is no longer needed (DOMAIN 2.4): once the new one is ready.
 
     Or at once when the permit is cancelled earlier than that.
     """
     if successor.facts.status == "cancelled" and successor.ends_at is not None:
-        return min(successor.usable_from, successor.ends_at)
-    return successor.usable_from
+        return min(ready, successor.ends_at)
+    return ready
 
 
 def apply(
@@ -252,15 +253,15 @@ def apply(
                 return "unchanged", NOTHING_NEW
             raise VersionConflict(id=update.id, version=update.version)
     if confirmed_at is not None and confirmed_at > now + FUTURE_CONFIRMATION:
-        raise ConfirmedInTheFuture(
-            confirmed_at=confirmed_at.isoformat(), now=now.isoformat(timespec="seconds")
-        )
+        raise ConfirmedInTheFuture(confirmed_at=codec.instant(confirmed_at), now=codec.instant(now))
     new = _recorded(update, site, source, current, now)
     if current is None:
         return "applied", (new,)
-    takes_over = _takes_over(new)
     if current.facts.plate == update.facts.plate:
-        return "applied", (new, *_cut_short(before, takes_over, now))
+        # A renewal that starts later is no reason to wait for it with the plate before.
+        ready = max(new.active_from, min(new.starts_at, current.starts_at))
+        return "applied", (new, *_moved(before, _takes_over(new, ready), site, now))
+    takes_over = _takes_over(new, new.usable_from)
     return "applied", (new, *_replaced(current, before, new, takes_over, site, now))
 
 
@@ -288,17 +289,18 @@ def _replaced(
     return ended, _ending(worked, takes_over, site, now)
 
 
-def _cut_short(
-    before: Sequence[StoredPermit], takes_over: datetime, now: datetime
+def _moved(
+    before: Sequence[StoredPermit], takes_over: datetime, site: Site, now: datetime
 ) -> tuple[StoredPermit, ...]:
-    """A permit that is cancelled, or active earlier than said before, ends its plate before too.
+    """The plate before ends when the one after it is ready, also when that instant moves.
 
-    Never later: a renewal must not bring back a plate that was given up.
+    Once ended it stays so: a renewal must not bring back a plate that was given up.
     """
     worked = _last_that_worked(before)
-    if worked is None or worked.ends_at is None or worked.ends_at <= takes_over:
+    if worked is None or worked.ends_at is None or worked.ends_at <= now:
         return ()
-    return (replace(worked, ends_at=takes_over, recorded_at=now),)
+    moved = _ending(worked, takes_over, site, now)
+    return (moved,) if moved.ends_at != worked.ends_at else ()
 
 
 def _last_that_worked(before: Sequence[StoredPermit]) -> StoredPermit | None:

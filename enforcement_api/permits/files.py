@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from enforcement_api.permits.updates import Item, PlateUpdateIn, UnreadableItem, read_item
+from enforcement_api.permits.updates import (
+    LONGEST_NUMBER,
+    Item,
+    PlateUpdateIn,
+    UnreadableItem,
+    read_item,
+)
 from enforcement_api.problems import N_, Problem
 
 _CHUNK = 1 << 20
@@ -18,7 +24,6 @@ _VEHICLE = ("make", "model", "year", "colour")
 _COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
 _REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
 _WHOLE_NUMBERS = ("version", "year")
-LONGEST_NUMBER = 20
 
 Line = tuple[int, Item]
 """The number of a line in its file, from 1, and what it says."""
@@ -43,6 +48,15 @@ class WrongColumns(Problem):
         "{file}: missing columns: {missing}; unknown columns: {unknown}."
         " The columns are: {columns}. Nothing was imported."
     )
+
+
+class WrongCells(Problem):
+    """A line that has more or fewer cells than the header."""
+
+    status = 422
+    slug = "wrong-cells"
+    title = N_("The line does not fit the header")
+    detail = N_("It has {found} cells, the header has {wanted}: look for a delimiter in a cell.")
 
 
 def encoding_of(path: Path) -> str:
@@ -124,7 +138,7 @@ def _csv(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
 
 def _update_of(names: list[str], cells: list[str]) -> Any:
     if len(cells) != len(names):
-        return UnreadableItem(reason=f"{len(cells)} cells, {len(names)} columns")
+        return WrongCells(found=len(cells), wanted=len(names))
     update: dict[str, Any] = {
         name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()
     }

@@ -1,8 +1,10 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,10 +20,10 @@ from enforcement_api.permits.intake import OnChange
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, json_schema
+from enforcement_api.shapes import capped_body, json_schema, mebibytes
 from enforcement_api.sites import store as sites
 from sync import codec
-from sync.replica import BeforeRetention
+from sync.replica import BeforeRetention, NotFilled
 from sync.replica import UnknownZone as ReplicaHasNoZone
 
 
@@ -99,7 +101,7 @@ class UnsupportedMediaType(Problem):
     status = 415
     slug = "unsupported-media-type"
     title = N_("This kind of body is not taken here")
-    detail = N_("Send application/json or application/x-ndjson.")
+    detail = N_("Send application/json or application/x-ndjson, not compressed.")
 
 
 def _version_json(sequence: int, permit: StoredPermit) -> dict[str, Any]:
@@ -141,8 +143,7 @@ def router(
     lets_in = guard.allow()
 
     async def body(request: Request) -> bytes:
-        mebibytes = settings.largest_body // (1024 * 1024)
-        return await capped_body(request, settings.largest_body, f"{mebibytes} MiB")
+        return await capped_body(request, settings.largest_body, mebibytes(settings.largest_body))
 
     @routes.post(
         "/plate-updates",
@@ -179,9 +180,12 @@ def router(
         return Response(json_bytes(answer), media_type="application/json")
 
     def read(request: Request, body: bytes) -> list[updates.Item]:
-        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+        kind = request.headers.get("content-type", "application/json").partition(";")[0]
+        kind = kind.strip().lower()
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType
         if kind == "application/x-ndjson":
-            found: list[object] = list(updates.read_ndjson(body))
+            found: list[object] = list(islice(updates.read_ndjson(body), settings.most_updates + 1))
         elif kind in ("application/json", ""):
             found = updates.read_json(body)
         else:
@@ -245,23 +249,23 @@ def router(
         missing = [name for name in ("plate", "zone") if name not in asked]
         if missing:
             raise Invalid(errors=[Problem.Error(f"/query/{n}", N_("is missing")) for n in missing])
+        if "as_known_at" in asked:  # better refused than answered with what is known now
+            raise Invalid(errors=[Problem.Error("/query/as_known_at", N_("is not known here"))])
         plate, zone = asked["plate"], asked["zone"]
         jurisdiction, at = asked.get("jurisdiction"), asked.get("at")
         replica = follower.replica(site)
         fed_at = follower.level(site).fed_at
-        with replica.reading() as view:
-            wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
-            instant = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
-            try:
-                found = view.check(wanted, zone=zone, at=instant)
-            except ReplicaHasNoZone:
-                zones = ", ".join(sorted(view.zones))
-                raise UnknownZone(site=site, zone=zone, zones=zones) from None
-            except BeforeRetention:
-                answer = None
-            else:
+        try:
+            with replica.reading() as view:
+                wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
+                when = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
+                found = view.check(wanted, zone=zone, at=when)
                 answer = checking.Answer(found, site, view.state.sequence, fed_at)
-        if answer is None:
+        except ReplicaHasNoZone:
+            zones = ", ".join(sorted(view.zones))
+            raise UnknownZone(site=site, zone=zone, zones=zones) from None
+        except (BeforeRetention, NotFilled, sqlite3.DatabaseError):
+            # Too early for the index, or it is being made anew: the record knows.
             answer = await run_in_threadpool(
                 partial(
                     checking.from_record,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -22,6 +23,8 @@ from enforcement_api.shapes import Day, Id, Instant, Shape, storable
 from sync.entities import ALL_ZONES
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
 
+LONGEST_NUMBER = 20
+_MOST_ERRORS = 10
 _MOST_BITS = (1 << 63) - 1
 
 
@@ -161,14 +164,21 @@ def read_item(item: object) -> Item:
         id = _without_surrogates(given)[:100] if isinstance(given, str) else None
         if not isinstance(item, dict):
             return None, UnreadableItem(reason=type(item).__name__)
-        return id, Invalid(errors=[error_of(found) for found in error.errors(include_url=False)])
+        return id, Invalid(
+            errors=[error_of(found) for found in error.errors(include_url=False)[:_MOST_ERRORS]]
+        )
     return update.id, update
+
+
+def _whole_number(text: str) -> int | str:
+    """A number; as text, which its field then refuses, when no database could keep it."""
+    return int(text) if len(text) <= LONGEST_NUMBER else text
 
 
 def read_json(body: bytes) -> list[Any]:
     """The items of `{"updates": […]}`. Raises UnreadableBody."""
     try:
-        message = json.loads(body)
+        message = json.loads(body, parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         raise UnreadableBody(reason=_reason(error)) from error
     updates = message.get("updates") if isinstance(message, dict) else None
@@ -179,11 +189,11 @@ def read_json(body: bytes) -> list[Any]:
 
 def read_ndjson(body: bytes) -> Iterator[object | Problem]:
     """The items of a body of lines; blank ones aside."""
-    for line in body.split(b"\n"):
+    for line in io.BytesIO(body):
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
+            yield json.loads(line, parse_int=_whole_number)
         except (ValueError, RecursionError) as error:
             yield UnreadableItem(reason=_reason(error))
 

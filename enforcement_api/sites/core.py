@@ -139,13 +139,13 @@ class SitePlan:
         zones = {zone.id for zone in self.zones}
         for i, lot in enumerate(self.lots):
             if lot.zone is not None and lot.zone not in zones:
-                yield Problem.Error(f"/body/lots/{i}/zone", _NO_ZONE, zone=lot.zone)
+                yield Problem.Error(f"/lots/{i}/zone", _NO_ZONE, zone=lot.zone)
         for i, window in enumerate(self.site.no_notice):
             for j, zone in enumerate(window.zones):
                 if zone != ALL_ZONES and zone not in zones:
-                    yield Problem.Error(f"/body/no_notice/{i}/zones/{j}", _NO_ZONE, zone=zone)
+                    yield Problem.Error(f"/no_notice/{i}/zones/{j}", _NO_ZONE, zone=zone)
             if window.begins >= window.ends:
-                yield Problem.Error(f"/body/no_notice/{i}/until", N_("must be later than `from`"))
+                yield Problem.Error(f"/no_notice/{i}/until", N_("must be later than `from`"))
         for i, code in enumerate(self.codes):
             days = [str(amount["from"]) for amount in code.amounts]
             yield from _repeated(f"codes/{i}/amounts", days, "from")
@@ -158,7 +158,7 @@ def _repeated(where: str, ids: Sequence[str], field: str = "code") -> Iterator[P
     seen: set[str] = set()
     for i, id in enumerate(ids):
         if id in seen:
-            yield Problem.Error(f"/body/{where}/{i}/{field}", N_("{id} is there twice"), id=id)
+            yield Problem.Error(f"/{where}/{i}/{field}", N_("{id} is there twice"), id=id)
         seen.add(id)
 
 

@@ -344,7 +344,7 @@ class HotlistEntryShape(Shape):
         try:
             plate = Plate.parse(self.plate, self.jurisdiction or site.jurisdiction)
         except UnusablePlate as error:
-            raise Invalid(errors=[Problem.Error("/body/plate", _UNUSABLE_PLATE)]) from error
+            raise Invalid(errors=[Problem.Error("/plate", _UNUSABLE_PLATE)]) from error
         return HotlistEntry(
             id=id,
             plate=plate,

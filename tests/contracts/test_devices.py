@@ -289,14 +289,14 @@ async def test_revoking_no_device_is_refused(id: str, service: Composed) -> None
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"sites": ["1085"]}, "/body/name"),
-        ({"name": "", "sites": ["1085"]}, "/body/name"),
-        ({"name": "a\0", "sites": ["1085"]}, "/body/name"),
-        ({"name": "a", "sites": []}, "/body/sites"),
-        ({"name": "a", "sites": ["1085", "9999"]}, "/body/sites/1"),
-        ({"name": "a", "sites": ["\0"]}, "/body/sites/0"),
-        ({"name": "a", "sites": "1085"}, "/body/sites"),
-        ({"name": "a", "sites": ["1085"], "colour": "red"}, "/body/colour"),
+        ({"sites": ["1085"]}, "/name"),
+        ({"name": "", "sites": ["1085"]}, "/name"),
+        ({"name": "a\0", "sites": ["1085"]}, "/name"),
+        ({"name": "a", "sites": []}, "/sites"),
+        ({"name": "a", "sites": ["1085", "9999"]}, "/sites/1"),
+        ({"name": "a", "sites": ["\0"]}, "/sites/0"),
+        ({"name": "a", "sites": "1085"}, "/sites"),
+        ({"name": "a", "sites": ["1085"], "colour": "red"}, "/colour"),
     ],
 )
 async def test_unusable_device_is_refused_and_named(
@@ -309,11 +309,11 @@ async def test_unusable_device_is_refused_and_named(
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"app_version": "a\0"}, "/body/app_version"),
-        ({"unsent": -1}, "/body/unsent"),
-        ({"unsent": 10**30}, "/body/unsent"),
-        ({"clock_offset_ms": 0.5}, "/body/clock_offset_ms"),
-        ({"battery_percent": 101}, "/body/battery_percent"),
+        ({"app_version": "a\0"}, "/app_version"),
+        ({"unsent": -1}, "/unsent"),
+        ({"unsent": 10**30}, "/unsent"),
+        ({"clock_offset_ms": 0.5}, "/clock_offset_ms"),
+        ({"battery_percent": 101}, "/battery_percent"),
     ],
 )
 async def test_unusable_state_is_refused_and_named(

@@ -465,3 +465,50 @@ def test_changes_that_are_refused_take_no_number(service: Service) -> None:
 
 def test_empty_digest_is_zero() -> None:
     assert codec.digest_json(EMPTY_DIGEST) == {"count": 0, "sum": "0" * 16}
+
+
+def test_a_device_revoked_while_it_waits_learns_nothing_more(service: Service) -> None:
+    service.site()
+    code = service.device()
+    answer = service.client(None).post("/v1/enrolments", json={"code": code["enrolment_code"]})
+    device = service.client(answer.json()["token"])
+    first = device.get("/v1/sites/1085/changes").json()
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(
+            device.get("/v1/sites/1085/changes", params={"after": first["cursor"], "wait": 30})
+        )
+    )
+    waiting.start()
+    assert service.admin.delete(f"/v1/devices/{code['id']}").status_code == 204
+    service.permit("ABC123")
+    waiting.join(timeout=60)
+    assert answers[0].status_code == 401
+    assert answers[0].json()["type"] == "/problems/device-revoked"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        ("bytes=0-", 206),
+        ("bytes=-5", 206),
+        ("bytes=5-2", 200),
+        ("bytes=x", 200),
+        ("lines=1-2", 200),
+        ("bytes=0-" + "9" * 5000, 200),
+        ("bytes=99999999-", 416),
+        ("bytes=-0", 416),
+    ],
+)
+def test_a_range_is_given_or_forgotten_or_refused_with_a_problem(
+    service: Service, wanted: str, status: int
+) -> None:
+    service.site()
+    manifest = service.admin.get("/v1/sites/1085/snapshot").json()
+    answer = service.admin.get(manifest["url"], headers={"Range": wanted})
+    assert answer.status_code == status
+    if status == 416:
+        assert answer.json()["type"] == "/problems/range-not-satisfiable"
+        assert str(manifest["bytes"]) in answer.json()["detail"]
+    if status == 200:
+        assert len(answer.content) == manifest["bytes"]

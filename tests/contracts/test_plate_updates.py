@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from enforcement_api.permits import store as permits
+from sync.plates import Plate
+from sync.validity import judge
 from tests.service import NOW, Service, infraction, ndjson, new_id
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -287,3 +293,50 @@ def test_only_feeders_push(service: Service, role: str) -> None:
     answer = client.post("/v1/plate-updates", json={"updates": []})
     assert answer.status_code == 403
     assert service.client(None).post("/v1/plate-updates", json={}).status_code == 401
+
+
+def test_number_that_no_database_could_keep_spoils_its_own_item_alone(service: Service) -> None:
+    service.site()
+    good, bad = service.update("ABC123"), service.update("XYZ999")
+    text = json.dumps({"updates": [bad, good]}).replace(
+        '"version": 1', '"version": ' + "9" * 5000, 1
+    )
+    headers = {"Content-Type": "application/json"}
+    answer = service.feeder.post("/v1/plate-updates", content=text, headers=headers).json()
+    assert answer["applied"] == 1
+    assert [(r["index"], r["id"]) for r in answer["rejected"]] == [(0, bad["id"])]
+    assert service.verdict("ABC123") == "valid"
+
+
+def test_plate_that_lives_on_after_a_retention_run_is_known_to_index_and_record(
+    service: Service,
+) -> None:
+    """A plate that the retention removed and that a later replacement revives, in both alike."""
+    service.site(retention_days=0)
+    first = service.permit("AAA111", confirmed_at="2026-09-01T12:00:00Z")
+    second = first | {"version": 2, "plate": "BBB222", "confirmed_at": "2026-11-20T12:00:00Z"}
+    service.push(second)
+    service.clock.advance(days=1)
+    service.prune(service.clock())
+    third = second | {"version": 3, "plate": "CCC333", "confirmed_at": "2026-11-20T13:00:00Z"}
+    service.push(third | {"valid_from": "2026-12-24"})
+    service.assert_consistent()
+    at = service.clock() + timedelta(hours=1)
+    with service.parts.record.reading() as tx:
+        plate = Plate("AAA111", "CA-QC")
+        in_record = permits.permits_for(tx, "1085", plate)
+    with service.parts.follower.replica("1085").reading() as view:
+        in_index = view.permits_for(plate)
+    retention = timedelta(0)
+    assert judge(in_record, zone="G1", at=at, retention=retention) == judge(
+        in_index, zone="G1", at=at, retention=retention
+    )
+
+
+def test_endless_short_lines_are_refused_before_they_are_kept(service: Service) -> None:
+    service.site()
+    headers = {"Content-Type": "application/x-ndjson"}
+    began = time.process_time()
+    answer = service.feeder.post("/v1/plate-updates", content=b"1\n" * 1_000_000, headers=headers)
+    assert answer.status_code == 413
+    assert time.process_time() - began < 10

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcement_api.feed.follower import Follower
 from enforcement_api.problems import StorageFailed
 from sync.messages import EMPTY_DIGEST
 from sync.replica import DigestMismatch, Replica
@@ -82,3 +83,22 @@ def test_an_index_made_anew_that_differs_too_is_an_error(
     monkeypatch.setattr(Replica, "apply", differ)
     with pytest.raises(DigestMismatch):
         service.parts.follower.catch_up("1085")
+
+
+def test_an_index_that_another_process_made_anew_is_read_from_then_on(service: Service) -> None:
+    service.permit("ABC123")
+    assert service.verdict("ABC123") == "valid"
+    other = Follower(service.parts.record, service.settings.index_dir, now=service.clock, seconds=1)
+    Replica(service.settings.index_dir / "1085").wipe()
+    other.catch_up("1085")
+    service.permit("XYZ999")
+    assert service.verdict("ABC123") == service.verdict("XYZ999") == "valid"
+    service.assert_consistent()
+
+
+def test_a_check_is_answered_from_the_record_while_the_index_is_made_anew(
+    service: Service,
+) -> None:
+    service.permit("ABC123")
+    service.parts.follower.replica("1085").wipe()
+    assert service.verdict("ABC123") == "valid"

@@ -169,6 +169,24 @@ def test_renewal_from_a_later_day_brings_no_old_plate_back(record: Record) -> No
     assert record.verdict("AAA111", ACTIVE + DAY) == "expired"
 
 
+def test_pending_plate_that_is_confirmed_again_leaves_no_gap(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    again = CHANGED + 10 * HOUR
+    record.push(confirmed(again, "BBB222", version=3), now=again)
+    assert record.permits["p~1"].ends_at == again + 24 * HOUR
+    assert record.working(ACTIVE) == "A"
+    assert record.working(again + 24 * HOUR) == "B"
+
+
+def test_renewal_from_a_later_day_during_the_overlap_does_not_prolong_the_old_plate(
+    record: Record,
+) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    renewal = confirmed(CHANGED, "BBB222", version=3, valid_from=date(2027, 1, 1))
+    record.push(renewal, now=CHANGED + HOUR)
+    assert record.permits["p~1"].ends_at == ACTIVE
+
+
 @pytest.mark.parametrize(
     "change",
     [

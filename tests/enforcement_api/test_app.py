@@ -1,0 +1,119 @@
+"""The service as a whole: health, its document, addresses it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from enforcement_api.feed.follower import Follower
+from tests.enforcement_api.program import patrouille, serving
+from tests.service import Service, infraction, new_id, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("app")) as found:
+        found.site()
+        yield found
+
+
+def test_it_lives_and_is_ready(service: Service) -> None:
+    stranger = service.client(None)
+    assert stranger.get("/health/live").json() == {"status": "live"}
+    assert stranger.head("/health/live").status_code == 200
+    assert stranger.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_it_is_not_ready_while_its_index_cannot_follow(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Follower) -> None:
+        raise RuntimeError("the index lies")
+
+    monkeypatch.setattr(Follower, "look", fail)
+    answer = service.client(None).get("/health/ready")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
+    assert "the index lies" in answer.json()["detail"]
+
+
+def test_the_document_names_every_operation_its_key_and_its_errors(service: Service) -> None:
+    document = service.client(None).get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    keyless = set()
+    names = []
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            names.append(operation["operationId"])
+            assert operation["tags"]
+            assert operation["summary"]
+            assert "default" in operation["responses"]
+            if "security" not in operation:
+                keyless.add(operation["operationId"])
+    assert len(names) == len(set(names))
+    assert keyless == {"enrolDevice", "isLive", "isReady"}
+
+
+def test_the_documentation_needs_no_other_host(service: Service) -> None:
+    page = service.client(None).get("/docs")
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    assert service.client(None).get("/docs/static/swagger-ui-bundle.js").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/v1/sites/1085/", "/v1/plate-updates/"])
+def test_what_is_not_there_is_a_problem_and_no_redirect(service: Service, path: str) -> None:
+    answer = service.admin.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+def test_a_question_about_the_past_is_refused_rather_than_answered_with_the_present(
+    service: Service,
+) -> None:
+    query = {"plate": "ABC123", "zone": "G1", "as_known_at": "3"}
+    answer = service.reader.get("/v1/sites/1085/check", params=query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/query/as_known_at"
+
+
+def test_a_body_that_is_not_utf_8_is_told_like_any_other_bad_body(service: Service) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = service.admin.put("/v1/sites/1085", content=b"\x90\x9d", headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "")
+
+
+def test_free_text_finds_a_plate_however_it_is_typed(service: Service) -> None:
+    device = service.device_client()
+    id = new_id()
+    body = infraction("XYZ987", plate_raw="xyz 987")
+    assert device.put(f"/v1/infractions/{id}", json=body).status_code == 201
+    for words in ("xyz987", "XYZ 987", "yz-98"):
+        found = service.reader.get("/v1/infractions", params={"q": words}).json()["items"]
+        assert [item["id"] for item in found] == [id]
+
+
+def test_an_address_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with serving(tmp_path / "first") as first:
+        port = first.address.rpartition(":")[2]
+        second = patrouille(tmp_path / "second", "serve", "--port", port)
+    assert second.returncode == 1
+    assert "Traceback" not in second.stderr
+    assert f"port {port}" in second.stderr
+
+
+def test_reading_makes_no_record(tmp_path: Path) -> None:
+    folder = tmp_path / "typo"
+    for command in (["keys", "list"], ["digest", "--site", "1085"]):
+        done = patrouille(folder, *command)
+        assert done.returncode == 1
+        assert "patrouille init" in done.stderr
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_without_end_is_refused_before_it_is_read(service: Service, length: bool) -> None:
+    too_much = service.settings.largest_json + 1
+    body = b"x" * too_much if length else iter([b"x" * 65536] * (too_much // 65536 + 1))
+    answer = service.client(None).post("/v1/enrolments", content=body)
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
