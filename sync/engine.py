@@ -14,10 +14,13 @@ from typing import Any
 from sync import client as service
 from sync.client import ServiceClient
 from sync.clock import TrustedClock
+from sync.codec import MalformedMessage
 from sync.messages import ChangePage
 from sync.outbox import Item, Outbox
 from sync.replica import DigestMismatch, Replica, StaleSnapshot, State
 
+PAGE = 10_000
+"""Changes that one page may have."""
 FAR_BEHIND = 50_000
 """Changes beyond which a snapshot is quicker than pages."""
 
@@ -41,6 +44,7 @@ class Puller:
         self._site = site
         self._replica = replica
         self._clock = clock
+        self._measured = False
         self.mismatches = 0
 
     def pull(self, *, wait: int = 0) -> State:
@@ -49,6 +53,15 @@ class Puller:
         `wait` seconds for something new when already level. Raises ServiceError, BadSnapshot, and
         DigestMismatch when even a fresh snapshot does not lead to what the service has.
         """
+        self._measured = False
+        state = self._get_level(wait)
+        if not self._measured:
+            # What is here is level, whatever becomes of this; the next pull tells of it.
+            with contextlib.suppress(service.ServiceError, MalformedMessage):
+                self._page(state.cursor, 0, limit=1)
+        return state
+
+    def _get_level(self, wait: int) -> State:
         here = self._replica.state()
         fetched = here is None
         if here is None:
@@ -77,10 +90,14 @@ class Puller:
         """Fill an empty replica from the beginning of the feed, without a snapshot."""
         return self._replica.apply(self._catch_up(self._page(None, 0)), after=None)
 
-    def _page(self, after: str | None, wait: int) -> ChangePage:
+    def _page(self, after: str | None, wait: int, *, limit: int = PAGE) -> ChangePage:
+        """One page. Only one that was not waited for measures the clock: the service tells the
+        time when it answers, and how much of a wait was the way back nobody knows.
+        """
         sent_at = self._clock.device_now()
-        page = self._client.changes(self._site, after=after, wait=wait)
+        page = self._client.changes(self._site, after=after, limit=limit, wait=wait)
         if wait == 0:
+            self._measured = True
             self._clock.observe(
                 page.server_time, sent_at=sent_at, received_at=self._clock.device_now()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from sync import engine
 from sync.client import Unauthorized, Unreachable
+from sync.messages import ChangePage
 from sync.replica import BadSnapshot, DigestMismatch
 from tests.service import NOW, Handheld, Service, infraction, new_id, picture, running
 
@@ -188,6 +190,47 @@ def test_a_replica_by_pages_equals_one_by_snapshot(service: Service) -> None:
 def test_the_clock_is_measured_at_a_pull(service: Service, handheld: Handheld) -> None:
     handheld.puller.pull()
     assert handheld.clock.read().uncertainty is not None
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_clock_is_measured_at_a_pull_that_waited_but_not_by_the_wait(
+    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    handheld.puller.pull()
+    if is_new:
+        service.permit("ABC123")
+    ask = handheld.client.changes
+    waits: list[int] = []
+    measured: list[timedelta] = []
+    device_now = NOW
+
+    def changes(site: str, *, after: str | None, limit: int, wait: int) -> ChangePage:
+        nonlocal device_now
+        waits.append(wait)
+        device_now += timedelta(seconds=wait)
+        return ask(site, after=after, limit=limit, wait=0)
+
+    def observe(server_time: datetime, *, sent_at: datetime, received_at: datetime) -> None:
+        measured.append(received_at - sent_at)
+
+    monkeypatch.setattr(handheld.client, "changes", changes)
+    monkeypatch.setattr(handheld.clock, "device_now", lambda: device_now)
+    monkeypatch.setattr(handheld.clock, "observe", observe)
+    handheld.puller.pull(wait=25)
+    assert waits == [25, 0]
+    assert measured == [timedelta(0)]
+    handheld.assert_level_with(service)
+
+
+def test_what_was_waited_for_is_kept_when_the_clock_cannot_be_measured(
+    service: Service, handheld: Handheld
+) -> None:
+    handheld.puller.pull()
+    service.permit("ABC123")
+    answers = iter([False, True])
+    handheld.bridge.lose = lambda request: next(answers, False)
+    handheld.puller.pull(wait=25)
+    handheld.assert_level_with(service)
 
 
 # Pushing
