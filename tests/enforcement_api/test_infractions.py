@@ -7,9 +7,8 @@ import csv
 import io
 import json
 import tracemalloc
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,24 +22,10 @@ from sync.plates import Plate
 from tests.enforcement_api.infraction_log import (
     NOON,
     InfractionLog,
-    infraction_log,
     new_id,
     picture,
     sha256,
 )
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[InfractionLog]:
-    with infraction_log(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfractionLog]:
-    """For tests that leave nothing behind."""
-    with infraction_log(tmp_path_factory.mktemp("quiet")) as made:
-        yield made
 
 
 def problem(answer: Any, slug: str, status: int) -> dict[str, Any]:

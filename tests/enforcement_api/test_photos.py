@@ -6,8 +6,6 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,24 +13,10 @@ from PIL import Image
 from enforcement_api.infractions import photos
 from tests.enforcement_api.infraction_log import (
     InfractionLog,
-    infraction_log,
     new_id,
     picture,
     sha256,
 )
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[InfractionLog]:
-    with infraction_log(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfractionLog]:
-    """For tests that leave nothing behind."""
-    with infraction_log(tmp_path_factory.mktemp("quiet")) as made:
-        yield made
 
 
 def told(content: bytes) -> list[dict[str, object]]:
