@@ -58,6 +58,9 @@ NO_ISSUE_REASONS = (
 PLATE_MISSING_REASONS = ("no_plate", "unreadable", "covered")
 """Why an infraction has no plate (DOMAIN 3.6)."""
 
+MOST_KNOWN = 500
+"""Permits that the service takes with an infraction; the deciding ones come first."""
+
 Lack = Literal["plate_reason", "code", "reason", "photos", "stale", "badge"]
 Caution = Literal["stale", "verdict_changed", "no_notice", "valid"]
 
@@ -425,7 +428,7 @@ class Patrol:
             "verdict": sighting.verdict,
             "epoch": sighting.state.epoch,
             "cursor": sighting.state.cursor,
-            "known": [codec.permit_record(permit) for permit in permits],
+            "known": [codec.permit_record(permit) for permit in permits[:MOST_KNOWN]],
         }
 
     def home_jurisdiction(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from handheld_app.evidence import LARGEST, PhotoRefused
 from handheld_app.handheld import Handheld
-from handheld_app.patrol import Draft, Lacking, NotReady, Patrol
+from handheld_app.patrol import MOST_KNOWN, Draft, Lacking, NotReady, Patrol
 from sync.client import InsecureAddress
 from sync.codec import instant
 from sync.entities import NoNotice
@@ -218,6 +218,21 @@ def test_what_was_recorded_is_the_contracts_infraction(
     }
     assert [item.id for item in handheld.outbox.waiting()] == [id, photo.sha256]
     assert id[14] == "7"
+
+
+def test_no_more_permits_are_told_than_the_service_takes(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    for _ in range(MOST_KNOWN + 20):
+        world.permit("ABC123", zone="G2")
+    world.permit("ABC123", zone="G1")
+    fill(handheld, world)
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.codes = ["M02"]
+    patrol.record(draft)
+    known: list[dict[str, object]] = recorded(handheld)["known"]  # type: ignore[assignment]
+    assert len(known) == MOST_KNOWN
+    assert known[0]["zones"] == ["G1"]
 
 
 def test_recording_again_adds_nothing(handheld: Handheld, patrol: Patrol) -> None:
