@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -18,7 +17,7 @@ from kivy.properties import BooleanProperty, ColorProperty, ObjectProperty, Stri
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
-from handheld_app.handheld import Handheld, utc_now
+from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
 from handheld_app.wording import gettext, hh_mm
@@ -47,7 +46,7 @@ class HandheldApp(App):
         lang: str | None = None,
         pictures: Path | None = None,
         now: Callable[[], datetime] = utc_now,
-        boot: Callable[[], float] = time.monotonic,
+        boot: Callable[[], float] = seconds_since_boot,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

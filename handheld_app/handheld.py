@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -34,6 +36,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def seconds_since_boot() -> float:
+    """A clock that nobody sets and that goes on while the device sleeps, where there is one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 class Handheld:
     """What lies in a data folder, opened. `changed` hears of the sync, on another thread."""
 
@@ -42,7 +51,7 @@ class Handheld:
         data_dir: Path,
         *,
         now: Callable[[], datetime] = utc_now,
-        boot: Callable[[], float] = time.monotonic,
+        boot: Callable[[], float] = seconds_since_boot,
         changed: Callable[[SyncStatus], None] = lambda status: None,
     ) -> None:
         self.folder = data_dir / "handheld"
@@ -77,6 +86,13 @@ class Handheld:
             self._replicas[site] = Replica(self.folder / "sites" / name)
         return self._replicas[site]
 
+    def forget_sites(self) -> None:
+        """Leave no plate of any site here, opened or not. What was recorded stays."""
+        for replica in list(self._replicas.values()):
+            replica.wipe()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.folder / "sites")
+
     def new_client(self) -> ServiceClient:
         """A client of the service that this handheld is enrolled with."""
         device = self.device_file.device
@@ -108,6 +124,7 @@ class Handheld:
             replica=self.replica_of(device.site),
             outbox=self.outbox,
             clock=self.clock,
+            forget=self.forget_sites,
             changed=self._changed,
         )
         self._syncing.start()

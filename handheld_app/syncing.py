@@ -52,8 +52,11 @@ class Syncing:
         replica: Replica,
         outbox: Outbox,
         clock: TrustedClock,
+        forget: Callable[[], None],
         changed: Callable[[SyncStatus], None],
     ) -> None:
+        """`forget` removes every plate from this device, once it is no longer trusted."""
+        self._forget = forget
         self._clock = clock
         self._outbox = outbox
         self._replica = replica
@@ -98,14 +101,14 @@ class Syncing:
         pause, wait = FIRST_RETRY, 0
         while not self._stopping.is_set():
             try:
-                state = self._puller.pull(wait=wait)
-            except Revoked as error:
-                self._replica.wipe()
-                self._tell(connection="revoked", synced_at=None, trouble=str(error))
-                return
+                try:
+                    state = self._puller.pull(wait=wait)
+                except Revoked as error:
+                    self._end_trust(error)
+                    break
             except _LATER as error:
                 if self._stopping.is_set():
-                    return
+                    break
                 self._trouble(error)
                 self._rest("pull", pause)
                 pause, wait = min(pause * 2, LAST_RETRY), 0
@@ -120,8 +123,13 @@ class Syncing:
         pause = FIRST_RETRY
         while not self._stopping.is_set():
             try:
-                self._pusher.push()
-                pause = FIRST_RETRY
+                try:
+                    pushed = self._pusher.push()
+                except Revoked as error:
+                    self._end_trust(error)
+                    raise
+                held_up = pushed.waiting and not pushed.sent
+                pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
             except _LATER:
                 pause = min(pause * 2, LAST_RETRY)  # pulling tells of it
             with contextlib.suppress(Exception):
@@ -135,10 +143,17 @@ class Syncing:
         self._asked[which].wait(seconds)
         self._asked[which].clear()
 
+    def _end_trust(self, error: Revoked) -> None:
+        """The plates go; what was recorded stays, and is still sent."""
+        self._forget()
+        self._tell(connection="revoked", synced_at=None, trouble=str(error))
+
     def _trouble(self, error: Exception) -> None:
         no_answer = isinstance(error, Unreachable)
         refused = isinstance(error, Refused)
         connection: Connection = "refused" if refused and not no_answer else "offline"
+        if self.status.connection == "revoked":
+            connection = "revoked"  # sending heard of it
         self._tell(connection=connection, trouble=str(error))
 
     def _count(self) -> None:

@@ -38,6 +38,17 @@ class Service:
         return httpx.Response(403, json={"type": "/problems/forbidden", "title": "Forbidden"})
 
 
+def receipt(id: str) -> dict[str, object]:
+    return {
+        "id": id,
+        "received_at": "2026-11-23T20:05:00Z",
+        "state": "received",
+        "recheck": {"verdict": "unknown", "differs": False},
+        "photos_missing": [],
+        "warnings": [],
+    }
+
+
 class Watcher:
     """Waits for a state of the sync, with a deadline."""
 
@@ -85,6 +96,7 @@ def syncing(
         replica=handheld.replica_of("1085"),
         outbox=handheld.outbox,
         clock=handheld.clock,
+        forget=handheld.forget_sites,
         changed=watcher,
     )
     yield syncing
@@ -121,6 +133,74 @@ def test_a_revoked_device_forgets_its_permits_but_not_what_it_recorded(
     watcher.until(lambda status: status.connection == "revoked")
     assert patrol.site() is None
     assert patrol.unsent() == 1
+
+
+def test_a_revoked_device_keeps_no_plate_of_any_site(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    sites = handheld.folder / "sites"
+    for folder in ("opened-last-week", next(sites.iterdir()).name):
+        (sites / folder / "downloads").mkdir(parents=True)
+        (sites / folder / "downloads" / "half.gz").write_bytes(b"plates")
+        (sites / folder / "left.db").write_bytes(b"plates")
+    service.answer = service.revoked
+    syncing.start()
+    watcher.until(lambda status: status.connection == "revoked")
+    assert not sites.exists()
+    assert handheld.patrol.site() is None
+
+
+def test_what_a_revoked_device_recorded_is_still_sent(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    revoked = threading.Event()
+
+    def takes_only_what_was_recorded(request: httpx.Request) -> httpx.Response:
+        if request.method != "PUT":
+            return service.revoked(request)
+        if not revoked.is_set():
+            raise httpx.ConnectError("no route", request=request)
+        return httpx.Response(201, json=receipt(id))
+
+    service.answer = takes_only_what_was_recorded
+    syncing.start()
+    watcher.until(lambda status: status.connection == "revoked")
+    revoked.set()
+    syncing.hurry()
+    watcher.until(lambda status: status.connection == "revoked" and status.unsent == 0)
+    assert [item.state for item in patrol.log()] == ["sent"]
+
+
+def test_sending_hears_of_a_revocation_too(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+
+    def revokes_the_sender(request: httpx.Request) -> httpx.Response:
+        return service.revoked(request) if request.method == "PUT" else service.unreachable(request)
+
+    service.answer = revokes_the_sender
+    syncing.start()
+    watcher.until(lambda status: status.connection == "revoked")
+    assert patrol.site() is None
+    assert patrol.unsent() == 1
+
+
+def test_an_answer_of_another_shape_ends_no_thread(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    service.answer = lambda request: httpx.Response(200, text="<html>Sign in</html>")
+    syncing.start()
+    status = watcher.until(lambda status: status.connection == "offline" and status.unsent == 1)
+    assert status.set_aside == 0
+    service.answer = service.forbids
+    syncing.hurry()
+    watcher.until(lambda status: status.connection == "refused" and status.set_aside == 1)
 
 
 def test_a_refusal_is_told_apart_from_no_network(
