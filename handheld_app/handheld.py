@@ -64,7 +64,7 @@ class Handheld:
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
         self._syncing: Syncing | None = None
-        self._syncing_site = ""
+        self._syncing_as: tuple[str, str, str] | None = None
         self.patrol = Patrol(
             device=self.device_file,
             replica_of=self.replica_of,
@@ -113,11 +113,13 @@ class Handheld:
         device = self.device_file.device
         if not (device.enrolled and device.site):
             return
-        if self._syncing is not None and self._syncing_site == device.site:
+        # Another enrolment has another token: threads that still use the old one must end.
+        wanted = (device.server, device.token, device.site)
+        if self._syncing is not None and self._syncing_as == wanted:
             self._syncing.hurry()
             return
         self.stop_syncing()
-        self._syncing_site = device.site
+        self._syncing_as = wanted
         self._syncing = Syncing(
             new_client=self.new_client,
             site=device.site,

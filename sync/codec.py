@@ -393,6 +393,8 @@ def snapshot_manifest(message: Any) -> SnapshotManifest:
     """The answer of `snapshot`. Raises MalformedMessage, UnknownProtocol."""
 
     def read(m: Any) -> SnapshotManifest:
+        if not m["url"].startswith("/") or m["url"].startswith("//"):
+            raise ValueError(f"{m['url']!r} is no path of this service")
         return SnapshotManifest(
             protocol=_protocol(m),
             epoch=m["epoch"],

@@ -172,3 +172,15 @@ def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
         service.download("/file", part)
     assert part.read_bytes() == whole
     assert asked == ["bytes=700-", f"bytes={len(whole)}-"]
+
+
+@pytest.mark.parametrize("url", ["https://example.org/x.gz", "//example.org/x.gz", "x.gz"])
+def test_a_snapshot_of_another_host_is_not_fetched(url: str) -> None:
+    manifest = {
+        "protocol": 1, "epoch": "e", "cursor": "c", "sequence": 1, "url": url, "sha256": "0" * 64,
+        "bytes": 1, "encoding": "gzip", "digest": {"count": 0, "sum": "0"},
+        "server_time": "2026-11-23T15:15:00Z", "fed_at": None,
+    }  # fmt: skip
+    answer = httpx.Response(200, json=manifest)
+    with client(answer) as service, pytest.raises(MalformedMessage):
+        service.snapshot("1085")
