@@ -73,9 +73,16 @@ class AddressTaken(Problem):
 def _listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises AddressTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, since asyncio turns Nagle's delay off only where it is; an answer
+    # would wait 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        return listening
     except OSError as error:
+        listening.close()
         raise AddressTaken(host=host, port=port, reason=error) from error
 
 

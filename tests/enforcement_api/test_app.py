@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +118,13 @@ def test_a_body_without_end_is_refused_before_it_is_read(service: Service, lengt
     body = b"x" * too_much if length else iter([b"x" * 65536] * (too_much // 65536 + 1))
     answer = service.client(None).post("/v1/enrolments", content=body)
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
+
+
+def test_answers_do_not_wait_for_acknowledgements(tmp_path: Path) -> None:
+    """Nagle's delay would make 40 ms of each; over a second for these."""
+    with serving(tmp_path / "data") as server, server.client("none") as client:
+        client.get("/health/live")
+        began = time.monotonic()
+        for _ in range(50):
+            assert client.get("/health/live").status_code == 200
+        assert time.monotonic() - began < 1
