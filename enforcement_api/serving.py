@@ -70,7 +70,7 @@ class AddressTaken(Problem):
     detail = N_("End what listens there, or choose another with --host and --port: {reason}")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises AddressTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, since asyncio turns Nagle's delay off only where it is; an answer
@@ -93,7 +93,7 @@ def serve(
 
     Raises AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable before it listens.
     """
-    listening = _listen(host, port)
+    listening = listen(host, port)
     app = create_app(settings)
     service: Service = app.state.service
     service.start()
