@@ -156,6 +156,16 @@ def create_app(
     )
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(
+        permits_routes.router(
+            record=record,
+            follower=follower,
+            guard=guard,
+            settings=settings,
+            now=now,
+            on_change=infractions.recheck_open,
+        )
+    )
+    app.include_router(
         sites_routes.router(
             record=record,
             guard=guard,
@@ -166,16 +176,6 @@ def create_app(
             zones_named=permits.zones_named,
             has_permits=permits.has_permits,
             reinstate=intake.reinstate,
-        )
-    )
-    app.include_router(
-        permits_routes.router(
-            record=record,
-            follower=follower,
-            guard=guard,
-            settings=settings,
-            now=now,
-            on_change=infractions.recheck_open,
         )
     )
     app.include_router(

@@ -429,6 +429,7 @@ class Replica:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._pointer_file = str(folder / _POINTER)
         self._writing = threading.Lock()
         self._local = threading.local()
 
@@ -487,7 +488,7 @@ class Replica:
     def _pointer(self) -> tuple[int, int] | None:
         """What changes whenever anybody, of this process or another, flips the pointer."""
         try:
-            found = os.stat(self.folder / _POINTER)
+            found = os.stat(self._pointer_file)
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns

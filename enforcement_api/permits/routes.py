@@ -142,6 +142,55 @@ def router(
     feeds = Depends(guard.allow("feeder", "admin"))
     lets_in = guard.allow()
 
+    # Before all others (also in app.py): routes are tried in order, and nothing is asked as often.
+    @routes.get(
+        "/sites/{site}/check",
+        operation_id="checkPlate",
+        tags=["checks"],
+        summary="May this plate be here?",
+        response_model=CheckOut,
+        openapi_extra={"parameters": _ASKED},
+    )
+    async def check(request: Request) -> Response:
+        """Judge a plate in a zone at an instant, with permits as they are now known."""
+        # Read by hand: declared parameters would cost more than the rest of the check.
+        await lets_in(request)
+        site: str = request.path_params["site"]
+        asked = request.query_params
+        missing = [name for name in ("plate", "zone") if name not in asked]
+        if missing:
+            raise Invalid(errors=[Problem.Error(f"/query/{n}", N_("is missing")) for n in missing])
+        if "as_known_at" in asked:  # better refused than answered with what is known now
+            raise Invalid(errors=[Problem.Error("/query/as_known_at", N_("is not known here"))])
+        plate, zone = asked["plate"], asked["zone"]
+        jurisdiction, at = asked.get("jurisdiction"), asked.get("at")
+        replica = follower.replica(site)
+        fed_at = follower.level(site).fed_at
+        try:
+            with replica.reading() as view:
+                wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
+                when = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
+                found = view.check(wanted, zone=zone, at=when)
+                answer = checking.Answer(found, site, view.state.sequence, fed_at)
+        except ReplicaHasNoZone:
+            zones = ", ".join(sorted(view.zones))
+            raise UnknownZone(site=site, zone=zone, zones=zones) from None
+        except (BeforeRetention, NotFilled, sqlite3.DatabaseError):
+            # Too early for the index, or it is being made anew: the record knows.
+            answer = await run_in_threadpool(
+                partial(
+                    checking.from_record,
+                    record,
+                    site=site,
+                    zone=zone,
+                    plate=plate,
+                    jurisdiction=jurisdiction,
+                    at=at,
+                    now=now(),
+                )
+            )
+        return Response(answer.as_json(), media_type="application/json")
+
     async def body(request: Request) -> bytes:
         return await capped_body(request, settings.largest_body, mebibytes(settings.largest_body))
 
@@ -231,53 +280,5 @@ def router(
             "removed": newest.removed,
             "versions": [_version_json(sequence, version) for sequence, version in versions],
         }
-
-    @routes.get(
-        "/sites/{site}/check",
-        operation_id="checkPlate",
-        tags=["checks"],
-        summary="May this plate be here?",
-        response_model=CheckOut,
-        openapi_extra={"parameters": _ASKED},
-    )
-    async def check(request: Request) -> Response:
-        """Judge a plate in a zone at an instant, with permits as they are now known."""
-        # Read by hand: declared parameters would cost more than the rest of the check.
-        await lets_in(request)
-        site: str = request.path_params["site"]
-        asked = request.query_params
-        missing = [name for name in ("plate", "zone") if name not in asked]
-        if missing:
-            raise Invalid(errors=[Problem.Error(f"/query/{n}", N_("is missing")) for n in missing])
-        if "as_known_at" in asked:  # better refused than answered with what is known now
-            raise Invalid(errors=[Problem.Error("/query/as_known_at", N_("is not known here"))])
-        plate, zone = asked["plate"], asked["zone"]
-        jurisdiction, at = asked.get("jurisdiction"), asked.get("at")
-        replica = follower.replica(site)
-        fed_at = follower.level(site).fed_at
-        try:
-            with replica.reading() as view:
-                wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
-                when = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
-                found = view.check(wanted, zone=zone, at=when)
-                answer = checking.Answer(found, site, view.state.sequence, fed_at)
-        except ReplicaHasNoZone:
-            zones = ", ".join(sorted(view.zones))
-            raise UnknownZone(site=site, zone=zone, zones=zones) from None
-        except (BeforeRetention, NotFilled, sqlite3.DatabaseError):
-            # Too early for the index, or it is being made anew: the record knows.
-            answer = await run_in_threadpool(
-                partial(
-                    checking.from_record,
-                    record,
-                    site=site,
-                    zone=zone,
-                    plate=plate,
-                    jurisdiction=jurisdiction,
-                    at=at,
-                    now=now(),
-                )
-            )
-        return Response(answer.as_json(), media_type="application/json")
 
     return routes
