@@ -58,17 +58,22 @@ class Hand:
     # waiting
 
     async def frames(self, count: int = 3) -> None:
-        for _ in range(count):
-            await self._not_ended()
-            await asyncio.sleep(0.02)
+        """So many rounds of the window's loop: what was scheduled is done, and laid out."""
+        from kivy.clock import Clock
+
+        last = Clock.frames + count
+        await self._hold(lambda: Clock.frames >= last, "a frame")
 
     async def until(self, wanted: Callable[[], Any], what: str) -> None:
+        await self._hold(wanted, what)
+        await self.frames()
+
+    async def _hold(self, wanted: Callable[[], Any], what: str) -> None:
         ends = time.monotonic() + DEADLINE
         while not wanted():
             await self._not_ended()
             assert time.monotonic() < ends, f"{what}: not within {DEADLINE} s; {self._told()}"
-            await asyncio.sleep(0.02)
-        await self.frames()
+            await asyncio.sleep(0.01)
 
     def _told(self) -> str:
         waiting = [(item.kind, item.problem) for item in self.app.handheld.outbox.waiting()]
@@ -90,21 +95,34 @@ class Hand:
     # doing
 
     async def touch(self, widget: Any) -> None:
+        """Press it until it shows so, and let go; whatever moves meanwhile comes to rest first."""
         from kivy.tests.common import UnitTestTouch
+        from kivy.uix.behaviors import ButtonBehavior
         from kivy.uix.scrollview import ScrollView
 
         assert not widget.disabled, widget
+        await self._at_rest(widget)
         parent = widget.parent
         while parent is not None and parent is not self.window:
             if isinstance(parent, ScrollView) and parent.children[0].height > parent.height:
                 parent.scroll_to(widget, animate=False)
-                await self.frames()
+                await self._at_rest(widget)
             parent = parent.parent
         touch = UnitTestTouch(*widget.to_window(*widget.center))
         touch.touch_down()
-        await self.frames()
+        if isinstance(widget, ButtonBehavior):
+            await self._hold(lambda: widget.state == "down", f"{widget} pressed")
         touch.touch_up()
+        if isinstance(widget, ButtonBehavior):
+            await self._hold(lambda: widget.state == "normal", f"{widget} let go")
         await self.frames()
+
+    async def _at_rest(self, widget: Any) -> None:
+        """Layouts are done over a few frames; then the widget stays where it is."""
+        seen = None
+        while (here := (*widget.to_window(*widget.pos), *widget.size)) != seen:
+            seen = here
+            await self.frames(2)
 
     async def write(self, field: Any, text: str) -> None:
         await self.touch(field)
