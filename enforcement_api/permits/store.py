@@ -47,6 +47,11 @@ def _base(id: str) -> str:
     return id.partition("~")[0]
 
 
+def _number(id: str) -> int:
+    """Of a plate before: 1 for `<id>~1`."""
+    return int(id.partition("~")[2])
+
+
 def _version(row: Sequence[Any]) -> Version:
     """The version in a row of the whole table."""
     # By position: a row's names cost more than all the rest.
@@ -126,17 +131,16 @@ class Ledger:
         self._current: dict[str, Version] = {}
         self._superseded: list[Version] = []
         self._new: list[Version] = []
-        self._before: dict[str, int] = {}
+        self._before: dict[str, list[StoredPermit]] = {}
         wanted = sorted({_base(id) for id in ids})
         query = select(permit_versions).where(_c.site == counter.site, _CURRENT)
         for at in range(0, len(wanted), 10_000):
             for row in tx.execute(query.where(_c.base.in_(wanted[at : at + 10_000]))):
                 version = _version(row)
-                id = version.permit.id
-                self._current[id] = version
-                base = _base(id)
-                if id != base:
-                    self._before[base] = self._before.get(base, 0) + 1
+                self._current[version.permit.id] = version
+        earlier = (v.permit for id, v in self._current.items() if "~" in id)
+        for permit in sorted(earlier, key=lambda permit: _number(permit.id)):
+            self._keep_before(permit)
 
     def current(self, id: str) -> StoredPermit | None:
         """The permit as it stands."""
@@ -145,10 +149,12 @@ class Ledger:
 
     def before(self, id: str) -> Sequence[StoredPermit]:
         """The plates that the permit had before, the oldest first."""
-        count = self._before.get(id, 0)
-        if not count:
-            return ()
-        return [self._current[f"{id}~{n}"].permit for n in range(1, count + 1)]
+        return self._before.get(id, ())
+
+    def _keep_before(self, permit: StoredPermit) -> None:
+        plates = self._before.setdefault(_base(permit.id), [])
+        number = _number(permit.id)
+        plates[number - 1 : number] = [permit]
 
     def put(self, permit: StoredPermit) -> None:
         """Record a version; it supersedes the one before."""
@@ -162,9 +168,6 @@ class Ledger:
                 self._superseded.append(old)
             if not old.permit.removed:
                 counter.digest -= old.hash
-        elif "~" in permit.id:
-            base = _base(permit.id)
-            self._before[base] = self._before.get(base, 0) + 1
         if not permit.removed:
             record = codec.permit_record(permit.permit)
             hash = codec.record_hash("permit", permit.id, codec.canonical(record))
@@ -172,6 +175,8 @@ class Ledger:
         version = Version(permit, sequence, hash, is_new=True)
         self._current[permit.id] = version
         self._new.append(version)
+        if "~" in permit.id:
+            self._keep_before(permit)
 
     def save(self) -> None:
         """Write what was put."""

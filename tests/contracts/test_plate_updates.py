@@ -244,6 +244,22 @@ def test_whole_chain_in_one_request_comes_to_the_same(service: Service) -> None:
         assert found == [valid]
 
 
+def test_a_dozen_plates_one_after_another_keep_their_order(service: Service) -> None:
+    """`p~10` comes after `p~9`, whichever way a text sorts."""
+    update = service.permit("AAA000", id="p")
+    for n in range(1, 13):
+        confirmed = f"2026-11-{n:02}T15:00:00Z"
+        update |= {"version": n + 1, "plate": f"AAA{n:03}", "confirmed_at": confirmed}
+        assert counts(service.push(update)) == (1, 0, 0, 0)
+    for n in range(12):
+        before = service.reader.get(f"/v1/sites/1085/permits/p~{n + 1}").json()
+        assert (before["plate"], before["ends_at"]) == (
+            f"AAA{n:03}",
+            f"2026-11-{n + 2:02}T15:00:00Z",
+        )
+    service.assert_consistent()
+
+
 def test_history_tells_every_version_with_its_source_and_time(service: Service) -> None:
     update = service.permit("ABC123", id="p", permit_number="n1")
     service.clock.advance(hours=1)
