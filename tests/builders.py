@@ -58,6 +58,10 @@ def a_site(*, activation_hours: int = 24) -> Site:
     )
 
 
+ZONES = {"G1", "G2"}
+"""The zones of that site."""
+
+
 def confirmed(
     when: datetime | None, plate: str = "AAA111", *, version: int = 1, id: str = "p", **facts: Any
 ) -> PlateUpdate:
@@ -79,7 +83,7 @@ def recorded(update: PlateUpdate, *, site: Site | None = None) -> StoredPermit:
     """What a first update comes to, received when it was confirmed."""
     now = update.facts.confirmed_at or at("2026-01-01 05:00")
     effect, versions = apply(
-        update, current=None, before=(), site=site or a_site(), source="s", now=now
+        update, current=None, before=(), site=site or a_site(), zones=ZONES, source="s", now=now
     )
     assert effect == "applied"
     assert [v.id for v in versions] == [update.id]

@@ -197,6 +197,7 @@ permit_versions = Table(
     Column("starts_at", Instant, nullable=False),
     Column("ends_at", Instant),
     Column("active_from", Instant, nullable=False),
+    Column("cancelled_at", Instant),
     Column("hash", Hash64, nullable=False),
 )
 _current = permit_versions.c.superseded_at.is_(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -112,6 +112,8 @@ class StoredPermit:
     ends_at: datetime | None
     active_from: datetime
     recorded_at: datetime
+    cancelled_at: datetime | None = None
+    """When a cancellation that names no end of its own was first received."""
     removed: bool = False
 
     @property
@@ -176,7 +178,7 @@ def day_begins(day: date, time_zone: str) -> datetime:
 
 def _own_end(facts: Facts, site: Site, cancelled_at: datetime | None) -> datetime | None:
     """The earliest of the last day's end, the given end, and the cancellation."""
-    ends = [facts.ends_at or cancelled_at]
+    ends = [facts.ends_at, cancelled_at]
     if facts.valid_until is not None:
         ends.append(day_begins(facts.valid_until + timedelta(days=1), site.time_zone))
     return min((end for end in ends if end is not None), default=None)
@@ -193,9 +195,7 @@ def _recorded(
         active_from = facts.confirmed_at + timedelta(hours=site.activation_hours)
     cancelled_at = None
     if facts.status == "cancelled" and facts.ends_at is None:
-        cancelled_at = now
-        if current and current.facts.status == "cancelled" and current.facts.ends_at is None:
-            cancelled_at = current.ends_at
+        cancelled_at = (current and current.cancelled_at) or now
     return StoredPermit(
         id=update.id,
         source=source,
@@ -206,15 +206,14 @@ def _recorded(
         ends_at=_own_end(facts, site, cancelled_at),
         active_from=active_from,
         recorded_at=now,
+        cancelled_at=cancelled_at,
     )
 
 
-def _ending(permit: StoredPermit, end: datetime | None, site: Site, now: datetime) -> StoredPermit:
+def _ending(permit: StoredPermit, end: datetime, site: Site, now: datetime) -> StoredPermit:
     """The plate before, living on until `end` or its own earlier end."""
-    own = permit.ends_at
-    if permit.facts.status != "cancelled":
-        own = _own_end(permit.facts, site, None)
-    ends_at = min((e for e in (own, end) if e is not None), default=None)
+    own = _own_end(permit.facts, site, permit.cancelled_at)
+    ends_at = end if own is None else min(own, end)
     return replace(permit, ends_at=ends_at, recorded_at=now, removed=False)
 
 
@@ -234,13 +233,15 @@ def apply(
     current: StoredPermit | None,
     before: Sequence[StoredPermit],
     site: Site,
+    zones: Set[str],
     source: str,
     now: datetime,
 ) -> tuple[Effect, tuple[StoredPermit, ...]]:
     """What the update comes to: the versions to record, in order.
 
     `current` is the permit of that id as it stands, `before` the plates it had before, the oldest
-    first (`<id>~1`, …). Raises VersionConflict, NotYourPermit, ConfirmedInTheFuture.
+    first (`<id>~1`, …); `zones` are those that the site has now, which only what is new is held
+    to. Raises VersionConflict, NotYourPermit, UnknownZone, ConfirmedInTheFuture.
     """
     confirmed_at = update.facts.confirmed_at
     if current is not None:
@@ -252,64 +253,52 @@ def apply(
             if current.facts.same_as(update.facts):
                 return "unchanged", NOTHING_NEW
             raise VersionConflict(id=update.id, version=update.version)
+    for zone in update.facts.zones:
+        if zone != ALL_ZONES and zone not in zones:
+            raise UnknownZone(site=site.id, zone=zone, zones=", ".join(sorted(zones)))
     if confirmed_at is not None and confirmed_at > now + FUTURE_CONFIRMATION:
         raise ConfirmedInTheFuture(confirmed_at=codec.instant(confirmed_at), now=codec.instant(now))
     new = _recorded(update, site, source, current, now)
     if current is None:
         return "applied", (new,)
-    if current.facts.plate == update.facts.plate:
-        # A renewal that starts later is no reason to wait for it with the plate before.
-        ready = max(new.active_from, min(new.starts_at, current.starts_at))
-        return "applied", (new, *_moved(before, _takes_over(new, ready), site, now))
-    takes_over = _takes_over(new, new.usable_from)
-    return "applied", (new, *_replaced(current, before, new, takes_over, site, now))
+    since = min(confirmed_at or now, now)
+    worked = _last_that_worked(before, since)
+    if current.facts.plate != update.facts.plate:
+        plate_before = replace(current, id=f"{current.id}~{len(before) + 1}")
+        return "applied", (new, *_replaced(plate_before, worked, new, since, site, now))
+    if worked is None:
+        return "applied", (new,)
+    # A renewal that starts later is no reason to wait for it with the plate before.
+    ready = max(new.active_from, min(new.starts_at, current.starts_at))
+    moved = _ending(worked, _takes_over(new, ready), site, now)
+    return "applied", (new,) if moved.ends_at == worked.ends_at else (new, moved)
 
 
 def _replaced(
-    current: StoredPermit,
-    before: Sequence[StoredPermit],
+    plate_before: StoredPermit,
+    worked: StoredPermit | None,
     new: StoredPermit,
-    takes_over: datetime,
+    since: datetime,
     site: Site,
     now: datetime,
 ) -> tuple[StoredPermit, ...]:
-    """Make-before-break (DOMAIN 2.4): the plate before works until the new one does.
+    """Make-before-break (DOMAIN 2.4): the plate before lives on until the new one works.
 
-    One that was still pending when it was replaced ends then, and the last plate that worked
-    lives on in its stead.
+    One that was still pending when it was replaced in turn ends then, and the last plate that
+    worked lives on in its stead.
     """
-    replaced_at = min(new.facts.confirmed_at or now, now)
-    plate_before = replace(current, id=f"{current.id}~{len(before) + 1}")
-    if current.usable_from <= replaced_at:
+    takes_over = _takes_over(new, new.usable_from)
+    if worked is None or plate_before.active_from <= since:
         return (_ending(plate_before, takes_over, site, now),)
-    ended = _ending(plate_before, replaced_at, site, now)
-    worked = _last_that_worked(before)
-    if worked is None or (worked.ends_at is not None and worked.ends_at < replaced_at):
-        return (ended,)
-    return ended, _ending(worked, takes_over, site, now)
+    return _ending(plate_before, since, site, now), _ending(worked, takes_over, site, now)
 
 
-def _moved(
-    before: Sequence[StoredPermit], takes_over: datetime, site: Site, now: datetime
-) -> tuple[StoredPermit, ...]:
-    """The plate before ends when the one after it is ready, also when that instant moves.
+def _last_that_worked(before: Sequence[StoredPermit], since: datetime) -> StoredPermit | None:
+    """The plate before that works, or worked until `since` at least.
 
-    Once ended it stays so: a renewal must not bring back a plate that was given up.
+    One that had ended by then stays so: a renewal must not bring back a plate that was given up.
     """
-    worked = _last_that_worked(before)
-    if worked is None or worked.ends_at is None or worked.ends_at <= now:
-        return ()
-    moved = _ending(worked, takes_over, site, now)
-    return (moved,) if moved.ends_at != worked.ends_at else ()
-
-
-def _last_that_worked(before: Sequence[StoredPermit]) -> StoredPermit | None:
-    return next((permit for permit in reversed(before) if permit.was_usable), None)
-
-
-def covers_known_zones(facts: Facts, zones: set[str]) -> str | None:
-    """The first zone of the permit that the site doesn't have; None when it has all."""
-    for zone in facts.zones:
-        if zone != ALL_ZONES and zone not in zones:
-            return zone
-    return None
+    worked = next((permit for permit in reversed(before) if permit.was_usable), None)
+    if worked is None or (worked.ends_at is not None and worked.ends_at < since):
+        return None
+    return worked

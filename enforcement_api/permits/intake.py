@@ -150,6 +150,7 @@ def apply(
     on_change: OnChange,
 ) -> Taken:
     """As `take`, within a transaction of the caller's."""
+    now = now.replace(microsecond=0)  # as the record keeps it
     taken = Taken()
     wanted: dict[str, list[str]] = {}
     for _, item in items:
@@ -197,15 +198,13 @@ def _open(tx: Connection, site: str, ids: Sequence[str]) -> _Desk | None:
 
 def _apply_one(desk: _Desk, item: Any, by: Principal, now: datetime) -> core.Effect:
     update = item.update(desk.site.jurisdiction)
-    unknown = core.covers_known_zones(update.facts, desk.zones)
-    if unknown is not None:
-        raise core.UnknownZone(site=desk.site.id, zone=unknown, zones=", ".join(sorted(desk.zones)))
     current = desk.ledger.current(update.id)
     effect, versions = core.apply(
         update,
         current=current,
         before=desk.ledger.before(update.id),
         site=desk.site,
+        zones=desk.zones,
         source=by.source,
         now=now,
     )

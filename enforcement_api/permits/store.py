@@ -59,7 +59,7 @@ def _version(row: Sequence[Any]) -> Version:
         _, sequence, id, _, superseded_at, removed, source, version, recorded_at,
         plate, jurisdiction, _, plate_raw, zones, permit_number,
         valid_from, valid_until, confirmed_at, given_ends_at, status, make, model, year, colour,
-        starts_at, ends_at, active_from, hash,
+        starts_at, ends_at, active_from, cancelled_at, hash,
     ) = row  # fmt: skip
     facts = Facts(
         Plate(plate, jurisdiction),
@@ -82,6 +82,7 @@ def _version(row: Sequence[Any]) -> Version:
         ends_at=ends_at,
         active_from=active_from,
         recorded_at=recorded_at,
+        cancelled_at=cancelled_at,
         removed=removed,
     )
     return Version(permit, sequence, hash, superseded_at)
@@ -98,7 +99,7 @@ def _row(site: str, version: Version) -> tuple[Any, ...]:
         plate.text, plate.jurisdiction, plate.fold, permit.plate_raw, " ".join(facts.zones),
         facts.permit_number, facts.valid_from, facts.valid_until, facts.confirmed_at,
         facts.ends_at, facts.status, vehicle.make, vehicle.model, vehicle.year, vehicle.colour,
-        permit.starts_at, permit.ends_at, permit.active_from, version.hash,
+        permit.starts_at, permit.ends_at, permit.active_from, permit.cancelled_at, version.hash,
     )  # fmt: skip
 
 

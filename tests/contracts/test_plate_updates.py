@@ -80,6 +80,20 @@ def test_lower_version_is_stale_and_ignored(service: Service) -> None:
     assert service.verdict("ABC123") == "valid"
 
 
+def test_what_is_known_already_is_so_when_its_zone_is_gone(service: Service) -> None:
+    """A feeder that sends its whole file again is not refused for what it said long ago."""
+    service.site(zones=("G1", "OLD"))
+    moved = service.permit(id="moved", zone="OLD")
+    service.push(moved | {"version": 2, "zones": ["G1"]})
+    ended = service.permit("EEE111", id="ended", zone="OLD", valid_until="2026-02-01")
+    service.prune(service.clock.at)
+    service.site(zones=("G1",))
+    answer = service.push(moved, ended, moved | {"id": "new"})
+    assert counts(answer) == (0, 1, 1, 1)
+    assert answer["rejected"][0]["id"] == "new"
+    assert answer["rejected"][0]["problem"]["type"] == "/problems/unknown-zone"
+
+
 def test_same_version_with_other_content_is_rejected_alone(service: Service) -> None:
     update = service.permit("ABC123")
     answer = service.push(

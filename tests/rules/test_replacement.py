@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from enforcement_api.permits.core import (
     ConfirmedInTheFuture,
@@ -20,7 +22,7 @@ from enforcement_api.permits.core import (
 )
 from sync.plates import Plate
 from sync.validity import judge
-from tests.builders import DAY, HOUR, SECOND, a_site, at, confirmed
+from tests.builders import DAY, HOUR, SECOND, ZONES, a_site, at, confirmed
 
 BEGAN = at("2026-01-02 05:00")
 """When a permit confirmed on the first day became active."""
@@ -33,12 +35,13 @@ class Record:
         self.permits: dict[str, StoredPermit] = {}
 
     def push(self, update: PlateUpdate, *, now: datetime, source: str = "s") -> str:
-        before = [self.permits[i] for i in sorted(self.permits) if "~" in i]
+        before = [self.permits[f"p~{n}"] for n in range(1, len(self.permits))]
         effect, versions = apply(
             update,
             current=self.permits.get(update.id),
             before=before,
             site=a_site(),
+            zones=ZONES,
             source=source,
             now=now,
         )
@@ -169,6 +172,26 @@ def test_renewal_from_a_later_day_brings_no_old_plate_back(record: Record) -> No
     assert record.verdict("AAA111", ACTIVE + DAY) == "expired"
 
 
+def test_new_plate_that_is_confirmed_again_long_after_brings_no_old_plate_back(
+    record: Record,
+) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    again = ACTIVE + 10 * DAY
+    record.push(confirmed(again, "BBB222", version=3), now=again)
+    assert record.permits["p~1"].ends_at == ACTIVE
+    assert record.working(again) == ""
+    assert record.working(again + DAY) == "B"
+
+
+def test_plate_given_up_and_another_confirmed_at_that_instant_leave_no_gap(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    gone = CHANGED + HOUR
+    record.push(confirmed(CHANGED, "BBB222", version=3, status="cancelled", ends_at=gone), now=gone)
+    record.push(confirmed(gone, "CCC333", version=4), now=gone)
+    assert record.working(gone) == "A"
+    assert record.working(gone + DAY) == "C"
+
+
 def test_pending_plate_that_is_confirmed_again_leaves_no_gap(record: Record) -> None:
     record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
     again = CHANGED + 10 * HOUR
@@ -185,6 +208,92 @@ def test_renewal_from_a_later_day_during_the_overlap_does_not_prolong_the_old_pl
     renewal = confirmed(CHANGED, "BBB222", version=3, valid_from=date(2027, 1, 1))
     record.push(renewal, now=CHANGED + HOUR)
     assert record.permits["p~1"].ends_at == ACTIVE
+
+
+def test_first_plate_that_is_still_pending_leaves_no_gap() -> None:
+    """It is the only one that can work before the new one does."""
+    record = Record()
+    record.push(confirmed(CHANGED), now=CHANGED)
+    corrected = CHANGED + 20 * HOUR
+    record.push(confirmed(corrected, "BBB222", version=2), now=corrected)
+    assert [record.working(ACTIVE + h * HOUR) for h in (-1, 0, 19, 20)] == ["", "A", "A", "B"]
+
+
+def test_first_plate_that_has_not_started_leaves_no_gap() -> None:
+    record = Record()
+    starts = {"valid_from": date(2026, 6, 2)}  # 04:00 in UTC
+    record.push(confirmed(CHANGED - 30 * DAY, **starts), now=CHANGED - 30 * DAY)
+    record.push(confirmed(CHANGED, "BBB222", version=2, **starts), now=CHANGED)
+    assert record.working(at("2026-06-02 03:59")) == ""
+    assert record.working(at("2026-06-02 04:00")) == "A"
+    assert record.working(ACTIVE - SECOND) == "A"
+    assert record.working(ACTIVE) == "B"
+
+
+def test_permit_cancelled_for_a_later_day_is_replaced_without_a_gap(record: Record) -> None:
+    """DOMAIN 2.6: before its end, a cancelled permit counts like any other."""
+    cancelled: dict[str, Any] = {"status": "cancelled", "ends_at": at("2026-12-31 00:00")}
+    record.push(confirmed(BEGAN - DAY, version=2, **cancelled), now=CHANGED - DAY)
+    record.push(confirmed(CHANGED, "BBB222", version=3, **cancelled), now=CHANGED)
+    again = CHANGED + 18 * HOUR
+    record.push(confirmed(again, "CCC333", version=4, **cancelled), now=again)
+    for hours in range(50):
+        assert record.working(CHANGED + hours * HOUR) == ("A" if hours < 42 else "C")
+
+
+def test_plate_confirmed_again_leaves_no_gap_however_late_it_is_told(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    again = CHANGED + 6 * HOUR
+    record.push(confirmed(again, "BBB222", version=3), now=ACTIVE + HOUR)
+    assert record.working(ACTIVE + 2 * HOUR) == "A"
+    assert record.working(again + DAY) == "B"
+
+
+def test_replacement_that_was_cancelled_by_mistake_leaves_no_gap(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    oops = CHANGED + HOUR
+    record.push(confirmed(CHANGED, "BBB222", version=3, status="cancelled"), now=oops)
+    assert record.working(oops) == ""
+    record.push(confirmed(CHANGED, "BBB222", version=4), now=oops + HOUR)
+    assert record.working(oops + HOUR) == "A"
+    assert record.working(ACTIVE) == "B"
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(
+    pauses=st.lists(st.integers(0, 60), min_size=1, max_size=5),
+    delays=st.lists(st.integers(0, 60), min_size=6, max_size=6),
+    starts=st.integers(-3, 6),
+    cancelled=st.booleans(),
+)
+def test_one_plate_always_works(
+    pauses: list[int], delays: list[int], starts: int, cancelled: bool
+) -> None:
+    """Whenever the service is told, and whether the permit has started or not."""
+    facts: dict[str, Any] = {"valid_from": (CHANGED + starts * DAY).date()}
+    if cancelled:
+        facts |= {"status": "cancelled", "ends_at": CHANGED + 90 * DAY}
+    changes, when = [confirmed(CHANGED, "P0", **facts)], CHANGED
+    for version, pause in enumerate(pauses, start=2):
+        when += pause * HOUR
+        changes.append(confirmed(when, f"P{version - 1}", version=version, **facts))
+    prompt, late, told = Record(), Record(), CHANGED
+    for change, delay in zip(changes, delays, strict=False):
+        assert change.facts.confirmed_at is not None
+        prompt.push(change, now=change.facts.confirmed_at)
+        told = max(told, change.facts.confirmed_at + delay * HOUR)
+        late.push(change, now=told)
+    ends = [{id: p.ends_at for id, p in record.permits.items()} for record in (prompt, late)]
+    assert ends[0] == ends[1]
+    plates = [change.facts.plate.text for change in changes]
+    usable = [p.usable_from for p in prompt.permits.values()]
+    newest = prompt.permits["p"].usable_from
+    instant = min(usable)
+    while instant < newest + DAY:
+        working = [p for p in plates if prompt.verdict(p, instant) == "valid"]
+        assert len(working) == 1
+        assert (working == plates[-1:]) == (instant >= newest)
+        instant += HOUR
 
 
 @pytest.mark.parametrize(
@@ -256,6 +365,25 @@ def test_cancelled_without_an_end_ends_at_its_first_receipt(record: Record) -> N
     assert record.permits["p"].ends_at == CHANGED
     assert record.verdict("AAA111", CHANGED - SECOND) == "valid"
     assert record.verdict("AAA111", CHANGED) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("first", "corrected"), [(date(2026, 3, 31), date(2026, 12, 31)), (date(2026, 12, 31), None)]
+)
+def test_dates_corrected_after_a_cancellation_do_not_move_it(
+    record: Record, first: date, corrected: date | None
+) -> None:
+    gone: dict[str, Any] = {"status": "cancelled"}
+    record.push(confirmed(BEGAN - DAY, version=2, valid_until=first, **gone), now=CHANGED)
+    record.push(confirmed(BEGAN - DAY, version=3, valid_until=corrected, **gone), now=CHANGED + DAY)
+    assert record.permits["p"].ends_at == CHANGED
+
+
+def test_cancelled_again_after_it_was_given_back_ends_at_the_second_receipt(record: Record) -> None:
+    for version, status in ((2, "cancelled"), (3, "active"), (4, "cancelled")):
+        now = CHANGED + version * DAY
+        record.push(confirmed(BEGAN - DAY, version=version, status=status), now=now)
+    assert record.permits["p"].ends_at == CHANGED + 4 * DAY
 
 
 def test_permit_may_be_given_back_after_its_cancellation(record: Record) -> None:

@@ -269,6 +269,7 @@ def upgrade() -> None:
         sa.Column("starts_at", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", sa.BigInteger(), nullable=True),
         sa.Column("active_from", sa.BigInteger(), nullable=False),
+        sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("site", "sequence", name=op.f("pk_permit_versions")),
     )
