@@ -109,7 +109,7 @@ class Service:
 
     def run_retention(self, site: str, *, at: datetime) -> int:
         """Remove from a site's feed what no longer counts at `at`; how many permits."""
-        removed = intake.prune(self.record, site, at=at)
+        removed = intake.prune(self.record, site, at=at, now=self.now())
         oldest = at - timedelta(days=self.settings.notice_days)
         self.record.write(lambda tx: infractions.forget_old_notices(tx, site, oldest))
         self.follower.follow(site)

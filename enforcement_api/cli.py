@@ -365,16 +365,23 @@ def digest(settings: Settings, site: str) -> None:
 @main.command(short_help="lancer la rétention / run the retention job")
 @click.option("--site", required=True)
 @click.option("--at", help="2026-11-23T15:15:00Z; maintenant si omis / now if left out")
+@click.option("--future", is_flag=True, help="essais seulement / for trials only")
 @_settings
-def prune(settings: Settings, site: str, at: str | None) -> None:
+def prune(settings: Settings, site: str, at: str | None, future: bool) -> None:
     """Remove from the feed what no longer counts; the service does it daily by itself."""
     from enforcement_api.app import Service
     from enforcement_api.permits.checking import parse_instant
+    from enforcement_api.permits.intake import RetentionOutOfTime
+    from enforcement_api.shapes import FIRST_YEAR
 
+    now = utc_now()
+    wanted = now if at is None else parse_instant(at)
+    if wanted.year < FIRST_YEAR or (wanted > now and not future):
+        raise RetentionOutOfTime(at=at)
     _record(settings, create=False).close()
     service = Service(settings)
     try:
-        removed = service.run_retention(site, at=utc_now() if at is None else parse_instant(at))
+        removed = service.run_retention(site, at=wanted)
     finally:
         service.stop()
     say(

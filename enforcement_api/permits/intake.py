@@ -48,6 +48,19 @@ class Rejected(Problem):
         return super().as_json(language) | {"rejected": rejected_json(self.rejections, language)}
 
 
+class RetentionOutOfTime(Problem):
+    """A run as of an instant that has not come, or that no calendar of ours has."""
+
+    status: ClassVar[int] = 422
+    slug = "retention-out-of-time"
+    title = N_("The retention job cannot be run as of {at}")
+    detail = N_(
+        "Name an instant from 1970 on that has passed: handhelds refuse to judge what lies before"
+        " a run, so that one in the future would leave them without a verdict until it comes."
+        " For a trial, add --future."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One item that was not taken, and why."""
@@ -228,7 +241,7 @@ def heartbeat(record: Record, *, by: Principal, now: datetime) -> dict[str, int]
     return record.write(work)
 
 
-def prune(record: Record, site: str, *, at: datetime) -> int:
+def prune(record: Record, site: str, *, at: datetime, now: datetime) -> int:
     """The retention job: remove from the feed what no longer counts at `at`; how many.
 
     Changes no verdict for `at` or later (DOMAIN 2.6); replicas refuse to judge earlier instants.
@@ -245,7 +258,7 @@ def prune(record: Record, site: str, *, at: datetime) -> int:
         for id in ids:
             permit = ledger.current(id)
             assert permit is not None
-            ledger.put(replace(permit, removed=True, recorded_at=at))
+            ledger.put(replace(permit, removed=True, recorded_at=now))
         ledger.save()
         feed.append(tx, counter, [codec.change_of(sites.set_pruned_at(tx, site, at))])
         feed.save(tx, counter)
@@ -254,7 +267,7 @@ def prune(record: Record, site: str, *, at: datetime) -> int:
     return record.write(work)
 
 
-def reinstate(tx: Connection, site: Site) -> None:
+def reinstate(tx: Connection, site: Site, now: datetime) -> None:
     """Bring back to the feed what counts again since the site's retention was made longer.
 
     Otherwise the index would call unknown what the record calls expired.
@@ -267,7 +280,7 @@ def reinstate(tx: Connection, site: Site) -> None:
     for id in ids:
         permit = ledger.current(id)
         assert permit is not None
-        ledger.put(replace(permit, removed=False))
+        ledger.put(replace(permit, removed=False, recorded_at=now))
     ledger.save()
     feed.save(tx, counter)
 

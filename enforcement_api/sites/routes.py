@@ -417,7 +417,7 @@ def router(
     follow: Callable[[str], None],
     zones_named: Callable[[Connection, str], set[str]],
     has_permits: Callable[[Connection, str], bool],
-    reinstate: Callable[[Connection, Site], None],
+    reinstate: Callable[[Connection, Site, datetime], None],
 ) -> APIRouter:
     """The routes of sites.
 
@@ -463,7 +463,7 @@ def router(
             store.replace_plan(tx, new)
             publish(tx, site, new.changes(before))
             if before is not None and new.site.retention_days > before.site.retention_days:
-                reinstate(tx, new.site)
+                reinstate(tx, new.site, at)
             return new, before is None
 
         new, created = record.write(write)

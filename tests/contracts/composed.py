@@ -50,7 +50,7 @@ class Composed:
                 follow=self.followed.append,
                 zones_named=lambda tx, site: self.named_by_permits,
                 has_permits=lambda tx, site: self.has_permits,
-                reinstate=lambda tx, site: None,
+                reinstate=lambda tx, site, now: None,
             )
         )
         self.app.include_router(

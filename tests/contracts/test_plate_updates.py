@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from enforcement_api.permits import store as permits
+from sync.codec import instant
 from sync.plates import Plate
 from sync.validity import judge
 from tests.service import NOW, Service, infraction, ndjson, new_id
@@ -310,8 +311,11 @@ def test_update_is_rechecked_against_what_was_recorded(service: Service) -> None
 
 def test_removed_permit_comes_back_with_its_next_version(service: Service) -> None:
     update = service.permit("ABC123", valid_until="2026-02-01")
-    assert service.prune(service.clock()) == 1
+    assert service.prune(service.clock() - timedelta(days=1)) == 1
     assert service.verdict("ABC123") == "unknown"
+    versions = service.reader.get(f"/v1/sites/1085/permits/{update['id']}").json()["versions"]
+    assert [v["removed"] for v in versions] == [False, True]
+    assert versions[1]["recorded_at"] == instant(NOW)
     service.push(update | {"version": 2, "valid_until": None})
     assert service.verdict("ABC123") == "valid"
     service.assert_consistent()

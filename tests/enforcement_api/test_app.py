@@ -114,6 +114,16 @@ def test_reading_makes_no_record(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("at", ["2999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "soon"])
+def test_the_retention_job_runs_as_of_no_instant_that_has_not_come(tmp_path: Path, at: str) -> None:
+    """Handhelds would refuse to judge until then."""
+    assert patrouille(tmp_path, "init").returncode == 0
+    done = patrouille(tmp_path, "prune", "--site", "1085", "--at", at)
+    assert done.returncode == 1
+    assert at in done.stderr or "2026-11-23T15:15:00Z" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("length", [True, False])
 def test_a_body_without_end_is_refused_before_it_is_read(service: Service, length: bool) -> None:
     too_much = service.settings.largest_json + 1
