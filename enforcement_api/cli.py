@@ -106,7 +106,7 @@ def _record(settings: Settings, *, create: bool = True) -> Any:
 
     record = Record(settings.database_url)
     if not create and record.is_missing:
-        raise RecordNotReady
+        raise RecordNotReady(where=record.where)
     check_writable(settings.data_dir)
     if record.revision() is None:
         record.migrate()

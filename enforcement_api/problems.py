@@ -191,6 +191,8 @@ def sqlite_code(error: BaseException | None) -> int:
 
 def is_storage_error(error: BaseException | None) -> bool:
     """Whether the disk is full, read-only or failing, as SQLite or the system says it."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return False  # of the network, though Python counts them among the system's errors
     return isinstance(error, OSError) or sqlite_code(error) in _SQLITE_STORAGE
 
 

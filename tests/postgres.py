@@ -80,16 +80,21 @@ def fresh_database(server_url: str, *, template: str = "template0") -> str:
     A copy of a migrated database is quicker than migrating again; nobody may be connected to it.
     It lasts as long as the server.
     """
-    server = sa.make_url(server_url)
     name = f"t{uuid.uuid4().hex}"
+    administrate(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def administrate(server_url: str, statement: str) -> None:
+    """Run a statement on the server, outside of any transaction."""
+    server = sa.make_url(server_url)
     admin = pg8000.native.Connection(
         server.username or "", host=server.host or "", port=server.port or 0, database="postgres"
     )
     try:
-        admin.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        admin.run(statement)
     finally:
         admin.close()
-    return server.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import sqlite3
 import uuid
@@ -14,13 +15,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, select
-from sqlalchemy.dialects import postgresql, sqlite
+from pg8000 import InterfaceError
+from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, registry, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.schema import Table
 
+from enforcement_api.database.postgresql import reason_of, sqlstate
 from enforcement_api.database.tables import meta
 from enforcement_api.problems import (
     N_,
@@ -36,7 +40,17 @@ T = TypeVar("T")
 _TRIES = 10
 _MIGRATING = 1085
 _SERIALIZATION_FAILURES = {"40001", "40P01"}
+_LOCKED = "55P03"
+_OUT_OF_RESOURCES = "53"
+_NOT_LET_IN = ("08", "28", "3D000", "42501", "57P")
+"""SQLSTATEs of a lost connection, a wrong password, no such database, no rights, a shutdown."""
 _SQLITE_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_LOCK_SECONDS = 60
+"""How long a transaction waits for another's lock."""
+_CONNECTIONS, _MORE_CONNECTIONS = 20, 30
+"""Kept open, and opened under load: more in all than there are threads that ask for one."""
+
+registry.register("postgresql.patrouille", "enforcement_api.database.postgresql", "Dialect")
 
 
 class RecordUnavailable(Problem):
@@ -51,38 +65,110 @@ class RecordUnavailable(Problem):
     )
 
 
+class RecordDamaged(Problem):
+    """The record's file is no SQLite database, or is damaged."""
+
+    status = 503
+    slug = "record-damaged"
+    title = N_("The record is damaged")
+    detail = N_(
+        "Leave {where} as it is, and put a copy of it from before the damage in its place."
+        " SQLite said: {reason}"
+    )
+
+
 class RecordNotReady(Problem):
-    """The record is of another version than this program."""
+    """The record is of an older version than this program, or there is none."""
 
     status = 503
     slug = "record-not-ready"
     title = N_("The record has not been prepared for this version")
-    detail = N_("Run `patrouille init`, then start again.")
+    detail = N_("Run `patrouille init`, then start again. The record: {where}")
+
+
+class RecordOfANewerVersion(Problem):
+    """The record was migrated by a newer program."""
+
+    status = 503
+    slug = "record-of-a-newer-version"
+    title = N_("A newer version of Patrouille has migrated the record")
+    detail = N_(
+        "Install that version again, or put a copy of the record from before in the place of"
+        " {where}. Nothing was changed."
+    )
+
+
+class WrongEncoding(Problem):
+    """A PostgreSQL database that cannot keep every text."""
+
+    status = 503
+    slug = "wrong-encoding"
+    title = N_("The database cannot keep every text")
+    detail = N_(
+        "Its encoding is {encoding}. Create one with UTF8 and give its address:"
+        " CREATE DATABASE patrouille ENCODING 'UTF8' TEMPLATE template0;"
+    )
+
+
+class RecordBusy(Problem):
+    """Others hold the record longer than anybody should wait."""
+
+    status = 503
+    slug = "record-busy"
+    title = N_("The record is busy")
+    detail = N_("Nothing of this request was kept. Send it again in {retry_after} seconds.")
+
+
+class UnusableAddress(Problem):
+    """`$PATROUILLE_DATABASE_URL` names no SQLite file and no PostgreSQL database."""
+
+    status = 503
+    slug = "unusable-address"
+    title = N_("The address of the record cannot be used")
+    detail = N_(
+        "Set PATROUILLE_DATABASE_URL to postgresql://user:password@host:5432/database, or to"
+        " sqlite:////folder/record.db, or unset it for a file in the data directory."
+    )
 
 
 def _address(url: str) -> URL:
-    """The address with the driver that this project installs, when none is named."""
-    address = make_url(url)
-    if address.drivername in ("postgresql", "postgres"):
-        address = address.set(drivername="postgresql+pg8000")
-    return address
+    """The address, with our driver's name in it. Raises UnusableAddress."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise UnusableAddress from error
+    backend = address.drivername.partition("+")[0]
+    if backend == "sqlite":
+        return address.set(drivername="sqlite")
+    if backend not in ("postgresql", "postgres") or not address.host:
+        raise UnusableAddress
+    # As PostgreSQL's own clients do, the user of the system stands in for one that is not named.
+    return address.set(
+        drivername="postgresql+patrouille", username=address.username or getpass.getuser()
+    )
 
 
 class Record:
     """The system of record. Threads share it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
         self.url = _address(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite:
-            self.engine = create_engine(
-                self.url, connect_args={"timeout": 60}, pool_size=20, hide_parameters=True
-            )
-        else:
-            self.engine = create_engine(
-                self.url, pool_size=20, pool_pre_ping=True, hide_parameters=True
-            )
-        self.where = self.url.database if self.is_sqlite else self.url.render_as_string()
+        self.engine = create_engine(
+            self.url,
+            connect_args={"timeout": lock_seconds}
+            if self.is_sqlite
+            else {"startup_params": {"lock_timeout": f"{lock_seconds * 1000:.0f}"}},
+            pool_size=_CONNECTIONS,
+            max_overflow=_MORE_CONNECTIONS,
+            pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,
+        )
+        self.where = (
+            self.url.database
+            if self.is_sqlite
+            else self.url.set(drivername="postgresql").render_as_string()
+        )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
 
@@ -103,7 +189,7 @@ class Record:
         """Run `work` in one transaction and commit it; all of it or nothing.
 
         It is run again after a serialization failure, so it must do nothing but database work.
-        Raises StorageFailed, RecordUnavailable.
+        Raises StorageFailed, RecordUnavailable, RecordBusy.
         """
         for attempt in range(_TRIES):
             try:
@@ -146,6 +232,8 @@ class Record:
         """Turn what the disk or the network did into a sentence."""
         try:
             yield
+        except PoolTimeout as error:
+            raise RecordBusy(retry_after=5) from error
         except DBAPIError as error:
             if _is_serialization_failure(error):
                 raise
@@ -155,22 +243,35 @@ class Record:
         cause = error.orig
         if is_storage_error(cause):
             return StorageFailed(where=self.where, reason=cause)
-        if isinstance(cause, sqlite3.OperationalError) or sqlite_code(cause) in _SQLITE_DAMAGE:
-            return RecordUnavailable(reason=cause)
-        if error.connection_invalidated or _is_connection_failure(cause):
-            return RecordUnavailable(reason=cause)
-        if _sqlstate(error).startswith("53"):
-            return StorageFailed(where=self.where, reason=cause)
+        if sqlite_code(cause) in _SQLITE_DAMAGE:
+            return RecordDamaged(where=self.where, reason=cause)
+        state = sqlstate(cause)
+        if sqlite_code(cause) == sqlite3.SQLITE_BUSY or state == _LOCKED:
+            return RecordBusy(retry_after=5)
+        if state.startswith(_OUT_OF_RESOURCES):
+            return StorageFailed(where=self.where, reason=reason_of(cause))
+        if (
+            error.connection_invalidated
+            or state.startswith(_NOT_LET_IN)
+            or isinstance(cause, sqlite3.OperationalError | InterfaceError | ConnectionError)
+        ):
+            return RecordUnavailable(reason=reason_of(cause))
         return error
 
     # versions
 
     def migrate(self) -> tuple[str | None, str]:
-        """Create or migrate the tables; the revision before (None: there was none) and after."""
+        """Create or migrate the tables; the revision before (None: there was none) and after.
+
+        Raises RecordOfANewerVersion, WrongEncoding, StorageFailed, RecordUnavailable.
+        """
         with self._problems(), storage(self.where):
             if self.is_sqlite and self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             before = self.revision()
+            if before is not None:
+                self._check_known(before)
+            self._check_encoding()
             config = _alembic()
             with self.engine.connect() as connection:
                 self._begin(connection, "BEGIN IMMEDIATE")
@@ -192,9 +293,26 @@ class Record:
             return MigrationContext.configure(connection).get_current_revision()
 
     def check_ready(self) -> None:
-        """Raises RecordNotReady, RecordUnavailable."""
-        if self.revision() != ScriptDirectory.from_config(_alembic()).get_current_head():
-            raise RecordNotReady
+        """Raises RecordNotReady, RecordOfANewerVersion, WrongEncoding, RecordUnavailable."""
+        found = self.revision()
+        if found is None or self._check_known(found) != found:
+            raise RecordNotReady(where=self.where)
+        self._check_encoding()
+
+    def _check_known(self, revision: str) -> str | None:
+        """The newest revision that there is. Raises RecordOfANewerVersion."""
+        scripts = ScriptDirectory.from_config(_alembic())
+        if revision not in {script.revision for script in scripts.walk_revisions()}:
+            raise RecordOfANewerVersion(where=self.where)
+        return scripts.get_current_head()
+
+    def _check_encoding(self) -> None:
+        if self.is_sqlite:
+            return
+        show = text("SHOW server_encoding")
+        encoding = self.read(lambda tx: tx.execute(show).scalar_one())
+        if encoding != "UTF8":
+            raise WrongEncoding(encoding=encoding)
 
     def epoch(self, tx: Connection) -> str:
         """The epoch of the record: another after each restore."""
@@ -221,22 +339,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> N
     connection.execute("PRAGMA cache_size = -65536")
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    cause: Any = error.orig
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if state is None and cause is not None and cause.args and isinstance(cause.args[0], dict):
-        state = cause.args[0].get("C")
-    return state or ""
-
-
 def _is_serialization_failure(error: DBAPIError) -> bool:
-    return _sqlstate(error) in _SERIALIZATION_FAILURES
-
-
-def _is_connection_failure(cause: BaseException | None) -> bool:
-    return type(cause).__name__ in ("InterfaceError", "OperationalError") or isinstance(
-        cause, ConnectionError
-    )
+    return sqlstate(error.orig) in _SERIALIZATION_FAILURES
 
 
 def check_writable(folder: Path) -> None:

@@ -299,10 +299,11 @@ def test_record_of_another_version_is_told(data_dir: Path) -> None:
     with contextlib.closing(sqlite3.connect(data_dir / "record.db")) as record:
         record.execute("UPDATE alembic_version SET version_num = 'from the future'")
         record.commit()
-    done = patrouille(data_dir, "serve", "--port", "0")
-    assert done.returncode == 1
-    assert "patrouille init" in done.stderr
-    assert "Traceback" not in done.stderr
+    for command in (("serve", "--port", "0"), ("init",), ("keys", "list")):
+        done = patrouille(data_dir, *command)
+        assert done.returncode == 1
+        assert "newer version" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_file_that_is_no_record_is_told(data_dir: Path) -> None:
@@ -311,4 +312,5 @@ def test_file_that_is_no_record_is_told(data_dir: Path) -> None:
     done = patrouille(data_dir, "serve", "--port", "0")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert done.stderr.strip()
+    assert "damaged" in done.stderr
+    assert str(data_dir / "record.db") in done.stderr
