@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -140,20 +139,10 @@ def _accepted(accept: str) -> str:
 # Streaming
 
 
-async def _in_threads(first: str, rest: Generator[str, None, None]) -> AsyncGenerator[str, None]:
-    """A generator's pieces, each made in a thread; closed also when nobody reads to the end."""
-    try:
-        yield first
-        while (piece := await run_in_threadpool(next, rest, None)) is not None:
-            yield piece
-    finally:
-        rest.close()
-
-
-def _streamed(pieces: Generator[str, None, None], *, kind: str, name: str) -> Response:
+def _streamed(pieces: Iterator[str], *, kind: str, name: str) -> Response:
     # The first piece is made here, so that what fails is answered as a problem.
     return StreamingResponse(
-        _in_threads(next(pieces), pieces),
+        itertools.chain([next(pieces)], pieces),
         media_type=kind,
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -307,20 +296,14 @@ def router(
                 order=order,
             )
 
-        def pieces(form: str) -> Generator[str, None, None]:
-            with record.reading() as tx:
-                found = store.log(tx, select(tx))
-                if form == "csv":
-                    yield from exports.as_csv(found, excel=excel)
-                else:
-                    yield from exports.as_geojson(found)
-
         form = _accepted(request.headers.get("accept", ""))
-        if form == "csv":
-            return _streamed(pieces("csv"), kind=exports.CSV_TYPE, name="infractions.csv")
-        if form == "geojson":
-            kind = exports.GEOJSON_TYPE
-            return _streamed(pieces("geojson"), kind=kind, name="infractions.geojson")
+        if form != "json":
+            found = store.whole_log(record, record.read(select))
+            if form == "csv":
+                pieces = exports.as_csv(found, excel=excel)
+                return _streamed(pieces, kind=exports.CSV_TYPE, name="infractions.csv")
+            pieces = exports.as_geojson(found)
+            return _streamed(pieces, kind=exports.GEOJSON_TYPE, name="infractions.geojson")
 
         def page(tx: Connection) -> dict[str, Any]:
             wanted = select(tx)

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, func, insert, or_, select, tuple_, update
@@ -404,6 +405,22 @@ def log(
         return found.at, found.id
 
     return heapq.merge(*streams, key=place, reverse=wanted.is_descending)
+
+
+def whole_log(record: Record, wanted: Selection) -> Iterator[Infraction]:
+    """All the infractions wanted, however many and however slowly they are read.
+
+    Each part is read in a transaction of its own: nobody who exports holds the record up. What
+    arrives meanwhile may be among them or not; nothing is twice.
+    """
+    after: Place | None = None
+
+    def part(tx: Connection) -> list[Infraction]:
+        return list(islice(log(tx, wanted, after=after), _IN_ONE_QUERY))
+
+    while found := record.read(part):
+        yield from found
+        after = wanted.place_of(found[-1])
 
 
 def _site_log(
