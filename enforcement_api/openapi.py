@@ -59,6 +59,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             responses = operation["responses"]
             responses.pop("422", None)
+            for status, response in responses.items():
+                if status[0] in "45":
+                    responses[status] = _problem(response["description"])
             responses["default"] = _problem("A problem; its detail says what to do next")
             if operation["operationId"] not in _KEYLESS:
                 operation["security"] = [{"key": []}]

@@ -40,6 +40,9 @@ class ChangeOut(BaseModel):
     record: dict[str, Any] | None
 
 
+_ZONE_EXAMPLE = {"id": "G1", "name": {"fr": "Zone 1", "en": "Zone 1"}, "note": None}
+
+
 class ChangesOut(BaseModel):
     """A page of the feed. `digest` is the site's at `cursor`, null while there is more."""
 
@@ -52,7 +55,7 @@ class ChangesOut(BaseModel):
                     "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
                     "sequence": 1234,
                     "more": False,
-                    "changes": [{"kind": "permit", "id": "100014764-2", "record": None}],
+                    "changes": [{"kind": "zone", "id": "G1", "record": _ZONE_EXAMPLE}],
                     "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
                     "server_time": "2026-11-23T15:15:00Z",
                     "fed_at": "2026-11-23T15:14:02Z",
@@ -74,6 +77,26 @@ class ChangesOut(BaseModel):
 
 class SnapshotOut(BaseModel):
     """Where to fetch the index as a file, and what it must turn out to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "protocol": 1,
+                    "epoch": "5b0c3f0e9a1d",
+                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+                    "sequence": 1234,
+                    "url": "/v1/sites/1085/snapshots/9f86d08188" + "0" * 54 + ".gz",
+                    "sha256": "9f86d08188" + "0" * 54,
+                    "bytes": 812345,
+                    "encoding": "gzip",
+                    "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
+                    "server_time": "2026-11-23T15:15:00Z",
+                    "fed_at": "2026-11-23T15:14:02Z",
+                }
+            ]
+        }
+    )
 
     protocol: int
     epoch: str

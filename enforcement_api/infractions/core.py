@@ -280,6 +280,53 @@ RECEIPT_EXAMPLE: Mapping[str, Any] = {
 }
 
 
+_PHOTO = "9f86d08188" + "0" * 54
+LOG_EXAMPLE: dict[str, Any] = {
+    "id": RECEIPT_EXAMPLE["id"],
+    **{name: value for name, value in EXAMPLE.items() if name not in ("known", "photos")},
+    "plate_missing_reason": None,
+    "no_issue_reason": None,
+    "number": None,
+    "shift": None,
+    "photos": [
+        {
+            "sha256": _PHOTO,
+            "bytes": 812345,
+            "taken_at": "2026-11-23T15:14:40Z",
+            "present": False,
+            "url": f"/v1/photos/{_PHOTO}",
+        }
+    ],
+    "complete": False,
+    "known": {"verdict": "unknown", "epoch": EXAMPLE["epoch"], "cursor": EXAMPLE["cursor"]}
+    | {"permits": []},
+    "recheck": {"verdict": "valid", "differs": True, "at": "2026-11-23T15:20:00Z"},
+    "device": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
+    "after_revocation": False,
+    "received_at": "2026-11-23T15:20:00Z",
+    "state": "received",
+    "decision_reason": None,
+    "warnings": ["unknown-lot"],
+}
+"""An infraction as the log shows it."""
+
+WHOLE_EXAMPLE: dict[str, Any] = {
+    **LOG_EXAMPLE,
+    "recheck": {**LOG_EXAMPLE["recheck"], "permits": []},
+    "reviews": [],
+    "history": [
+        {
+            "at": "2026-11-23T15:20:00Z",
+            "event": "received",
+            "state": "received",
+            "by": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
+            "facts": {},
+        }
+    ],
+}
+"""An infraction by itself."""
+
+
 def _no_such_number(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
 

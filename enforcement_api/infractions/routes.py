@@ -58,6 +58,19 @@ class ReceiptOut(BaseModel):
 class PhotoOut(BaseModel):
     """A photo that was received."""
 
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "sha256": "9f86d08188" + "0" * 54,
+                    "media_type": "image/jpeg",
+                    "bytes": 812345,
+                    "received_at": "2026-11-23T15:20:00Z",
+                }
+            ]
+        }
+    }
+
     sha256: str
     media_type: str
     bytes: int
@@ -66,6 +79,10 @@ class PhotoOut(BaseModel):
 
 class PageOut(BaseModel):
     """A page of the log."""
+
+    model_config = {
+        "json_schema_extra": {"examples": [{"items": [core.LOG_EXAMPLE], "next_cursor": None}]}
+    }
 
     items: list[dict[str, Any]]
     next_cursor: str | None
@@ -322,7 +339,10 @@ def router(
         operation_id="getInfraction",
         tags=["infractions"],
         summary="One infraction, with its history",
-        responses={404: {"description": "There is no such infraction"}},
+        responses={
+            200: {"content": {"application/json": {"example": core.WHOLE_EXAMPLE}}},
+            404: {"description": "There is no such infraction"},
+        },
     )
     def get_infraction(id: str, by: Principal = reader) -> Any:
         """Everything that was sent, what the device knew and what is known now, side by side."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -47,6 +47,38 @@ _ASKED = [
 """What a check is asked with, for the OpenAPI document."""
 
 
+def _example(example: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+_PERMIT_EXAMPLE = {
+    "id": "100014764-1",
+    "plate": "ABC123",
+    "jurisdiction": "CA-QC",
+    "zones": ["G1"],
+    "permit_number": "100014764",
+    "starts_at": "2026-06-01T04:00:00Z",
+    "ends_at": None,
+    "active_from": "2026-05-29T18:00:00Z",
+    "status": "active",
+    "vehicle": {"make": "Acura", "colour": "rouge"},
+}
+_VERSION_EXAMPLE = {
+    "sequence": 1234,
+    "version": 3,
+    "source": "abonnements",
+    "recorded_at": "2026-05-28T18:00:04Z",
+    "removed": False,
+    "plate_raw": "ABC 123",
+    "valid_from": "2026-06-01",
+    "valid_until": None,
+    "confirmed_at": "2026-05-28T18:00:00Z",
+    "given_ends_at": None,
+    "given_vehicle": {"make": "Acura", "model": "NSX", "year": 2021, "colour": "rouge"},
+    **_PERMIT_EXAMPLE,
+}
+
+
 class SuggestionOut(BaseModel):
     """A plate to compare with the one that is unknown."""
 
@@ -56,6 +88,22 @@ class SuggestionOut(BaseModel):
 
 class CheckOut(BaseModel):
     """May this plate be here, then? Permits: the deciding outcome first."""
+
+    model_config = _example(
+        {
+            "verdict": "valid",
+            "plate": "ABC123",
+            "jurisdiction": "CA-QC",
+            "site": "1085",
+            "zone": "G1",
+            "at": "2026-11-23T15:15:00Z",
+            "changes_at": None,
+            "permits": [_PERMIT_EXAMPLE],
+            "suggestions": [],
+            "sequence": 1234,
+            "fed_at": "2026-11-23T15:14:02Z",
+        }
+    )
 
     verdict: str
     plate: str
@@ -70,6 +118,37 @@ class CheckOut(BaseModel):
     fed_at: str | None
 
 
+class PermitOut(BaseModel):
+    """A permit as it stands, and every version of it, the oldest first."""
+
+    model_config = _example(
+        {
+            **_PERMIT_EXAMPLE,
+            "site": "1085",
+            "source": "abonnements",
+            "version": 3,
+            "removed": False,
+            "versions": [_VERSION_EXAMPLE],
+        }
+    )
+
+    id: str
+    plate: str
+    jurisdiction: str
+    zones: list[str]
+    permit_number: str
+    starts_at: str
+    ends_at: str | None
+    active_from: str
+    status: str
+    vehicle: dict[str, Any] | None
+    site: str
+    source: str
+    version: int
+    removed: bool
+    versions: list[dict[str, Any]]
+
+
 class RejectedOut(BaseModel):
     """An item that was not taken."""
 
@@ -81,6 +160,28 @@ class RejectedOut(BaseModel):
 class UpdatesOut(BaseModel):
     """What became of the updates."""
 
+    model_config = _example(
+        {
+            "applied": 1,
+            "unchanged": 0,
+            "stale": 0,
+            "rejected": [
+                {
+                    "index": 1,
+                    "id": "100014764-2",
+                    "problem": {
+                        "type": "/problems/unknown-zone",
+                        "title": "Le site n’a pas cette zone",
+                        "status": 404,
+                        "detail": "Le site 1085 n’a pas de zone G9. Ses zones : G1, G2.",
+                    },
+                }
+            ],
+            "epoch": "5b0c3f0e9a1d",
+            "sequence": {"1085": 1234},
+        }
+    )
+
     applied: int
     unchanged: int
     stale: int
@@ -91,6 +192,8 @@ class UpdatesOut(BaseModel):
 
 class UpdatesIn(BaseModel):
     """Plate updates; an empty list is a heartbeat."""
+
+    model_config = _example({"updates": [updates.EXAMPLE]})
 
     updates: list[updates.PlateUpdateIn]
 
@@ -254,10 +357,11 @@ def router(
         )
 
     @routes.get(
-        "/sites/{site}/permits/{id}",
+        "/sites/{site}/permits/{id:path}",  # an id may have slashes
         operation_id="getPermit",
         tags=["plate updates"],
         summary="A permit and all its versions",
+        response_model=PermitOut,
     )
     def permit(
         site: str,

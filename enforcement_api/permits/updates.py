@@ -16,6 +16,7 @@ from pydantic import (
     StrictStr,
     ValidationError,
 )
+from pydantic.config import JsonDict
 
 from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
 from enforcement_api.problems import N_, Invalid, Problem, error_of
@@ -67,29 +68,28 @@ class VehicleIn(Shape):
     colour: Text | None = None
 
 
+EXAMPLE: JsonDict = {
+    "id": "100014764-1",
+    "version": 3,
+    "plate": "ABC 123",
+    "jurisdiction": "CA-QC",
+    "site": "1085",
+    "zones": ["G1"],
+    "permit_number": "100014764",
+    "valid_from": "2026-06-01",
+    "valid_until": None,
+    "confirmed_at": "2026-05-28T18:00:00Z",
+    "status": "active",
+    "vehicle": {"make": "Acura", "model": "NSX", "year": 2021, "colour": "rouge"},
+}
+
+
 class PlateUpdateIn(BaseModel):
     """One plate update. Its `id` and `version` make it safe to send again."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "100014764-1",
-                    "version": 3,
-                    "plate": "ABC 123",
-                    "jurisdiction": "CA-QC",
-                    "site": "1085",
-                    "zones": ["G1"],
-                    "permit_number": "100014764",
-                    "valid_from": "2026-06-01",
-                    "valid_until": None,
-                    "confirmed_at": "2026-05-28T18:00:00Z",
-                    "status": "active",
-                    "vehicle": {"make": "Acura", "model": "NSX", "year": 2021, "colour": "rouge"},
-                }
-            ]
-        },
+        json_schema_extra={"examples": [EXAMPLE]},
     )
 
     id: Annotated[Id, AfterValidator(_permit_id)]

@@ -482,7 +482,7 @@ def router(
         return JSONResponse(site_json(record.read(lambda tx: store.plan(tx, site))))
 
     @routes.put(
-        "/patrollers/{id}",
+        "/patrollers/{id:path}",
         operation_id="putPatroller",
         tags=["patrollers"],
         summary="Create or replace a patroller",
@@ -501,7 +501,7 @@ def router(
         return JSONResponse(answer, status_code=201 if created else 200)
 
     @routes.delete(
-        "/patrollers/{id}",
+        "/patrollers/{id:path}",
         operation_id="deletePatroller",
         tags=["patrollers"],
         summary="Remove a patroller",
@@ -514,7 +514,7 @@ def router(
         record.write(lambda tx: store.delete_patroller(tx, site, id))
 
     @routes.put(
-        "/hotlist/{id}",
+        "/hotlist/{id:path}",
         operation_id="putHotlistEntry",
         tags=["hotlist"],
         summary="Create or replace an entry of the hotlist",
@@ -534,7 +534,7 @@ def router(
         return JSONResponse(change.record, status_code=201 if created else 200)
 
     @routes.delete(
-        "/hotlist/{id}",
+        "/hotlist/{id:path}",
         operation_id="deleteHotlistEntry",
         tags=["hotlist"],
         summary="Remove an entry of the hotlist",

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -285,6 +286,13 @@ def test_history_tells_every_version_with_its_source_and_time(service: Service) 
         (1, "active", "2026-11-23T15:15:00Z"),
         (2, "suspended", "2026-11-23T16:15:00Z"),
     ]
+
+
+@pytest.mark.parametrize("id", ["2026/17", "/x", "x/", "a//b", "a%2Fb", "é ✓", "?q#f", "x" * 100])
+def test_history_is_found_by_whatever_id_a_pusher_has(service: Service, id: str) -> None:
+    service.permit(id=id)
+    found = service.reader.get(f"/v1/sites/1085/permits/{quote(id, safe='')}")
+    assert (found.status_code, found.json()["id"]) == (200, id)
 
 
 def test_cancelled_without_an_end_ends_when_it_is_first_received(service: Service) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,53 @@ def test_the_document_names_every_operation_its_key_and_its_errors(service: Serv
                 keyless.add(operation["operationId"])
     assert len(names) == len(set(names))
     assert keyless == {"enrolDevice", "isLive", "isReady"}
+
+
+def test_examples_of_the_document_have_what_answers_have(service: Service) -> None:
+    document = service.client(None).get("/openapi.json").json()
+
+    def example(path: str, method: str = "get") -> Any:
+        answers = document["paths"][path][method]["responses"]
+        (content,) = (answers[s]["content"]["application/json"] for s in answers if s in "200 201")
+        if "example" in content:
+            return content["example"]
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        return document["components"]["schemas"][name]["examples"][0]
+
+    def same_names(one: Any, other: Any) -> None:
+        """As deep as both go. FastAPI leaves what is null out of its examples."""
+        if isinstance(one, dict) and isinstance(other, dict):
+            assert one.keys() <= other.keys()
+            assert not any(other[name] for name in other.keys() - one.keys())
+            for name in one:
+                if name not in ("facts", "sequence", "problem", "vehicle", "record"):
+                    same_names(one[name], other[name])
+        elif isinstance(one, list) and isinstance(other, list) and one and other:
+            same_names(one[0], other[0])
+
+    permit = service.permit("EXA111", id="example")
+    bad = service.update("EXA222", zone="nowhere")
+    same_names(example("/v1/plate-updates", "post"), service.push(bad))
+    same_names(example("/v1/sites/{site}/check"), service.check("EXA111"))
+    found = service.reader.get(f"/v1/sites/1085/permits/{permit['id']}").json()
+    same_names(example("/v1/sites/{site}/permits/{id}"), found)
+    device = service.device_client()
+    for last in ("snapshot", "changes"):
+        same_names(example("/v1/sites/{site}/" + last), device.get(f"/v1/sites/1085/{last}").json())
+    id = new_id()
+    device.put(f"/v1/infractions/{id}", json=infraction("EXA111"))
+    listed = service.reader.get("/v1/infractions", params={"plate": "EXA111"}).json()
+    same_names(example("/v1/infractions"), listed)
+    same_names(example("/v1/infractions/{id}"), service.reader.get(f"/v1/infractions/{id}").json())
+
+
+def test_every_error_of_the_document_is_a_problem(service: Service) -> None:
+    document = service.client(None).get("/openapi.json").json()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if status[0] in "45d":
+                    assert list(answer["content"]) == ["application/problem+json"]
 
 
 def test_the_documentation_needs_no_other_host(service: Service) -> None:
