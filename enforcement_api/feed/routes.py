@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -40,7 +41,7 @@ class ChangeOut(BaseModel):
     record: dict[str, Any] | None
 
 
-_ZONE_EXAMPLE = {"id": "G1", "name": {"fr": "Zone 1", "en": "Zone 1"}, "note": None}
+_ZONE_EXAMPLE: JsonDict = {"id": "G1", "name": {"fr": "Zone 1", "en": "Zone 1"}, "note": None}
 
 
 class ChangesOut(BaseModel):
