@@ -28,7 +28,7 @@ from enforcement_api.infractions import store as infractions
 from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
-from enforcement_api.problems import N_, StorageFailed
+from enforcement_api.problems import N_, Problem, StorageFailed
 from enforcement_api.security import Guard, KeyRing, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import BodyLimit
@@ -101,11 +101,14 @@ class Service:
                 _log.exception("housekeeping failed; it is tried again in an hour")
 
     def run_due_retention(self) -> None:
-        """Run the retention of the sites whose last run is long enough ago."""
+        """Run the retention of the sites whose last run is long enough ago; each by itself."""
         now = self.now()
         before = now - timedelta(hours=self.settings.retention_hours)
         for site in self.record.read(lambda tx: sites.due_for_retention(tx, before)):
-            self.run_retention(site, at=now)
+            try:
+                self.run_retention(site, at=now)
+            except Exception:
+                _log.exception("the retention of site %s failed; it is tried again later", site)
 
     def run_retention(self, site: str, *, at: datetime) -> int:
         """Remove from a site's feed what no longer counts at `at`; how many permits."""
@@ -116,8 +119,11 @@ class Service:
         return removed
 
     def seen(self, device: str, site: str, cursor: str, sequence: int, at: datetime) -> None:
-        """A device has caught up with a site."""
-        self.record.write(lambda tx: devices.seen(tx, device, site, cursor, sequence, at))
+        """A device has caught up with a site. It has been answered: no failure is its affair."""
+        try:
+            self.record.write(lambda tx: devices.seen(tx, device, site, cursor, sequence, at))
+        except Problem as problem:
+            _log.warning("how far device %s has come was not kept: %s", device, problem)
 
 
 def create_app(
@@ -203,7 +209,7 @@ def create_app(
     return app
 
 
-class NotReady(problems.Problem):
+class NotReady(Problem):
     """The index cannot follow the record."""
 
     status = 503
@@ -227,7 +233,7 @@ def _health(service: Service) -> APIRouter:
         """Tell whether the record can be reached, with the index level with it."""
         try:
             service.follower.look()
-        except problems.Problem:
+        except Problem:
             raise
         except Exception as error:
             raise NotReady(reason=error) from error

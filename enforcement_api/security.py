@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 
 from enforcement_api.problems import N_, Problem
 
@@ -137,6 +137,8 @@ class Guard:
 
     def __init__(self, ring: KeyRing) -> None:
         self.ring = ring
+        # Threads of their own: a check must not wait behind uploads for its key to be known.
+        self._threads = CapacityLimiter(4)
 
     async def principal(self, request: Request) -> Principal:
         """Whoever asks. Raises Unauthenticated."""
@@ -145,7 +147,9 @@ class Guard:
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated
         hash = secret_hash(secret)
-        principal = self.ring.known(hash) or await run_in_threadpool(self.ring.holder, hash)
+        principal = self.ring.known(hash) or await to_thread.run_sync(
+            self.ring.holder, hash, limiter=self._threads
+        )
         if principal is None:
             raise Unauthenticated
         return principal

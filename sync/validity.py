@@ -139,6 +139,14 @@ def judge(permits: Sequence[Permit], *, zone: str, at: datetime, retention: time
     return Judgement(verdict, counting, _best_changes_at(verdict, permits, zone, at, retention))
 
 
+def best_outcome(
+    permits: Iterable[Permit], *, zone: str, at: datetime, retention: timedelta
+) -> Verdict:
+    """The verdict of `judge` alone, where nothing else of it is wanted."""
+    outcomes = (outcome(p, zone=zone, at=at, retention=retention) for p in permits)
+    return VERDICTS[min((_RANK[found] for found in outcomes), default=_RANK["unknown"])]
+
+
 def suggest(
     plate: Plate, candidates: Iterable[Permit], *, zone: str, at: datetime, retention: timedelta
 ) -> tuple[Plate, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import random
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,10 +42,12 @@ T = TypeVar("T")
 _TRIES = 10
 _MIGRATING = 1085
 _SERIALIZATION_FAILURES = {"40001", "40P01"}
-_LOCKED = "55P03"
-_OUT_OF_RESOURCES = "53"
-_NOT_LET_IN = ("08", "28", "3D000", "42501", "57P")
-"""SQLSTATEs of a lost connection, a wrong password, no such database, no rights, a shutdown."""
+_DISK_FULL = "53100"
+_TOO_LONG = ("55P03", "57014")
+"""SQLSTATEs of a lock that is held, and of a statement that took longer than it may."""
+_NOT_LET_IN = ("08", "28", "3D000", "42501", "53", "57P")
+"""SQLSTATEs of a lost connection, a wrong password, no such database, no rights, a server that is
+full or shutting down."""
 _SQLITE_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _LOCK_SECONDS = 60
 """How long a transaction waits for another's lock."""
@@ -158,7 +162,13 @@ class Record:
             self.url,
             connect_args={"timeout": lock_seconds}
             if self.is_sqlite
-            else {"startup_params": {"lock_timeout": f"{lock_seconds * 1000:.0f}"}},
+            else {
+                "startup_params": {
+                    "lock_timeout": f"{lock_seconds * 1000:.0f}",
+                    # The counter row is all that a writer needs; stricter ones only fail more.
+                    "default_transaction_isolation": "read committed",
+                }
+            },
             pool_size=_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
             pool_pre_ping=not self.is_sqlite,
@@ -199,9 +209,10 @@ class Record:
                     connection.commit()
                     return result
             except DBAPIError as error:
-                if attempt == _TRIES - 1 or not _is_serialization_failure(error):
+                if not _is_serialization_failure(error):
                     raise
-        raise AssertionError("unreachable")
+                time.sleep(random.uniform(0, 0.01 * 2**attempt))
+        raise RecordBusy(retry_after=5)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the record as it is at one moment."""
@@ -246,9 +257,9 @@ class Record:
         if sqlite_code(cause) in _SQLITE_DAMAGE:
             return RecordDamaged(where=self.where, reason=cause)
         state = sqlstate(cause)
-        if sqlite_code(cause) == sqlite3.SQLITE_BUSY or state == _LOCKED:
+        if sqlite_code(cause) == sqlite3.SQLITE_BUSY or state in _TOO_LONG:
             return RecordBusy(retry_after=5)
-        if state.startswith(_OUT_OF_RESOURCES):
+        if state == _DISK_FULL:
             return StorageFailed(where=self.where, reason=reason_of(cause))
         if (
             error.connection_invalidated

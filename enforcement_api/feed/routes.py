@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 from sqlalchemy import Connection
+from starlette.background import BackgroundTask
 
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store
@@ -242,8 +243,9 @@ def router(
             await follower.wait(site, beyond=page.sequence, seconds=wait)
             await lets_in(request)  # who was let in may have been revoked meanwhile
             page, body = await run_in_threadpool(answer)
+        then = None
         if principal.role == "device" and not page.more:
-            await run_in_threadpool(seen, principal.id, site, page.cursor, page.sequence, now())
-        return Response(body, media_type="application/json")
+            then = BackgroundTask(seen, principal.id, site, page.cursor, page.sequence, now())
+        return Response(body, media_type="application/json", background=then)
 
     return routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -36,12 +37,15 @@ class Snapshots:
         self._follower = follower
         self._folder = folder
         self._newest: dict[str, SnapshotFile] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def newest(self, site: str) -> SnapshotFile:
         """A snapshot that is level, or nearly; catching up from it is quick. Raises UnknownSite."""
         replica = self._follower.replica(site)
         with self._lock:
+            making = self._locks.setdefault(site, threading.Lock())
+        with making:
             found = self._newest.get(site)
             state = replica.state()
             assert state is not None
@@ -54,7 +58,10 @@ class Snapshots:
             if found is None or not fresh:
                 folder = self._folder / site
                 with storage(folder):
+                    superseded = self._latest(folder)
                     found = replica.export(folder)
+                    if superseded is not None:
+                        os.utime(superseded)
                     self._sweep(folder, found.path)
                 self._newest[site] = found
             return found
@@ -65,6 +72,11 @@ class Snapshots:
         if not _NAME.fullmatch(sha256) or not path.is_file():
             raise UnknownSnapshot(site=site)
         return path
+
+    def _latest(self, folder: Path) -> Path | None:
+        """The newest file, whichever process made it; one that others took away is not it."""
+        found = [(path.stat().st_mtime, path) for path in folder.glob("*.gz")]
+        return max(found)[1] if found else None
 
     def _sweep(self, folder: Path, newest: Path) -> None:
         oldest = time.time() - KEPT_SECONDS

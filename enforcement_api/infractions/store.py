@@ -48,7 +48,7 @@ from sync import codec
 from sync.entities import Site
 from sync.messages import Change, Receipt
 from sync.plates import Plate, normalise
-from sync.validity import Judgement, judge
+from sync.validity import Judgement, best_outcome, judge
 
 _c = infractions.c
 SHORTEST_PLATE_PART = 3
@@ -299,9 +299,9 @@ def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime
     site = sites.site(tx, site_id)
     permits = {plate: permits_for(tx, site_id, plate) for plate in {_plate(row) for row in rows}}
     for row in rows:
-        verdict = judge(
+        verdict = best_outcome(
             permits[_plate(row)], zone=row.zone, at=row.observed_at, retention=site.retention
-        ).verdict
+        )
         differs = core.differs(row.verdict, verdict)
         tx.execute(
             update(infractions)
