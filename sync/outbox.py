@@ -7,13 +7,13 @@ A file of its own, `synchronous=FULL`: nothing that rebuilds the index can touch
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
-import os
+import shutil
 import sqlite3
 import threading
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,10 @@ from typing import Any, Literal
 from sqlite_utils import Database, Migrations
 
 from sync import codec
+from sync.files import sweep_parts, write_durably
+
+RESERVE = 16 * 1024 * 1024
+"""Bytes that photos leave free, so that an infraction can always be recorded."""
 
 ItemKind = Literal["infraction", "photo"]
 
@@ -86,23 +90,49 @@ def _item(row: tuple[Any, ...]) -> Item:
     )
 
 
-class Outbox:
-    """The outbox in its folder. Threads share it; one writes at a time."""
+class NoRoom(OSError):
+    """Too little storage is left for a photo; there is enough for an infraction."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, free: int) -> None:
+        super().__init__(errno.ENOSPC, f"only {free} bytes are free")
+
+
+class AlreadyPut(Exception):
+    """The id was put before, with other content: an infraction is immutable."""
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+class Outbox:
+    """The outbox in its folder. Threads share it; one writes at a time, and who reads does not
+    wait for the disk that a writer waits for.
+    """
+
+    def __init__(self, folder: Path, *, free: Callable[[Path], int] = _free) -> None:
+        """`free` tells how many bytes may still be written in a folder."""
+        self._free = free
         self.photos = folder / "photos"
         self.photos.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
-            folder / "outbox.db", isolation_level=None, timeout=30, check_same_thread=False
-        )
+        sweep_parts(self.photos)
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._connection = self._connect(folder)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         migrations.apply(Database(self._connection, execute_plugins=False))
+        self._reader = self._connect(folder)
+        self._reader.execute("PRAGMA query_only = ON")
+
+    def _connect(self, folder: Path) -> sqlite3.Connection:
+        return sqlite3.connect(
+            folder / "outbox.db", isolation_level=None, timeout=30, check_same_thread=False
+        )
 
     def close(self) -> None:
         """Close the file. What was put stays."""
-        with self._lock:
+        with self._lock, self._reading:
+            self._reader.close()
             self._connection.close()
 
     @contextlib.contextmanager
@@ -118,21 +148,14 @@ class Outbox:
                 raise
 
     def keep_photo(self, picture: bytes) -> str:
-        """Keep a photo's bytes unaltered, durably; its SHA-256 in hexadecimal."""
+        """Keep a photo's bytes unaltered, durably; its SHA-256 in hexadecimal. Raises NoRoom."""
         sha256 = hashlib.sha256(picture).hexdigest()
         path = self.photos / sha256
         if not path.exists():
-            part = path.with_suffix(f".{uuid.uuid4().hex}.part")
-            with open(part, "wb") as file:
-                file.write(picture)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-            folder = os.open(self.photos, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            free = self._free(self.photos)
+            if free - len(picture) < RESERVE:
+                raise NoRoom(free)
+            write_durably(path, picture)
         return sha256
 
     def photo(self, sha256: str) -> Path:
@@ -144,11 +167,11 @@ class Outbox:
     ) -> None:
         """Keep an infraction and then its photos for sending. Durable when this returns.
 
-        `photos` are the SHA-256 that keep_photo gave. The same id again changes nothing.
+        `photos` are the SHA-256 that keep_photo gave. The same infraction again changes nothing;
+        another one of the same id raises AlreadyPut.
         """
-        rows: list[tuple[str, str, str | None, str]] = [
-            ("infraction", id, json.dumps(body, ensure_ascii=False), codec.instant(at))
-        ]
+        text = json.dumps(body, ensure_ascii=False)
+        rows: list[tuple[str, str, str | None, str]] = [("infraction", id, text, codec.instant(at))]
         rows += [("photo", sha256, None, codec.instant(at)) for sha256 in photos]
         with self._writing() as connection:
             connection.executemany(
@@ -156,29 +179,42 @@ class Outbox:
                 " ON CONFLICT (kind, id) DO NOTHING",
                 rows,
             )
+            found = connection.execute(
+                "SELECT body FROM item WHERE kind = 'infraction' AND id = ?", (id,)
+            )
+            if found.fetchone()[0] != text:
+                raise AlreadyPut(id)
 
     def waiting(self) -> list[Item]:
         """What is still to be sent, the oldest first."""
         return self._items("state = 'waiting' ORDER BY number")
 
-    def set_aside(self) -> list[Item]:
-        """What the service refused, with its reason in `problem`."""
-        return self._items("state = 'set_aside' ORDER BY number")
+    def set_aside(self, *, most: int | None = None) -> list[Item]:
+        """What the service refused, with its reason in `problem`; the oldest `most` of it."""
+        return self._items("state = 'set_aside' ORDER BY number", most)
 
-    def infractions(self) -> list[Item]:
-        """Every infraction recorded here, the newest first, whatever became of it."""
-        return self._items("kind = 'infraction' ORDER BY number DESC")
+    def infractions(self, *, most: int | None = None) -> list[Item]:
+        """The infractions recorded here, the newest first, whatever became of them."""
+        return self._items("kind = 'infraction' ORDER BY number DESC", most)
 
     def unsent(self) -> int:
         """How many items the service has not acknowledged, set-aside ones included."""
-        with self._lock:
-            found = self._connection.execute("SELECT count(*) FROM item WHERE state != 'sent'")
+        return self._count("state != 'sent'")
+
+    def refused(self) -> int:
+        """How many items are set aside."""
+        return self._count("state = 'set_aside'")
+
+    def _count(self, condition: str) -> int:
+        with self._reading:
+            found = self._reader.execute(f"SELECT count(*) FROM item WHERE {condition}")
             return int(found.fetchone()[0])
 
-    def _items(self, condition: str) -> list[Item]:
-        with self._lock:
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM item WHERE {condition}")
-            return [_item(row) for row in rows.fetchall()]
+    def _items(self, condition: str, most: int | None = None) -> list[Item]:
+        select = f"SELECT {_COLUMNS} FROM item WHERE {condition} LIMIT ?"
+        with self._reading:
+            rows = self._reader.execute(select, (-1 if most is None else most,)).fetchall()
+        return [_item(row) for row in rows]
 
     def acknowledge(self, item: Item, answer: Mapping[str, Any], *, at: datetime) -> None:
         """The service has the item durably: it leaves the queue."""

@@ -37,6 +37,7 @@ from sync.entities import (
     Vehicle,
     Zone,
 )
+from sync.files import fsync_folder, write_durably
 from sync.messages import EMPTY_DIGEST, ChangePage, Digest, Record, SnapshotManifest
 from sync.plates import Plate, fold
 from sync.validity import UNKNOWN, Judgement, judge, suggest
@@ -397,21 +398,17 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30, cached_statements=32)
+def _connect(path: Path, *, mode: str = "rwc") -> sqlite3.Connection:
+    """`mode` rw: only what is there already is opened."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=30, cached_statements=32
+    )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA mmap_size = 1073741824")
     return connection
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,15 +464,18 @@ class Replica:
         local = self._local
         if getattr(local, "pointer", None) is not None and local.connection.in_transaction:
             return cast(sqlite3.Connection, local.connection)
-        pointer = self._pointer()
-        if getattr(local, "pointer", None) != pointer or pointer is None:
+        while (pointer := self._pointer()) is None or pointer != getattr(local, "pointer", None):
             self.close()
             path = self._current()
             if path is None:
                 raise NotFilled("nothing has been fetched for this site yet")
-            local.connection = _connect(path)
-            local.version = None
-            local.pointer = pointer
+            try:
+                connection = _connect(path, mode="rw")
+            except sqlite3.OperationalError:
+                if self._pointer() == pointer:
+                    raise
+                continue  # it was replaced, and swept away, in between
+            local.connection, local.version, local.pointer = connection, None, pointer
         return cast(sqlite3.Connection, local.connection)
 
     def close(self) -> None:
@@ -558,13 +558,7 @@ class Replica:
 
     def _point_to(self, path: Path) -> None:
         """Make `path` the index in use: from one instant to the next, or not at all."""
-        pointer = self.folder / f"{_POINTER}.new"
-        with open(pointer, "w") as file:
-            file.write(path.name)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(pointer, self.folder / _POINTER)
-        _fsync_folder(self.folder)
+        write_durably(self.folder / _POINTER, path.name.encode())
 
     def wipe(self) -> None:
         """Forget everything: the index of a revoked or re-enrolled device."""
@@ -601,7 +595,7 @@ class Replica:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             path = folder / f"{sha256}.gz"
             os.replace(packed, path)
-            _fsync_folder(folder)
+            fsync_folder(folder)
             return SnapshotFile(path, sha256, path.stat().st_size, state)
         finally:
             plain.unlink(missing_ok=True)
@@ -610,7 +604,8 @@ class Replica:
     def install(self, file: Path, manifest: SnapshotManifest, *, distrust: bool = False) -> State:
         """Replace the index by a fetched snapshot, while the old one still answers.
 
-        Verify, decompress to a new name, fsync, quick_check, fsync the folder, flip the pointer.
+        Verify, decompress to a new name, fsync, quick_check, write-ahead log, fsync the folder,
+        flip the pointer.
         An index that is distrusted (its digest differed) may be replaced by an older one.
         Raises BadSnapshot, StaleSnapshot; nothing has changed then.
         """
@@ -624,10 +619,13 @@ class Replica:
             try:
                 _unpack(file, path, manifest)
                 state = _inspect(path, manifest)
+                # A reader cannot turn this on beside another one: it would find the file locked.
+                _connect(path).close()
             except BaseException:
-                path.unlink(missing_ok=True)
+                for left in self.folder.glob(f"{path.name}*"):
+                    left.unlink(missing_ok=True)
                 raise
-            _fsync_folder(self.folder)
+            fsync_folder(self.folder)
             self._point_to(path)
             self.sweep()
             return state

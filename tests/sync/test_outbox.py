@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.outbox import Outbox
+from sync.outbox import RESERVE, AlreadyPut, NoRoom, Outbox
 
 AT = datetime(2026, 11, 23, 15, 15, tzinfo=UTC)
 
@@ -109,3 +111,61 @@ def test_threads_put_and_read_at_once(outbox: Outbox) -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert len(outbox.waiting()) == 80
+
+
+def test_another_infraction_of_the_same_id_is_not_lost_in_silence(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {"n": 1}, [], at=AT)
+    with pytest.raises(AlreadyPut):
+        outbox.put_infraction("i1", {"n": 2}, ["a" * 64], at=AT)
+    assert waiting(outbox) == [("infraction", "i1")]
+
+
+def test_a_photo_never_takes_the_room_that_an_infraction_needs(tmp_path: Path) -> None:
+    free = RESERVE + 10
+    outbox = Outbox(tmp_path, free=lambda folder: free)
+    assert outbox.keep_photo(b"0123456789")
+    with pytest.raises(NoRoom):
+        outbox.keep_photo(b"0123456789a")
+    outbox.put_infraction("i1", {}, [], at=AT)
+    outbox.close()
+
+
+def test_a_photo_that_could_not_be_kept_leaves_nothing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        outbox.keep_photo(b"picture")
+    assert list(outbox.photos.iterdir()) == []
+
+
+def test_what_a_crash_left_half_written_is_swept(tmp_path: Path) -> None:
+    first = Outbox(tmp_path)
+    kept = first.keep_photo(b"picture")
+    first.close()
+    (first.photos / f"{'a' * 64}.1234.part").write_bytes(b"half")
+    second = Outbox(tmp_path)
+    assert [path.name for path in second.photos.iterdir()] == [kept]
+    second.close()
+
+
+def test_who_reads_does_not_wait_for_who_writes(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, [], at=AT)
+    with outbox._writing() as connection:
+        connection.execute("UPDATE item SET state = 'sent'")
+        assert outbox.unsent() == 1
+        assert [item.state for item in outbox.infractions()] == ["waiting"]
+    assert outbox.unsent() == 0
+
+
+def test_only_the_newest_are_read_when_that_is_enough(outbox: Outbox) -> None:
+    for number in range(5):
+        outbox.put_infraction(f"i{number}", {}, [], at=AT)
+    assert [item.id for item in outbox.infractions(most=2)] == ["i4", "i3"]
+    for item in outbox.waiting()[:3]:
+        outbox.refuse(item, "no", at=AT)
+    assert [item.id for item in outbox.set_aside(most=2)] == ["i0", "i1"]
+    assert outbox.refused() == 3

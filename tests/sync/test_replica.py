@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import sqlite3
@@ -295,6 +296,35 @@ def test_an_older_snapshot_of_the_same_epoch_does_not_replace_a_newer_index(
     with pytest.raises(StaleSnapshot):
         target.install(file.path, manifest_of(file))
     assert target.install(file.path, manifest_of(file), distrust=True).cursor == "c1"
+
+
+def test_an_index_just_installed_is_read_while_it_is_written(tmp_path: Path) -> None:
+    file = filled(tmp_path / "a", permit()).export(tmp_path / "snapshots")
+    target = Replica(tmp_path / "b")
+    target.install(file.path, manifest_of(file))
+    (path,) = target.folder.glob("*.db")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE state SET value = 'c2' WHERE name = 'cursor'")
+        assert verdict(target) == "valid"
+
+
+def test_an_index_that_is_replaced_again_and_again_always_answers(tmp_path: Path) -> None:
+    file = filled(tmp_path / "a", permit()).export(tmp_path / "snapshots")
+    target = Replica(tmp_path / "b")
+    target.install(file.path, manifest_of(file))
+    done = threading.Event()
+
+    def install() -> None:
+        for _ in range(30):
+            target.install(file.path, manifest_of(file))
+        done.set()
+
+    installing = threading.Thread(target=install)
+    installing.start()
+    while not done.is_set():
+        assert verdict(target) == "valid"
+    installing.join(timeout=60)
 
 
 def test_a_wiped_replica_is_empty_and_leaves_no_file(tmp_path: Path) -> None:
