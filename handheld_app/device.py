@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from sync.files import write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,26 @@ class DeviceFile:
     """`device.json` in the app's private folder, readable by its owner only (0600)."""
 
     def __init__(self, path: Path, *, new_install_id: str) -> None:
+        """A new installation's id is on disk from here on: an enrolment may ask again with it."""
         self._path = path
         self._lock = threading.Lock()
-        self.device = _read(path) or Device(install_id=new_install_id)
+        found = _read(path)
+        self.device = found or Device(install_id=new_install_id)
+        if found is None:
+            self.change()
 
     def change(self, **changes: Any) -> Device:
-        """Remember new values, on disk before it returns. Threads may call it."""
+        """Remember new values, on disk before anybody is told of them. Threads may call it.
+
+        Raises OSError, and nothing has changed then.
+        """
         with self._lock:
-            self.device = replace(self.device, **changes)
+            device = replace(self.device, **changes)
+            text = json.dumps(asdict(device), ensure_ascii=False, indent=1)
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            half = self._path.with_suffix(".part")
-            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(self.device), file, ensure_ascii=False, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(half, self._path)
-            return self.device
+            write_durably(self._path, text.encode(), mode=0o600)
+            self.device = device
+            return device
 
 
 def _read(path: Path) -> Device | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import Image, ImageOps
 
@@ -28,10 +30,13 @@ class Photo:
     path: Path
 
 
+Refusal = Literal["unreadable", "not_a_picture", "too_large", "no_room", "not_kept"]
+
+
 class PhotoRefused(Exception):
     """The file cannot be evidence: `reason` says why."""
 
-    def __init__(self, reason: Literal["unreadable", "not_a_picture", "too_large"]):
+    def __init__(self, reason: Refusal) -> None:
         self.reason = reason
         super().__init__(reason)
 
@@ -39,7 +44,7 @@ class PhotoRefused(Exception):
 def read_picture(source: Path) -> bytes:
     """The bytes of a picture file: JPEG, PNG or WebP, at most 8 MiB. Raises PhotoRefused."""
     try:
-        with open(source, "rb") as file:
+        with _open(source) as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
         raise PhotoRefused("unreadable") from error
@@ -47,42 +52,71 @@ def read_picture(source: Path) -> bytes:
         raise PhotoRefused("too_large")
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-            small_enough = picture.width * picture.height <= LARGEST_PIXELS
-            if small_enough:
-                picture.load()
+            _check_pixels(picture)
+            picture.load()
+    except PhotoRefused:
+        raise
     except Exception as error:  # Pillow raises many kinds for a file that is no picture
         raise PhotoRefused("not_a_picture") from error
-    if not small_enough:
-        raise PhotoRefused("too_large")
     return content
 
 
 def thumbnail(picture: Path, side: int) -> bytes:
     """A small PNG of a picture, upright, for the screen. Raises PhotoRefused."""
     try:
-        with Image.open(picture, formats=_FORMATS) as original:
+        with _open(picture) as file, Image.open(file, formats=_FORMATS) as original:
+            _check_pixels(original)
             original.draft("RGB", (side * 2, side * 2))
+            original.thumbnail((side, side))
             upright = ImageOps.exif_transpose(original).convert("RGB")
-            upright.thumbnail((side, side))
             small = io.BytesIO()
             upright.save(small, "PNG")
             return small.getvalue()
+    except PhotoRefused:
+        raise
+    except OSError as error:
+        raise PhotoRefused("unreadable") from error
     except Exception as error:  # as above
         raise PhotoRefused("not_a_picture") from error
 
 
+def _open(path: Path) -> BinaryIO:
+    """A regular file: reading from a pipe that only has the name of one would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is no regular file")
+    return open(path, "rb")
+
+
+def _check_pixels(picture: Image.Image) -> None:
+    """Before it is decoded: a small file may be a picture of a great many pixels."""
+    if picture.width * picture.height > LARGEST_PIXELS:
+        raise PhotoRefused("too_large")
+
+
 def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the pictures in a folder, by name; hidden ones left out."""
+    """The folders by name and the pictures, the newest first, in a folder; no hidden ones.
+
+    What cannot be read is left out.
+    """
     folders: list[Path] = []
-    pictures: list[Path] = []
+    pictures: list[tuple[float, Path]] = []
     try:
-        for entry in sorted(folder.iterdir(), key=lambda path: path.name.casefold()):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                folders.append(entry)
-            elif entry.suffix.lower() in PICTURE_SUFFIXES:
-                pictures.append(entry)
+        with os.scandir(folder) as entries:
+            found = list(entries)
     except OSError:
         return [], []
-    return folders, pictures
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        path = folder / entry.name
+        try:
+            status = entry.stat()
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            folders.append(path)
+        elif stat.S_ISREG(status.st_mode) and path.suffix.lower() in PICTURE_SUFFIXES:
+            pictures.append((status.st_mtime, path))
+    folders.sort(key=lambda path: path.name.casefold())
+    pictures.sort(key=lambda dated: (-dated[0], dated[1].name))
+    return folders, [path for _, path in pictures]

@@ -77,7 +77,9 @@ class Handheld:
     def _keep_offset(self, offset: timedelta) -> None:
         milliseconds = offset // timedelta(milliseconds=1)
         if abs(milliseconds - self.device_file.device.clock_offset_ms) > OFFSET_NOISE_MS:
-            self.device_file.change(clock_offset_ms=milliseconds)
+            # A full disk takes nothing from what was measured: it is measured again.
+            with contextlib.suppress(OSError):
+                self.device_file.change(clock_offset_ms=milliseconds)
 
     def replica_of(self, site: str) -> Replica:
         """The index of a site; its folder has a name of our own, whatever the site is called."""

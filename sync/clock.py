@@ -62,7 +62,9 @@ class TrustedClock:
             self._offset = true_now - received_at
             self._uncertainty = _HALF_SECOND + round_trip / 2
             self._anchor = (true_now, boot)
-            self._keep(self._offset)
+            offset = self._offset
+        # It may wait for a disk: whoever reads the clock meanwhile does not.
+        self._keep(offset)
 
     def read(self) -> ClockReading:
         """The time now. After a jump of the device's clock the boot clock is followed instead."""

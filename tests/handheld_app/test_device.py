@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from handheld_app.device import DeviceFile
 from handheld_app.handheld import Handheld
@@ -52,3 +55,57 @@ def test_the_offset_of_the_clock_is_known_after_a_restart(tmp_path: Path) -> Non
     after = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
     assert after.clock.now() == noon + timedelta(hours=1, milliseconds=500)
     after.close()
+
+
+def test_the_install_id_is_on_disk_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    DeviceFile(path, new_install_id="i1")
+    assert DeviceFile(path, new_install_id="i2").device.install_id == "i1"
+
+
+def test_what_could_not_be_written_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "device.json"
+    file = DeviceFile(path, new_install_id="i1")
+    file.change(badge="4217")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="full"):
+            file.change(badge="99")
+    assert file.device.badge == "4217"
+    assert DeviceFile(path, new_install_id="i2").device.badge == "4217"
+    assert [left.name for left in tmp_path.iterdir()] == ["device.json"]
+
+
+def full(descriptor: int) -> None:
+    raise OSError("the disk is full")
+
+
+def test_a_change_reaches_the_disk_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        mode = os.fstat(descriptor).st_mode
+        named = (tmp_path / "device.json").exists() and "b2" in (
+            tmp_path / "device.json"
+        ).read_text()
+        synced.append("folder" if stat.S_ISDIR(mode) and named else "content")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    file.change(badge="b2")
+    assert synced == ["content", "folder"]
+
+
+def test_a_full_disk_does_not_stop_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    handheld = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
+    monkeypatch.setattr(os, "fsync", full)
+    handheld.clock.observe(noon + timedelta(hours=1), sent_at=noon, received_at=noon)
+    assert handheld.clock.now() == noon + timedelta(hours=1, milliseconds=500)
+    handheld.close()

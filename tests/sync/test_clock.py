@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 from sync.clock import TrustedClock
@@ -89,3 +90,16 @@ def test_a_measured_offset_is_kept_for_the_next_start() -> None:
     second = TrustedClock(lambda: NOON, lambda: 5.0, offset=kept[-1])
     assert second.read().corrected == NOON + HOUR + SECOND / 2
     assert second.read().uncertainty is None
+
+
+def test_the_clock_is_read_while_its_offset_is_kept() -> None:
+    read: list[datetime] = []
+
+    def keep(offset: timedelta) -> None:
+        reading = threading.Thread(target=lambda: read.append(clock.now()))
+        reading.start()
+        reading.join(timeout=10)
+
+    clock = TrustedClock(lambda: NOON, lambda: 0.0, keep=keep)
+    clock.observe(NOON + timedelta(hours=1), sent_at=NOON, received_at=NOON)
+    assert read == [NOON + timedelta(hours=1, milliseconds=500)]
