@@ -28,11 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where pictures are chosen")
     given = parser.parse_args(arguments)
 
-    configure(given.data_dir)
+    data_dir = given.data_dir.absolute()
+    configure(data_dir)
     from handheld_app.app import HandheldApp
 
     HandheldApp(
-        given.data_dir,
+        data_dir,
         server=given.server,
         code=given.enrol,
         lang=given.lang,

@@ -25,6 +25,8 @@ from handheld_app.wording import gettext, hh_mm
 ROOMY = 720
 """Height in dp from which a screen has room for large verdicts."""
 
+_OUT_OF_REACH = ("offline", "failing")
+
 
 class HandheldApp(App):
     """One handheld in a window. `server` and `code` fill in the enrolment."""
@@ -229,9 +231,9 @@ class HandheldApp(App):
             self.sync_color = theme.TONES["wait"][0]
         elif status.unsent:
             words = gettext("{n} to send", lang).format(n=status.unsent)
-            sign = "offline" if status.connection == "offline" else "unsent"
+            sign = "offline" if status.connection in _OUT_OF_REACH else "unsent"
             self.sync_color = theme.TONES["wait"][0]
-        elif status.connection == "offline":
+        elif status.connection in _OUT_OF_REACH:
             words, sign = gettext("Offline", lang), "offline"
             self.sync_color = theme.TONES["wait"][0]
         elif status.synced_at is not None and site is not None:

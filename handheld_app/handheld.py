@@ -54,7 +54,7 @@ class Handheld:
         boot: Callable[[], float] = seconds_since_boot,
         changed: Callable[[SyncStatus], None] = lambda status: None,
     ) -> None:
-        self.folder = data_dir / "handheld"
+        self.folder = data_dir.absolute() / "handheld"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))

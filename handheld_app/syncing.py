@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unreachable
+from sync.client import Refused, Revoked, ServiceClient, ServiceError
 from sync.clock import TrustedClock
 from sync.codec import MalformedMessage
 from sync.engine import Puller, Pusher
@@ -25,9 +26,15 @@ IDLE_PUSH = 15.0
 """Seconds after which what waits is tried again without being asked."""
 
 _LATER = (ServiceError, ReplicaError, MalformedMessage, sqlite3.Error, OSError)
-"""What may be over at the next attempt: no network, a full disk, a service that is updated."""
+"""What may be over at the next attempt: no network, a full disk, a service that is updated.
 
-Connection = Literal["starting", "online", "offline", "refused", "revoked"]
+Anything else is a defect of ours: it is logged, shown as `failing`, and tried again all the same,
+for a handheld whose sync has ended looks like one that is level.
+"""
+
+_log = logging.getLogger(__name__)
+
+Connection = Literal["starting", "online", "offline", "refused", "revoked", "failing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Syncing:
                 except Revoked as error:
                     self._end_trust(error)
                     break
-            except _LATER as error:
+            except Exception as error:
                 if self._stopping.is_set():
                     break
                 self._trouble(error)
@@ -132,6 +139,10 @@ class Syncing:
                 pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
             except _LATER:
                 pause = min(pause * 2, LAST_RETRY)  # pulling tells of it
+            except Exception as error:
+                pause = min(pause * 2, LAST_RETRY)
+                if not self._stopping.is_set():
+                    self._trouble(error)
             with contextlib.suppress(Exception):
                 self._count()
             waiting = self.status.unsent > self.status.set_aside
@@ -149,12 +160,14 @@ class Syncing:
         self._tell(connection="revoked", synced_at=None, trouble=str(error))
 
     def _trouble(self, error: Exception) -> None:
-        no_answer = isinstance(error, Unreachable)
-        refused = isinstance(error, Refused)
-        connection: Connection = "refused" if refused and not no_answer else "offline"
+        connection: Connection = "refused" if isinstance(error, Refused) else "offline"
+        trouble = str(error)
+        if not isinstance(error, _LATER):
+            _log.error("the sync failed", exc_info=error)
+            connection, trouble = "failing", f"{type(error).__name__}: {error}"
         if self.status.connection == "revoked":
             connection = "revoked"  # sending heard of it
-        self._tell(connection=connection, trouble=str(error))
+        self._tell(connection=connection, trouble=trouble)
 
     def _count(self) -> None:
         self._tell(unsent=self._outbox.unsent(), set_aside=len(self._outbox.set_aside()))

@@ -654,7 +654,7 @@ def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
 
 def _inspect(path: Path, manifest: SnapshotManifest) -> State:
     """Check a decompressed index before it is used."""
-    uri = f"{path.as_uri()}?immutable=1"
+    uri = f"{path.absolute().as_uri()}?immutable=1"
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":

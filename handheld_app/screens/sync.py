@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from kivy.properties import StringProperty
 
 from handheld_app.controls import Fact, Notice, Panel, PatrolScreen, Prose, glide_to_top
+from handheld_app.syncing import SyncStatus
 from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
@@ -34,7 +35,7 @@ class SyncScreen(PatrolScreen):
     def refresh(self) -> None:
         lang, patrol, status = self.app.lang, self.patrol, self.app.status
         site, state = patrol.site(), patrol.state()
-        self.trouble, self.tone = self._trouble(status.connection, lang)
+        self.trouble, self.tone = self._trouble(status, lang)
         facts = self.ids.facts
         facts.clear_widgets()
         never = gettext("never", lang)
@@ -56,7 +57,8 @@ class SyncScreen(PatrolScreen):
         self._show_refused(lang)
         self._show_log(lang)
 
-    def _trouble(self, connection: str, lang: str) -> tuple[str, str]:
+    def _trouble(self, status: SyncStatus, lang: str) -> tuple[str, str]:
+        connection = status.connection
         if connection == "offline":
             words = gettext(
                 "The service cannot be reached. Checks go on with what is known here; what you "
@@ -64,6 +66,13 @@ class SyncScreen(PatrolScreen):
                 lang,
             )
             return words, "wait"
+        if connection == "failing":
+            words = gettext(
+                "The sync fails for a reason of this program's own and is tried again. Checks go "
+                "on with what is known here. Tell a supervisor: {reason}",
+                lang,
+            )
+            return words.format(reason=status.trouble), "bad"
         if connection == "refused":
             return gettext("The service refuses this device. Ask a supervisor.", lang), "bad"
         if connection == "revoked":

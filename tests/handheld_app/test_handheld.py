@@ -35,3 +35,12 @@ def test_without_a_clock_that_counts_sleep_there_is_the_other_one(
     monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     monkeypatch.setattr(time, "monotonic", lambda: 42.0)
     assert seconds_since_boot() == 42.0
+
+
+def test_a_data_folder_named_from_here_stays_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    handheld = Handheld(Path("var"))
+    handheld.close()
+    assert handheld.folder == tmp_path / "var" / "handheld"

@@ -207,6 +207,24 @@ def test_an_answer_of_another_shape_ends_no_thread(
     watcher.until(lambda status: status.connection == "refused" and status.set_aside == 1)
 
 
+def test_an_error_that_nobody_foresaw_ends_no_thread_and_is_told(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    def breaks(request: httpx.Request) -> httpx.Response:
+        raise LookupError("a defect")
+
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    service.answer = breaks
+    syncing.start()
+    status = watcher.until(lambda status: status.connection == "failing")
+    assert "a defect" in status.trouble
+    service.answer = service.forbids
+    syncing.hurry()
+    watcher.until(lambda status: status.connection == "refused")
+    watcher.until(lambda status: status.set_aside == 1)
+
+
 def test_a_refusal_is_told_apart_from_no_network(
     syncing: Syncing, service: Service, watcher: Watcher
 ) -> None:

@@ -229,6 +229,15 @@ def test_an_installed_snapshot_is_the_same_index(tmp_path: Path) -> None:
         assert view.recount() == file.state.digest
 
 
+def test_a_snapshot_is_installed_in_a_folder_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(tmp_path / "a", permit())
+    file = source.export(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    assert Replica(Path("var")).install(file.path, manifest_of(file)) == source.state()
+
+
 def test_the_old_index_answers_until_the_new_one_does(tmp_path: Path) -> None:
     newer = filled(tmp_path / "a", permit())
     file = newer.export(tmp_path / "out")
