@@ -25,7 +25,7 @@ from handheld_app.wording import gettext, hh_mm
 ROOMY = 720
 """Height in dp from which a screen has room for large verdicts."""
 
-_OUT_OF_REACH = ("offline", "failing")
+_OUT_OF_REACH = ("offline", "untrusted", "failing")
 
 
 class HandheldApp(App):

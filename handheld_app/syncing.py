@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.client import Refused, Revoked, ServiceClient, ServiceError
+from sync.client import Refused, Revoked, ServiceClient, ServiceError, Untrusted
 from sync.clock import TrustedClock
 from sync.codec import MalformedMessage
 from sync.engine import Puller, Pusher
@@ -34,7 +34,7 @@ for a handheld whose sync has ended looks like one that is level.
 
 _log = logging.getLogger(__name__)
 
-Connection = Literal["starting", "online", "offline", "refused", "revoked", "failing"]
+Connection = Literal["starting", "online", "offline", "untrusted", "refused", "revoked", "failing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,11 @@ class Syncing:
         self._tell(connection="revoked", synced_at=None, trouble=str(error))
 
     def _trouble(self, error: Exception) -> None:
-        connection: Connection = "refused" if isinstance(error, Refused) else "offline"
+        connection: Connection = "offline"
+        if isinstance(error, Untrusted):
+            connection = "untrusted"
+        elif isinstance(error, Refused):
+            connection = "refused"
         trouble = str(error)
         if not isinstance(error, _LATER):
             _log.error("the sync failed", exc_info=error)

@@ -299,6 +299,16 @@ def age_of_knowledge(known_at: datetime | None, lang: str, *, now: datetime) -> 
     return _("Data {age} old", lang).format(age=duration(age, lang))
 
 
+def certificate_trouble(reason: str, lang: str) -> str:
+    """The service's certificate is not trusted here: why, in TLS's own words, and what to do."""
+    return _(
+        "The service answered, but this device does not trust its certificate ({reason}). Check "
+        "the address and the device's date; a certificate of your own organization is to be "
+        "installed on this device first (SSL_CERT_FILE).",
+        lang,
+    ).format(reason=reason)
+
+
 def short_jurisdiction(code: str) -> str:
     """What the chip on the plate shows of `CA-QC`: `QC`."""
     return code.rpartition("-")[2]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 
 from sync import codec
@@ -27,6 +29,7 @@ class ServiceError(Exception):
     InsecureAddress    plain HTTP to another machine; nothing was sent
     Unreachable        no answer, or none of the service's own: try again
       NotNow             an answer that settles nothing for this request; others may get through
+      Untrusted          somebody answers, with a certificate that this device does not trust
     Refused            an answer that will stay the same: `problem` says why
       CursorExpired      the replica must be fetched anew
       Unauthorized       the key is wrong
@@ -44,6 +47,10 @@ class Unreachable(ServiceError):
 
 class NotNow(Unreachable):
     """An answer that neither takes nor refuses this request; another one may fare better."""
+
+
+class Untrusted(Unreachable):
+    """The certificate is not trusted here, or is another name's; its text is TLS's reason."""
 
 
 class Refused(ServiceError):
@@ -96,6 +103,31 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def trusted_certificates() -> ssl.SSLContext:
+    """What a handheld trusts: the system's store, certifi's, and SSL_CERT_FILE or SSL_CERT_DIR.
+
+    Where a variable is set, OpenSSL looks there alone: what it was built with is added.
+    """
+    context = ssl.create_default_context()
+    built_in = ssl.get_default_verify_paths()
+    for file in (built_in.openssl_cafile, certifi.where()):
+        if os.path.exists(file):
+            context.load_verify_locations(cafile=file)
+    if os.path.isdir(built_in.openssl_capath):
+        context.load_verify_locations(capath=built_in.openssl_capath)
+    return context
+
+
+def _no_answer(error: Exception) -> Unreachable:
+    """What a request that got no answer means."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(cause.verify_message)
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable(str(error) or type(error).__name__)
+
+
 def _problem(response: httpx.Response) -> Mapping[str, Any] | None:
     """The service's problem; None if somebody else says no."""
     try:
@@ -134,7 +166,8 @@ class ServiceClient:
             headers=headers,
             timeout=_TIMEOUT,
             transport=transport,
-            trust_env=False,
+            verify=trusted_certificates(),
+            trust_env=False,  # no proxy: the plates and the token go straight to the service
         )
 
     def __enter__(self) -> ServiceClient:
@@ -179,7 +212,7 @@ class ServiceClient:
                     file.flush()
                     os.fsync(file.fileno())
         except _NO_ANSWER as error:
-            raise Unreachable(str(error) or type(error).__name__) from error
+            raise _no_answer(error) from error
 
     def changes(
         self, site: str, *, after: str | None, limit: int = 10_000, wait: int = 0
@@ -219,7 +252,7 @@ class ServiceClient:
         try:
             response = self._http.request(method, path, **options)
         except _NO_ANSWER as error:
-            raise Unreachable(str(error) or type(error).__name__) from error
+            raise _no_answer(error) from error
         if response.status_code not in (httpx.codes.OK, httpx.codes.CREATED):
             self._raise(response)
         return _json(response)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
-from handheld_app.wording import gettext
-from sync.client import InsecureAddress, Refused, ServiceError
+from handheld_app.wording import certificate_trouble, gettext
+from sync.client import InsecureAddress, Refused, ServiceError, Untrusted
 
 
 class EnrolScreen(PatrolScreen):
@@ -51,6 +51,8 @@ class EnrolScreen(PatrolScreen):
             )
         if isinstance(error, Refused):
             return str(error.problem.get("detail") or error)
+        if isinstance(error, Untrusted):
+            return certificate_trouble(str(error), lang)
         if isinstance(error, ServiceError):
             return gettext("The service does not answer. Check the address and the network.", lang)
         return gettext("This address cannot be used.", lang)

@@ -11,6 +11,7 @@ from handheld_app.syncing import SyncStatus
 from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
+    certificate_trouble,
     gettext,
     instant,
     outcome_words,
@@ -66,6 +67,8 @@ class SyncScreen(PatrolScreen):
                 lang,
             )
             return words, "wait"
+        if connection == "untrusted":
+            return certificate_trouble(status.trouble, lang), "bad"
         if connection == "failing":
             words = gettext(
                 "The sync fails for a reason of this program's own and is tried again. Checks go "

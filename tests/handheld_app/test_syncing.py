@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -205,6 +206,20 @@ def test_an_answer_of_another_shape_ends_no_thread(
     service.answer = service.forbids
     syncing.hurry()
     watcher.until(lambda status: status.connection == "refused" and status.set_aside == 1)
+
+
+def test_a_certificate_that_is_not_trusted_is_told_apart_from_no_network(
+    syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        reason = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        reason.verify_message = "self-signed certificate"
+        raise httpx.ConnectError("TLS", request=request) from reason
+
+    service.answer = refuse
+    syncing.start()
+    status = watcher.until(lambda status: status.connection == "untrusted")
+    assert status.trouble == "self-signed certificate"
 
 
 def test_an_error_that_nobody_foresaw_ends_no_thread_and_is_told(
