@@ -17,7 +17,7 @@ from sync.clock import TrustedClock
 from sync.codec import MalformedMessage
 from sync.messages import ChangePage
 from sync.outbox import Item, Outbox
-from sync.replica import DigestMismatch, Replica, StaleSnapshot, State
+from sync.replica import DamagedIndex, DigestMismatch, Replica, StaleSnapshot, State
 
 PAGE = 10_000
 """Changes that one page may have."""
@@ -50,8 +50,9 @@ class Puller:
     def pull(self, *, wait: int = 0) -> State:
         """Get level: by pages, or by a snapshot when new, far behind, expired or damaged.
 
-        `wait` seconds for something new when already level. Raises ServiceError, BadSnapshot, and
-        DigestMismatch when even a fresh snapshot does not lead to what the service has.
+        `wait` seconds for something new when already level. Raises ServiceError, BadSnapshot,
+        MalformedMessage, Overtaken, what SQLite and the disk refuse, and DigestMismatch when even a
+        fresh snapshot does not lead to what the service has.
         """
         self._measured = False
         state = self._get_level(wait)
@@ -62,20 +63,20 @@ class Puller:
         return state
 
     def _get_level(self, wait: int) -> State:
-        here = self._replica.state()
-        fetched = here is None
-        if here is None:
-            here = self._bootstrap()
         try:
+            here = self._replica.state()
+            fetched = here is None
+            if here is None:
+                here = self._bootstrap()
             return self._catch_up_from(here, wait=0 if fetched else wait)
-        except service.CursorExpired:
+        except (service.CursorExpired, DamagedIndex):
             # The record may have been rolled back within its epoch: what is here is no measure.
-            return self._catch_up_from(self._bootstrap(distrust=True), wait=0)
+            pass
         except DigestMismatch:
             self.mismatches += 1
             if fetched:
                 raise
-            return self._catch_up_from(self._bootstrap(distrust=True), wait=0)
+        return self._catch_up_from(self._bootstrap(distrust=True), wait=0)
 
     def _catch_up_from(self, here: State, *, wait: int) -> State:
         first = self._page(here.cursor, wait)

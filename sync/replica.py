@@ -56,6 +56,7 @@ class ReplicaError(Exception):
     UnknownZone        the site has no such zone
     BeforeRetention    the instant asked for is earlier than the last retention run
     DigestMismatch     what was applied is not what the service has: fetch it again
+    DamagedIndex       the file in use cannot be read: fetch it again
     BadSnapshot        the file is not what its manifest says, or is damaged
     StaleSnapshot      the file is older than what is here already
     """
@@ -91,12 +92,31 @@ class DigestMismatch(ReplicaError):
         )
 
 
+class DamagedIndex(ReplicaError):
+    """SQLite, or what is in its rows, says that the file in use is damaged, or it is gone."""
+
+
 class BadSnapshot(ReplicaError):
     """The snapshot file is not what its manifest says, or is damaged."""
 
 
 class StaleSnapshot(ReplicaError):
     """The snapshot is older than what this replica has of the same epoch."""
+
+
+_DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""SQLite's codes for what no second try mends: a bad page, a table that is not there."""
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Within the block, what shows that the file is damaged is a DamagedIndex."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if int(getattr(error, "sqlite_errorcode", 0)) & 0xFF not in _DAMAGE:
+            raise
+        raise DamagedIndex(f"the index is damaged: {error}") from error
 
 
 # Schema
@@ -306,6 +326,13 @@ class View:
         return Check(plate, self.zones[zone], at, judgement, suggestions)
 
 
+def _view(connection: sqlite3.Connection) -> View:
+    try:
+        return View(connection)
+    except ValueError as error:  # what is in the rows cannot be read
+        raise DamagedIndex(f"the index is damaged: {error}") from error
+
+
 def _read_state(connection: sqlite3.Connection) -> State:
     state = dict(connection.execute("SELECT name, value FROM state"))
     if "cursor" not in state:
@@ -427,33 +454,34 @@ class Replica:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._pointer_file = str(folder / _POINTER)
-        self._writing = threading.Lock()
+        self._lock = threading.Lock()
         self._local = threading.local()
 
     # reading
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[View]:
-        """What is known now, held still until the block ends. Raises NotFilled.
+        """What is known now, held still until the block ends. Raises NotFilled, DamagedIndex.
 
         One read transaction: cheap for one look-up, cheaper still for many.
         """
         local = self._local
-        connection = self._reader()
-        if connection.in_transaction:
-            yield local.view
-            return
-        connection.execute("BEGIN")
-        try:
-            version = connection.execute("PRAGMA data_version").fetchone()[0]
-            if local.version != version:
-                local.view, local.version = View(connection), version
-            yield local.view
-        finally:
-            connection.execute("COMMIT")
+        with _damage():
+            connection = self._reader()
+            if connection.in_transaction:
+                yield local.view
+                return
+            connection.execute("BEGIN")
+            try:
+                version = connection.execute("PRAGMA data_version").fetchone()[0]
+                if local.version != version:
+                    local.view, local.version = _view(connection), version
+                yield local.view
+            finally:
+                connection.execute("COMMIT")
 
     def state(self) -> State | None:
-        """How far this replica has come; None before it is filled."""
+        """How far this replica has come; None before it is filled. Raises DamagedIndex."""
         try:
             with self.reading() as view:
                 return view.state
@@ -471,8 +499,10 @@ class Replica:
                 raise NotFilled("nothing has been fetched for this site yet")
             try:
                 connection = _connect(path, mode="rw")
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
                 if self._pointer() == pointer:
+                    if not path.exists():
+                        raise DamagedIndex(f"{path} is gone") from error
                     raise
                 continue  # it was replaced, and swept away, in between
             local.connection, local.version, local.pointer = connection, None, pointer
@@ -505,11 +535,12 @@ class Replica:
         """Apply a whole catch-up with its cursor in one transaction, compare, and only then use it.
 
         The pages follow one another from the cursor `after` (None: from the beginning) to the one
-        that has a digest. Raises Overtaken, DigestMismatch, MalformedMessage, and keeps nothing
-        then.
+        that has a digest. Raises Overtaken, DigestMismatch, DamagedIndex, MalformedMessage, and
+        keeps nothing then.
         """
         with (
-            self._writing,
+            self._alone(),
+            _damage(),
             contextlib.closing(self._writer()) as connection,
             _immediate(connection),
         ):
@@ -533,10 +564,7 @@ class Replica:
             return _read_state(connection)
 
     def _writer(self) -> sqlite3.Connection:
-        path = self._current()
-        if path is None:
-            with self._first_one():
-                path = self._current() or self._create()
+        path = self._current() or self._create()
         connection = _connect(path)
         migrations.apply(Database(connection, execute_plugins=False))
         return connection
@@ -549,12 +577,13 @@ class Replica:
         return path
 
     @contextlib.contextmanager
-    def _first_one(self) -> Iterator[None]:
-        """Only one of several processes makes the first file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _alone(self) -> Iterator[None]:
+        """Whoever fills, replaces or deletes does so alone, also among processes."""
+        with self._lock:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(self.folder / "lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
 
     def _point_to(self, path: Path) -> None:
         """Make `path` the index in use: from one instant to the next, or not at all."""
@@ -562,13 +591,17 @@ class Replica:
 
     def wipe(self) -> None:
         """Forget everything: the index of a revoked or re-enrolled device."""
-        with self._writing:
+        with self._alone():
             (self.folder / _POINTER).unlink(missing_ok=True)
-            self.sweep()
+            self._sweep()
             shutil.rmtree(self.folder / "downloads", ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete index files that are not the one in use (a crash or an install left them)."""
+        """Delete index files that are not the one in use: what a crash left behind."""
+        with self._alone():
+            self._sweep()
+
+    def _sweep(self) -> None:
         current = self._current()
         for path in self.folder.glob("*.db*"):
             if current is None or not path.name.startswith(current.name):
@@ -606,15 +639,15 @@ class Replica:
 
         Verify, decompress to a new name, fsync, quick_check, write-ahead log, fsync the folder,
         flip the pointer.
-        An index that is distrusted (its digest differed) may be replaced by an older one.
-        Raises BadSnapshot, StaleSnapshot; nothing has changed then.
+        An index that is distrusted (its digest differed, or it is damaged) is not asked, and may be
+        replaced by an older one.
+        Raises BadSnapshot, StaleSnapshot, DamagedIndex; nothing has changed then.
         """
-        with self._writing:
-            here = self.state()
+        with self._alone():
+            here = None if distrust else self.state()
             same_epoch = here is not None and here.epoch == manifest.epoch
-            if here and same_epoch and here.sequence > manifest.sequence and not distrust:
+            if here and same_epoch and here.sequence > manifest.sequence:
                 raise StaleSnapshot(f"sequence {manifest.sequence} is before {here.sequence}")
-            self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{uuid.uuid4().hex}.db"
             try:
                 _unpack(file, path, manifest)
@@ -627,7 +660,7 @@ class Replica:
                 raise
             fsync_folder(self.folder)
             self._point_to(path)
-            self.sweep()
+            self._sweep()
             return state
 
 

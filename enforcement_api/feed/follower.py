@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -18,14 +17,12 @@ from pathlib import Path
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store
 from enforcement_api.feed.core import Cursor, CursorExpired
-from enforcement_api.problems import Problem, StorageFailed, sqlite_code, storage
+from enforcement_api.problems import Problem, StorageFailed, storage
 from enforcement_api.sites.core import UnknownSite
-from sync.replica import DigestMismatch, Overtaken, Replica
+from sync.replica import DamagedIndex, DigestMismatch, Overtaken, Replica
 
 _PAGE = 10_000
 _TRIES = 20
-_DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""What an index that is another epoch's, differs, or is damaged, is made anew for."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +46,8 @@ class Follower:
         self._storage_failed = storage_failed
         self._replicas: dict[str, Replica] = {}
         self._levels: dict[str, store.Level] = {}
+        self._behind: set[str] = set()
+        self._damaged: set[str] = set()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -58,6 +57,9 @@ class Follower:
 
     def start(self) -> None:
         """Catch up, then look for what other processes change, until stopped."""
+        for folder in self._folder.iterdir():
+            with storage(folder):
+                self._replica(folder.name).sweep()
         self.look()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
@@ -89,7 +91,7 @@ class Follower:
         """Catch up with every site that has changed. Raises StorageFailed."""
         for level in self._record.read(store.levels):
             known = self._levels.get(level.site)
-            if known is None or known.sequence != level.sequence:
+            if known is None or known.sequence != level.sequence or not self._is_whole(level.site):
                 self.catch_up(level.site)
             elif known.fed_at != level.fed_at:
                 self._levels[level.site] = level
@@ -98,12 +100,30 @@ class Follower:
         """Bring the index level with what was just committed. Raises UnknownSite.
 
         A disk that fails now does not undo the commit: whoever runs the service is told, and not
-        who asked.
+        who asked. Until the index is level again, the record answers.
         """
         try:
             self.catch_up(site)
         except StorageFailed as problem:
+            self._behind.add(site)
             self._storage_failed(problem)
+
+    def is_behind(self, site: str) -> bool:
+        """Whether something was acknowledged that the index does not know."""
+        return site in self._behind
+
+    def doubt(self, site: str, damage: DamagedIndex) -> None:
+        """Somebody found the index damaged: it is made anew at the next look."""
+        if site not in self._damaged:
+            _log.error("site %s: %s", site, damage)
+            self._damaged.add(site)
+
+    def _is_whole(self, site: str) -> bool:
+        try:
+            self._replica(site).state()
+        except DamagedIndex as damage:
+            self.doubt(site, damage)
+        return site not in self._damaged
 
     def catch_up(self, site: str) -> None:
         """Bring the index of a site level with the record.
@@ -114,15 +134,17 @@ class Follower:
             replica = self._replica(site)
             level = self._record.read(lambda tx: store.level(tx, site))
             try:
+                if site in self._damaged:
+                    raise DamagedIndex("a reader found it damaged")
                 self._apply(site, replica)
-            except (CursorExpired, DigestMismatch, sqlite3.DatabaseError) as error:
-                if sqlite_code(error) not in _DAMAGE:
-                    raise
+            except (CursorExpired, DigestMismatch, DamagedIndex) as error:
                 _log.warning("the index of site %s is made anew: %s", site, error)
                 replica.wipe()
                 self._apply(site, replica)
             self._replicas[site] = replica
             self._levels[site] = level
+            self._damaged.discard(site)
+            self._behind.discard(site)
         self._wake()
 
     def _apply(self, site: str, replica: Replica) -> None:

@@ -23,7 +23,7 @@ from enforcement_api.settings import Settings
 from enforcement_api.shapes import capped_body, json_schema, mebibytes
 from enforcement_api.sites import store as sites
 from sync import codec
-from sync.replica import BeforeRetention, NotFilled
+from sync.replica import BeforeRetention, DamagedIndex, NotFilled
 from sync.replica import UnknownZone as ReplicaHasNoZone
 
 
@@ -270,6 +270,8 @@ def router(
         replica = follower.replica(site)
         fed_at = follower.level(site).fed_at
         try:
+            if follower.is_behind(site):
+                raise NotFilled
             with replica.reading() as view:
                 wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
                 when = now().replace(microsecond=0) if at is None else checking.parse_instant(at)
@@ -278,8 +280,10 @@ def router(
         except ReplicaHasNoZone:
             zones = ", ".join(sorted(view.zones))
             raise UnknownZone(site=site, zone=zone, zones=zones) from None
-        except (BeforeRetention, NotFilled, sqlite3.DatabaseError):
+        except (BeforeRetention, NotFilled, DamagedIndex, sqlite3.DatabaseError) as error:
             # Too early for the index, or it is being made anew: the record knows.
+            if isinstance(error, DamagedIndex):
+                follower.doubt(site, error)
             answer = await run_in_threadpool(
                 partial(
                     checking.from_record,

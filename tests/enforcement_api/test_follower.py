@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from enforcement_api.feed.follower import Follower
 from enforcement_api.problems import StorageFailed
 from sync.messages import EMPTY_DIGEST
-from sync.replica import DigestMismatch, Replica
+from sync.replica import DamagedIndex, DigestMismatch, Replica
+from tests.damage import DAMAGES
 from tests.service import Service, running
 
 
@@ -37,6 +39,7 @@ def test_what_was_committed_is_acknowledged_when_the_index_meets_a_full_disk(
         full.setattr(Replica, "apply", disk_full)
         update = service.update("ABC123")
         assert service.push(update)["applied"] == 1
+        assert service.verdict("ABC123") == "valid"  # the record says so
     assert "database or disk is full" in str(told[0])
     service.parts.follower.catch_up("1085")
     assert service.verdict("ABC123") == "valid"
@@ -102,3 +105,56 @@ def test_a_check_is_answered_from_the_record_while_the_index_is_made_anew(
     service.permit("ABC123")
     service.parts.follower.replica("1085").wipe()
     assert service.verdict("ABC123") == "valid"
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_an_index_that_is_damaged_while_all_is_quiet_is_made_anew(
+    service: Service, damage: str
+) -> None:
+    """Checks go on meanwhile, from the record; whoever asks for readiness finds it mended."""
+    service.permit("ABC123")
+    replica = service.parts.follower.replica("1085")
+    DAMAGES[damage](replica)
+    assert service.verdict("ABC123") == "valid"
+    assert service.client(None).get("/health/ready").status_code == 200
+    with Replica(replica.folder).reading() as view:
+        assert view.recount() == view.state.digest
+    service.assert_consistent()
+
+
+def test_followers_that_make_one_index_anew_at_once_do_not_hurt_each_other(
+    service: Service,
+) -> None:
+    service.permit("ABC123")
+    told: list[StorageFailed] = []
+    followers = [
+        Follower(
+            service.parts.record,
+            service.settings.index_dir,
+            now=service.clock,
+            seconds=60,
+            storage_failed=told.append,
+        )
+        for _ in range(2)
+    ]
+    for _ in range(10):
+        for follower in followers:
+            follower.doubt("1085", DamagedIndex("so they say"))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda follower: follower.catch_up("1085"), followers))
+        service.permit()
+        for follower in followers:
+            follower.follow("1085")
+            with follower.replica("1085").reading() as view:
+                assert view.recount() == view.state.digest
+    assert told == []
+
+
+def test_what_a_crash_left_of_an_index_goes_at_the_next_start(service: Service) -> None:
+    folder = service.settings.index_dir / "1085"
+    left = folder / "left.db"
+    left.write_bytes(b"")
+    service.parts.follower.stop()
+    service.parts.follower.start()
+    assert not left.exists()
+    assert service.check("ABC123")["verdict"] == "unknown"

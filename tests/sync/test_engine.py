@@ -15,6 +15,7 @@ from sync import engine
 from sync.client import Unauthorized, Unreachable
 from sync.messages import ChangePage
 from sync.replica import BadSnapshot, DigestMismatch
+from tests.damage import DAMAGES
 from tests.service import NOW, Handheld, Service, infraction, new_id, picture, running
 
 
@@ -118,6 +119,17 @@ def test_a_replica_that_differs_says_so_and_fetches_itself_anew(
     assert handheld.puller.mismatches == 1
     assert handheld.verdict("ABC123", at=NOW) == "valid"
     handheld.assert_level_with(service)
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_damaged_index_is_fetched_anew(service: Service, handheld: Handheld, damage: str) -> None:
+    service.permit("ABC123")
+    handheld.puller.pull()
+    DAMAGES[damage](handheld.replica)
+    handheld.replica.close()  # the damage is found when the file is opened next
+    handheld.puller.pull()
+    handheld.assert_level_with(service)
+    assert handheld.verdict("ABC123", at=NOW) == "valid"
 
 
 def test_a_handheld_ahead_of_a_record_that_was_rolled_back_takes_what_there_is(
