@@ -93,9 +93,15 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def wrapped(data_dir: Path | None, **arguments: Any) -> Any:
-        from enforcement_api.settings import Settings
+        from enforcement_api.settings import Settings, UnusableSetting
 
-        return command(settings=Settings.load(data_dir), **arguments)
+        try:
+            settings = Settings.load(data_dir)
+        except UnusableSetting as error:
+            what = N_("{variable} is {value}: give it a number of 0 or more, or unset it.")
+            say(what, variable=error.variable, value=error.text)
+            sys.exit(1)
+        return command(settings=settings, **arguments)
 
     return wrapped
 

@@ -11,7 +11,7 @@ import gettext
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,9 +72,11 @@ class Problem(Exception):
         *,
         errors: Sequence[Problem.Error] = (),
         extra: dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         **facts: object,
     ) -> None:
         self.facts = facts
+        self.headers = headers or {}
         self.errors = tuple(errors)
         self.extra = extra or {}
         super().__init__(self.text("en"))
@@ -111,15 +113,24 @@ class Problem(Exception):
 
 
 class Sentence(str):
-    """A fact that is itself a text to translate."""
+    """A fact that is itself a text to translate, with facts of its own."""
+
+    facts: dict[str, object]
+
+    def __new__(cls, text: str, **facts: object) -> Sentence:
+        """`facts` fill the braces of the text."""
+        sentence = super().__new__(cls, text)
+        sentence.facts = facts
+        return sentence
 
 
 def _show(text: str, facts: dict[str, object], language: str) -> str:
-    show = translation(language).gettext
     shown = {
-        name: show(fact) if isinstance(fact, Sentence) else fact for name, fact in facts.items()
+        name: _show(fact, fact.facts, language) if isinstance(fact, Sentence) else fact
+        for name, fact in facts.items()
     }
-    return show(text).format(**shown)
+    told = translation(language).gettext(text)
+    return told if isinstance(text, Sentence) and not facts else told.format(**shown)
 
 
 class Invalid(Problem):
@@ -144,6 +155,15 @@ class TooMany(TooLarge):
     """More items than one request may carry."""
 
     detail = N_("At most {limit} items are taken at once. Send them in parts.")
+
+
+class TooSlow(Problem):
+    """A body that stopped arriving."""
+
+    status = 408
+    slug = "too-slow"
+    title = N_("The rest of the request did not arrive")
+    detail = N_("Nothing came for {seconds} seconds, and nothing was kept. Send it again.")
 
 
 class NotFound(Problem):
@@ -229,7 +249,7 @@ def json_bytes(answer: object) -> bytes:
 
 def problem_response(problem: Problem, request: Request) -> Response:
     """The problem as an answer, in the language of the request."""
-    headers = {"Content-Language": language_of(request)}
+    headers = {"Content-Language": language_of(request), **problem.headers}
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if "retry_after" in problem.facts:

@@ -93,6 +93,9 @@ def serve(
 
     Raises AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable before it listens.
     """
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:  # until uvicorn takes them over
+            signal.signal(number, lambda *_: sys.exit(0))
     listening = listen(host, port)
     app = create_app(settings)
     service: Service = app.state.service

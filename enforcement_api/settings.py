@@ -1,13 +1,33 @@
-"""What an installation may set: (name, default, help), from the environment or the command line."""
+"""What an installation may set: (name, default, help), each from `$PATROUILLE_<NAME>`."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 DEFAULT_DATA_DIR = Path("var")
+
+
+class UnusableSetting(ValueError):
+    """A variable of the environment that is no number of 0 or more."""
+
+    def __init__(self, variable: str, text: str) -> None:
+        self.variable, self.text = variable, text
+        super().__init__(f"{variable} is {text!r}: a number of 0 or more is needed")
+
+
+def _number(variable: str, text: str, kind: type) -> Any:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < math.inf:
+        raise UnusableSetting(variable, text)
+    return number
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,20 @@ class Settings:
     def load(
         cls, data_dir: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Settings:
-        """From $PATROUILLE_DATA_DIR and $PATROUILLE_DATABASE_URL, unless said otherwise."""
+        """From the environment: $PATROUILLE_DATA_DIR, unless it is given, and a variable for each
+        of the others, such as $PATROUILLE_RETENTION_HOURS. Raises UnusableSetting.
+        """
         environment = os.environ if environment is None else environment
         folder = data_dir or Path(environment.get("PATROUILLE_DATA_DIR", DEFAULT_DATA_DIR))
         folder = folder.absolute()
         url = environment.get("PATROUILLE_DATABASE_URL") or f"sqlite:///{folder / 'record.db'}"
-        return cls(data_dir=folder, database_url=url)
+        limits = {}
+        for setting in fields(cls):
+            variable = f"PATROUILLE_{setting.name.upper()}"
+            text = environment.get(variable)
+            if isinstance(setting.default, int | float) and text:
+                limits[setting.name] = _number(variable, text, type(setting.default))
+        return cls(data_dir=folder, database_url=url, **limits)
 
     @property
     def index_dir(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -24,10 +25,12 @@ from pydantic import (
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from enforcement_api.problems import N_, Problem, TooLarge, problem_response
+from enforcement_api.problems import N_, Problem, TooLarge, TooSlow, problem_response
 from sync import codec
 
 FIRST_YEAR, LAST_YEAR = 1970, 9990
+BODY_SECONDS = 15
+"""How long the next part of a body is waited for; less than a service that ends waits for."""
 LONGEST_LINE = 200
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -241,16 +244,24 @@ class BodyLimit:
 
 
 async def capped_body(request: Request, limit: int, what: str) -> bytes:
-    """The body, read no further than a limit. Raises TooLarge."""
+    """The body, read no further than a limit, and waited for no longer than a while.
+
+    Raises TooLarge, TooSlow.
+    """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise TooLarge(limit=what)
     body = bytearray()
+    now = asyncio.get_running_loop().time
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(limit=what)
+        async with asyncio.timeout(BODY_SECONDS) as patience:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise TooLarge(limit=what)
+                patience.reschedule(now() + BODY_SECONDS)
+    except TimeoutError:
+        raise TooSlow(seconds=BODY_SECONDS, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise Problem from None  # nobody is there to read it; nothing was begun
     return bytes(body)

@@ -136,7 +136,7 @@ def check_range(request: Request, size: int) -> None:
         kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
         request.scope["headers"] = kept
     elif (first and int(first) >= size) or (suffix and int(suffix) == 0):
-        raise RangeNotSatisfiable(size=size)
+        raise RangeNotSatisfiable(size=size, headers={"Content-Range": f"bytes */{size}"})
 
 
 def changes_json(page: ChangePage) -> bytes:

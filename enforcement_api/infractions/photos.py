@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import threading
-import uuid
 from pathlib import Path
 
 from PIL import Image
 
 from enforcement_api.problems import N_, Problem, TooLarge, storage
+from sync.files import fsync_folder, write_durably
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -106,27 +105,10 @@ def path_of(folder: Path, sha256: str) -> Path:
 def keep(folder: Path, sha256: str, content: bytes) -> None:
     """Write a photo durably, or not at all. Raises StorageFailed."""
     path = path_of(folder, sha256)
-    part = path.with_name(f".{sha256}.{uuid.uuid4().hex}.part")
     with storage(folder):
-        if path.exists() and path.stat().st_size == len(content):
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        for changed in (path.parent, folder):
-            _fsync(changed)
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if path.exists() and path.stat().st_size == len(content):
+            fsync_folder(path.parent)  # whoever wrote it may not have come so far
+        else:
+            write_durably(path, content)
+        fsync_folder(folder)

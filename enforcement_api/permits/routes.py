@@ -1,6 +1,7 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -25,6 +26,8 @@ from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention, DamagedIndex, NotFilled
 from sync.replica import UnknownZone as ReplicaHasNoZone
+
+_PUSHES_AT_ONCE = 4
 
 
 def _parameter(name: str, where: str, description: str, *, needed: bool = True) -> dict[str, Any]:
@@ -242,6 +245,8 @@ def router(
 ) -> APIRouter:
     """The routes of permits."""
     routes = APIRouter(prefix="/v1")
+    # What a body becomes in memory is many times its size.
+    pushes = threading.BoundedSemaphore(_PUSHES_AT_ONCE)
     feeds = Depends(guard.allow("feeder", "admin"))
     lets_in = guard.allow()
 
@@ -326,7 +331,7 @@ def router(
         atomic: Annotated[bool, Query(description="All of them or none")] = False,
     ) -> Response:
         """Apply updates in the order given; safe to send again (`id` and `version`)."""
-        with intake.in_bulk():
+        with pushes, intake.in_bulk():
             taken = take(read(request, body), principal, atomic=atomic)
             told = follower.follow if taken.applied else follower.fed
             for site in taken.sequence:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
-from enforcement_api.problems import N_, Invalid, Problem, error_of
+from enforcement_api.problems import N_, Invalid, Problem, Sentence, error_of
 from enforcement_api.shapes import Day, Id, Instant, Shape, storable
 from sync.entities import ALL_ZONES
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
@@ -35,7 +35,7 @@ class UnreadableItem(Problem):
     status = 422
     slug = "unreadable"
     title = N_("The item cannot be read")
-    detail = N_("It is no JSON object: {reason}. Correct it and send it again.")
+    detail = N_("It must be a JSON object, but {reason}. Correct it and send it again.")
 
 
 class UnreadableBody(Problem):
@@ -163,7 +163,7 @@ def read_item(item: object) -> Item:
         given = item.get("id") if isinstance(item, dict) else None
         id = _without_surrogates(given)[:100] if isinstance(given, str) else None
         if not isinstance(item, dict):
-            return None, UnreadableItem(reason=type(item).__name__)
+            return None, UnreadableItem(reason=_KINDS[type(item)])
         return id, Invalid(
             errors=[error_of(found) for found in error.errors(include_url=False)[:_MOST_ERRORS]]
         )
@@ -183,7 +183,7 @@ def read_json(body: bytes) -> list[Any]:
         raise UnreadableBody(reason=_reason(error)) from error
     updates = message.get("updates") if isinstance(message, dict) else None
     if not isinstance(updates, list):
-        raise UnreadableBody(reason="updates")
+        raise UnreadableBody(reason=Sentence(N_("`updates` is missing, or is no list")))
     return updates
 
 
@@ -198,7 +198,22 @@ def read_ndjson(body: bytes) -> Iterator[object | Problem]:
             yield UnreadableItem(reason=_reason(error))
 
 
-def _reason(error: Exception) -> str:
+_KINDS = {
+    list: Sentence(N_("it is a list")),
+    str: Sentence(N_("it is text")),
+    int: Sentence(N_("it is a number")),
+    float: Sentence(N_("it is a number")),
+    bool: Sentence(N_("it is true or false")),
+    type(None): Sentence(N_("it is null")),
+}
+
+
+def _reason(error: Exception) -> Sentence:
     if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error).split("\n")[0][:200]
+        return Sentence(N_("it is nested too deeply"))
+    if isinstance(error, UnicodeDecodeError):
+        return Sentence(N_("it is not UTF-8"))
+    if isinstance(error, json.JSONDecodeError):
+        where = N_("it is no JSON from line {line}, column {column} on")
+        return Sentence(where, line=error.lineno, column=error.colno)
+    return Sentence(N_("it is no JSON"))

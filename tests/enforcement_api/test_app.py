@@ -12,6 +12,7 @@ import pytest
 
 from enforcement_api.feed.follower import Follower
 from enforcement_api.serving import listen
+from enforcement_api.settings import Settings, UnusableSetting
 from tests.enforcement_api.program import DEADLINE, patrouille, serving
 from tests.service import Service, infraction, new_id, running
 
@@ -172,12 +173,31 @@ def test_the_retention_job_runs_as_of_no_instant_that_has_not_come(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("length", [True, False])
-def test_a_body_without_end_is_refused_before_it_is_read(service: Service, length: bool) -> None:
-    too_much = service.settings.largest_json + 1
-    body = b"x" * too_much if length else iter([b"x" * 65536] * (too_much // 65536 + 1))
+def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(service: Service) -> None:
+    body = b"x" * (service.settings.largest_json + 1)
     answer = service.client(None).post("/v1/enrolments", content=body)
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting"),
+    [
+        ("PATROUILLE_RETENTION_HOURS", "6", ("retention_hours", 6)),
+        ("PATROUILLE_KEY_CACHE_SECONDS", "0.5", ("key_cache_seconds", 0.5)),
+        ("PATROUILLE_NOTICE_DAYS", "", ("notice_days", 30)),
+    ],
+)
+def test_every_limit_is_set_by_a_variable_of_its_name(
+    tmp_path: Path, variable: str, value: str, setting: tuple[str, float]
+) -> None:
+    name, expected = setting
+    assert getattr(Settings.load(tmp_path, {variable: value}), name) == expected
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf"])
+def test_a_limit_that_is_none_is_told(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UnusableSetting, match="PATROUILLE_KEY_CACHE_SECONDS"):
+        Settings.load(tmp_path, {"PATROUILLE_KEY_CACHE_SECONDS": value})
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
