@@ -140,7 +140,7 @@ def set_pruned_at(tx: Connection, site_id: str, at: datetime) -> Site:
 def due_for_retention(tx: Connection, before: datetime) -> list[str]:
     """The sites whose last retention run, or whose making, was at an instant or earlier."""
     last = func.coalesce(sites.c.pruned_at, sites.c.created_at)
-    return list(tx.execute(select(sites.c.id).where(last <= before)).scalars())
+    return list(tx.execute(select(sites.c.id).where(last <= before).order_by(sites.c.id)).scalars())
 
 
 def _settings(site: Site) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -323,6 +324,25 @@ def test_snapshot_of_before_can_still_be_fetched_and_caught_up_from(
     assert device.get(before["url"]).content == content
     since = next(pages(device, after=before["cursor"]))
     assert len(since["changes"]) == 60
+
+
+def test_snapshot_that_was_the_newest_for_long_can_be_fetched_for_an_hour_more(
+    service: Service, device: httpx.Client
+) -> None:
+    before = device.get("/v1/sites/1085/snapshot").json()
+    file = service.settings.snapshot_dir / "1085" / f"{before['sha256']}.gz"
+    long_ago = time.time() - 5 * 3600
+    os.utime(file, (long_ago, long_ago))
+    for n in range(60):
+        service.permit(f"AAA{n:03}")
+    after = device.get("/v1/sites/1085/snapshot").json()
+    assert after["sha256"] != before["sha256"]
+    assert device.get(before["url"]).status_code == 200
+    os.utime(file, (long_ago, long_ago))  # five hours later
+    for n in range(60):
+        service.permit(f"BBB{n:03}")
+    device.get("/v1/sites/1085/snapshot")
+    assert device.get(before["url"]).status_code == 404
 
 
 def test_other_name_is_no_snapshot(device: httpx.Client) -> None:

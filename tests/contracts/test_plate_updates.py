@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -194,6 +194,24 @@ def test_empty_ndjson_is_a_heartbeat_too(service: Service) -> None:
     assert service.check("ABC123")["fed_at"] == "2026-11-23T15:15:00Z"
 
 
+def test_heartbeat_is_of_the_sites_of_its_key(service: Service) -> None:
+    """A feeder that lives says nothing of another's site."""
+    service.site("2000")
+    service.push()
+    service.clock.advance(hours=3)
+    answer = service.push(by=service.client(service.key("feeder", sites=["2000"])))
+    assert list(answer["sequence"]) == ["2000"]
+    assert service.check("ABC123")["fed_at"] == "2026-11-23T15:15:00Z"
+    assert service.check("ABC123", site="2000")["fed_at"] == "2026-11-23T18:15:00Z"
+
+
+def test_feeder_lives_also_when_all_that_it_says_is_known(service: Service) -> None:
+    update = service.permit("ABC123")
+    service.clock.advance(hours=3)
+    assert counts(service.push(update)) == (0, 1, 0, 0)
+    assert service.check("ABC123")["fed_at"] == "2026-11-23T18:15:00Z"
+
+
 def test_index_counts_lines_from_0_blank_ones_aside(service: Service) -> None:
     body = ndjson(
         "", service.update("AAA111"), "  ", "{not json", "", '["a list"]', "null",
@@ -327,6 +345,53 @@ def test_removed_permit_comes_back_with_its_next_version(service: Service) -> No
     service.push(update | {"version": 2, "valid_until": None})
     assert service.verdict("ABC123") == "valid"
     service.assert_consistent()
+
+
+def test_longer_retention_brings_back_what_counts_again(service: Service) -> None:
+    service.site(retention_days=30)
+    service.permit("ABC123", valid_until="2026-10-01")
+    assert service.prune(NOW) == 1
+    assert service.verdict("ABC123") == "unknown"
+    service.site(retention_days=90)
+    assert service.verdict("ABC123") == "expired"
+    handheld = service.handheld()
+    handheld.puller.pull()
+    assert handheld.verdict("ABC123", at=NOW) == "expired"
+    service.assert_consistent()
+
+
+def test_earlier_retention_run_than_the_last_does_nothing(service: Service) -> None:
+    service.permit("ABC123", valid_until="2026-02-01")
+    assert service.prune(NOW) == 1
+    level = service.check("ABC123")["sequence"]
+    assert service.prune(NOW - timedelta(days=10)) == 0
+    assert service.check("ABC123")["sequence"] == level
+
+
+def test_service_runs_the_retention_of_each_site_once_a_day(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails keeps no other one waiting, and is tried again."""
+    service.site("2000")
+    run = service.parts.run_retention
+    tried = []
+
+    def on_a_bad_day(site: str, *, at: datetime) -> int:
+        tried.append(site)
+        if site == "1085":
+            raise OSError("a bad day")
+        return run(site, at=at)
+
+    with monkeypatch.context() as bad:
+        bad.setattr(service.parts, "run_retention", on_a_bad_day)
+        for _ in range(2):
+            service.clock.advance(hours=13)
+            service.parts.run_due_retention()
+        service.parts.run_due_retention()
+    assert tried == ["1085", "2000", "1085"]
+    service.permit("ABC123", id="gone", valid_until="2026-02-01")
+    service.parts.run_due_retention()
+    assert service.reader.get("/v1/sites/1085/permits/gone").json()["removed"]
 
 
 @pytest.mark.parametrize("role", ["reader", "device"])

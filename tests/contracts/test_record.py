@@ -166,6 +166,17 @@ def test_database_or_account_that_is_not_there_is_told(postgres_url: str) -> Non
         record.close()
 
 
+def test_server_that_takes_no_more_connections_is_no_full_disk(postgres_url: str) -> None:
+    administrate(postgres_url, "CREATE ROLE alone LOGIN SUPERUSER CONNECTION LIMIT 1")
+    administrate(postgres_url, "ALTER ROLE alone NOSUPERUSER")
+    url = sa.make_url(postgres_url).set(username="alone").render_as_string(hide_password=False)
+    first, second = Record(url), Record(url)
+    with first.reading(), pytest.raises(RecordUnavailable, match="too many connections"):
+        second.read(one)
+    first.close()
+    second.close()
+
+
 def test_user_of_the_system_stands_in_for_one_that_is_not_named() -> None:
     record = Record("postgresql://localhost/patrouille")
     assert record.url.username
