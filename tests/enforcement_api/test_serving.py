@@ -107,7 +107,9 @@ def test_killed_service_loses_nothing_acknowledged_and_catches_up(data_dir: Path
     acknowledged = 0
     with serving(data_dir) as server, server.client(admin) as client:
         open_site(client)
-        killer = threading.Timer(0.5, server.process.kill)
+        assert push(client, acknowledged).status_code == 200
+        acknowledged += 1
+        killer = threading.Timer(0.3, server.process.kill)
         killer.start()
         with contextlib.suppress(httpx.TransportError):
             while True:
@@ -115,7 +117,6 @@ def test_killed_service_loses_nothing_acknowledged_and_catches_up(data_dir: Path
                 acknowledged += 1
         killer.join()
         assert server.process.wait(DEADLINE) == -signal.SIGKILL
-    assert acknowledged
     with serving(data_dir) as server, server.client(admin) as client:
         assert client.get("/health/ready").status_code == 200
         for batch in range(acknowledged):
