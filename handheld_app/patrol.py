@@ -21,8 +21,8 @@ from sync.entities import InfractionCode, Outcome, Permit, Site, Zone
 from sync.messages import Enrolment
 from sync.outbox import Item, Outbox
 from sync.plates import Plate, certificate_hint
-from sync.replica import Check, NotFilled, Replica, ReplicaError, State, UnknownZone, View
-from sync.validity import Verdict
+from sync.replica import NotFilled, Replica, ReplicaError, State, UnknownZone, View
+from sync.validity import Check, Verdict
 
 JURISDICTIONS = (
     "CA-QC", "CA-ON", "CA-NB", "CA-NS", "CA-PE", "CA-NL", "CA-MB", "CA-SK", "CA-AB", "CA-BC",

@@ -16,8 +16,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
-from sync.replica import Check
-from sync.validity import Verdict, outcome
+from sync.validity import Check, Verdict, outcome
 
 LANGUAGES = ("fr", "en")
 """French is the default and complete; English is equal."""

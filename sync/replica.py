@@ -40,7 +40,7 @@ from sync.entities import (
 from sync.files import fsync_folder, write_durably
 from sync.messages import EMPTY_DIGEST, ChangePage, Digest, Record, SnapshotManifest
 from sync.plates import Plate, fold
-from sync.validity import UNKNOWN, Judgement, judge, suggest
+from sync.validity import UNKNOWN, Check, Judgement, check, judge
 
 _POINTER = "current"
 _CHUNK = 1 << 20
@@ -233,17 +233,6 @@ class State:
     server_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The answer to "may this plate be here now?" with what a patroller compares."""
-
-    plate: Plate
-    zone: Zone
-    at: datetime
-    judgement: Judgement
-    suggestions: tuple[Plate, ...]
-
-
 class View:
     """What is known at one moment. Belongs to the thread that asked for it."""
 
@@ -305,25 +294,30 @@ class View:
 
     def judge(self, plate: Plate, *, zone: str, at: datetime) -> Judgement:
         """The verdict alone. Raises UnknownZone, BeforeRetention."""
-        if zone not in self.zones:
-            raise UnknownZone(zone)
-        site = self.site
-        if site.pruned_at is not None and at < site.pruned_at:
-            raise BeforeRetention(site.pruned_at)
+        self._may_judge(zone, at)
         permits = self.permits_for(plate)
         if not permits:
             return UNKNOWN
-        return judge(permits, zone=zone, at=at, retention=site.retention)
+        return judge(permits, zone=zone, at=at, retention=self.site.retention)
+
+    def _may_judge(self, zone: str, at: datetime) -> None:
+        if zone not in self.zones:
+            raise UnknownZone(zone)
+        pruned_at = self.site.pruned_at
+        if pruned_at is not None and at < pruned_at:
+            raise BeforeRetention(pruned_at)
 
     def check(self, plate: Plate, *, zone: str, at: datetime) -> Check:
         """The verdict and, if unknown, what to compare. Raises UnknownZone, BeforeRetention."""
-        judgement = self.judge(plate, zone=zone, at=at)
-        suggestions: tuple[Plate, ...] = ()
-        if judgement.verdict == "unknown":
-            suggestions = suggest(
-                plate, self.look_alikes(plate), zone=zone, at=at, retention=self.site.retention
-            )
-        return Check(plate, self.zones[zone], at, judgement, suggestions)
+        self._may_judge(zone, at)
+        return check(
+            plate,
+            self.permits_for(plate),
+            lambda: self.look_alikes(plate),
+            zone=self.zones[zone],
+            at=at,
+            retention=self.site.retention,
+        )
 
 
 def _view(connection: sqlite3.Connection) -> View:

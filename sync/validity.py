@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Literal, get_args
 
-from sync.entities import ALL_ZONES, Permit
+from sync.entities import ALL_ZONES, Permit, Zone
 from sync.plates import Plate, differing
 
 Verdict = Literal[
@@ -167,3 +167,34 @@ def suggest(
         return differences, elsewhere, other.text, other.jurisdiction
 
     return tuple(sorted(valid, key=nearness)[:MOST_SUGGESTIONS])
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer to "may this plate be here now?" with what a patroller compares."""
+
+    plate: Plate
+    zone: Zone
+    at: datetime
+    judgement: Judgement
+    suggestions: tuple[Plate, ...]
+
+
+def check(
+    plate: Plate,
+    permits: Sequence[Permit],
+    look_alikes: Callable[[], Iterable[Permit]],
+    *,
+    zone: Zone,
+    at: datetime,
+    retention: timedelta,
+) -> Check:
+    """The verdict on a plate, given all its permits; and, if unknown, what to compare with.
+
+    `look_alikes` finds the permits whose plates fold like this one; it is asked only then.
+    """
+    judgement = judge(permits, zone=zone.id, at=at, retention=retention)
+    suggestions: tuple[Plate, ...] = ()
+    if judgement.verdict == "unknown":
+        suggestions = suggest(plate, look_alikes(), zone=zone.id, at=at, retention=retention)
+    return Check(plate, zone, at, judgement, suggestions)

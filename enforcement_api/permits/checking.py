@@ -16,7 +16,7 @@ from enforcement_api.problems import N_, Invalid, Problem, translation
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
-from sync.replica import Check
+from sync.validity import Check, check
 
 WORDS = {
     "valid": N_("VALID"),
@@ -118,12 +118,14 @@ def from_record(
         zones = {z.id: z for z in sites.plan(tx, site).zones}
         if zone not in zones:
             raise UnknownZone(site=site, zone=zone, zones=", ".join(sorted(zones)))
-        found = store.check(
-            tx,
-            here,
-            parse_plate(plate, jurisdiction or here.jurisdiction),
+        wanted = parse_plate(plate, jurisdiction or here.jurisdiction)
+        found = check(
+            wanted,
+            store.permits_for(tx, site, wanted),
+            lambda: store.look_alikes(tx, site, wanted),
             zone=zones[zone],
             at=now.replace(microsecond=0) if at is None else parse_instant(at),
+            retention=here.retention,
         )
         return Answer(found, site, level.sequence, level.fed_at)
 

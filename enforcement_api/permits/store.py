@@ -14,10 +14,8 @@ from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
 from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit
 from enforcement_api.problems import N_, Problem
 from sync import codec
-from sync.entities import Permit, Site
+from sync.entities import Permit
 from sync.plates import Plate
-from sync.replica import Check
-from sync.validity import judge, suggest
 
 _c = permit_versions.c
 _CURRENT = _c.superseded_at.is_(None)
@@ -213,21 +211,6 @@ def _permits(tx: Connection, site: str, text: Any, jurisdiction: Any, plate: Pla
         )
     )
     return [permit_of(row) for row in found]
-
-
-def check(tx: Connection, site: Site, plate: Plate, *, zone: Any, at: datetime) -> Check:
-    """A check answered from the record: for instants before the last retention run.
-
-    The same answer as the index would give if nothing had been removed from it.
-    """
-    retention = site.retention
-    judgement = judge(permits_for(tx, site.id, plate), zone=zone.id, at=at, retention=retention)
-    suggestions: tuple[Plate, ...] = ()
-    if judgement.verdict == "unknown":
-        suggestions = suggest(
-            plate, look_alikes(tx, site.id, plate), zone=zone.id, at=at, retention=retention
-        )
-    return Check(plate, zone, at, judgement, suggestions)
 
 
 def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]]:
