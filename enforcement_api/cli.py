@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -38,12 +37,10 @@ def utc_now() -> datetime:
 
 
 def language() -> str:
-    """English when the environment says so, else French."""
-    for name in ("PATROUILLE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(name, "")
-        if value:
-            return "en" if value.lower().startswith("en") else "fr"
-    return "fr"
+    """The language of the environment."""
+    from sync import languages
+
+    return languages.language(os.environ)
 
 
 def say(text: str, **facts: object) -> None:
@@ -342,9 +339,8 @@ def demo(data_dir: Path | None, headless: bool) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def handheld(arguments: Sequence[str]) -> None:
-    """Start the handheld, in a process of its own."""
-    command = [sys.executable, "-m", "handheld_app", *arguments]
-    sys.exit(subprocess.run(command, check=False).returncode)
+    """Become the handheld: a signal to this process is one to its window."""
+    os.execv(sys.executable, [sys.executable, "-m", "handheld_app", *arguments])
 
 
 @main.command(short_help="comparer l'index au registre / compare index and record")

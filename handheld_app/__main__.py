@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from handheld_app.wording import LANGUAGES
+from handheld_app import display
+from handheld_app.wording import LANGUAGES, folder_unusable, no_window
+from sync.languages import language
+
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, then open the window."""
+    """Read the command line, then open the window; 1 and a sentence where that cannot be."""
     parser = argparse.ArgumentParser(
         prog="patrouille handheld", description="The patroller's handheld."
     )
@@ -26,20 +35,55 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the screens")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where pictures are chosen")
+    parser.add_argument(
+        "--check-display", action="store_true", help="only say whether a window can be opened"
+    )
     given = parser.parse_args(arguments)
 
-    data_dir = given.data_dir.absolute()
+    os.umask(0o077)  # what lies here is for its owner alone
+    spoken = given.lang or language(os.environ)
+    lack = display.lack(os.environ)
+    if lack is not None:
+        print(no_window(lack.of, spoken, packages=lack.packages), file=sys.stderr)
+        return 1
+    if given.check_display:
+        return 0
+    try:
+        return _open(given, given.data_dir.absolute(), spoken)
+    except KeyboardInterrupt:  # before the window was there to be closed
+        return INTERRUPTED
+
+
+def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
+    folder = data_dir / "handheld"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        print(folder_unusable(folder, error.strerror, spoken), file=sys.stderr)
+        return 1
     configure(data_dir)
     from handheld_app.app import HandheldApp
 
-    HandheldApp(
-        data_dir,
-        server=given.server,
-        code=given.enrol,
-        lang=given.lang,
-        pictures=given.pictures,
-    ).run()
+    app = HandheldApp(
+        data_dir, server=given.server, code=given.enrol, lang=given.lang, pictures=given.pictures
+    )
+    _close_on_signals(app.stop)
+    app.run()
     return 0
+
+
+def _close_on_signals(stop: Callable[[], object]) -> None:
+    """Let SIGTERM and Ctrl-C close the window as a finger does."""
+    from kivy.clock import Clock
+
+    def close(number: int, frame: object) -> None:
+        # On a thread of its own: the one that was interrupted may hold the clock's lock.
+        threading.Thread(target=lambda: Clock.schedule_once(lambda _: stop())).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, close)
 
 
 def configure(data_dir: Path) -> None:

@@ -298,6 +298,32 @@ def age_of_knowledge(known_at: datetime | None, lang: str, *, now: datetime) -> 
     return _("Data {age} old", lang).format(age=duration(age, lang))
 
 
+def no_window(what: str, lang: str, *, packages: Iterable[str] = ()) -> str:
+    """Why the handheld's window cannot be opened on this machine, and what to do."""
+    return {
+        "kivy": _(
+            "The handheld's window is not installed here: from the project's folder, "
+            'pip install ".[handheld]".',
+            lang,
+        ),
+        "screen": _(
+            "There is no screen here: neither DISPLAY nor WAYLAND_DISPLAY leads to one.", lang
+        ),
+        "libraries": _(
+            "Libraries are missing that a window needs: sudo apt-get install {packages}", lang
+        ).format(packages=" ".join(packages)),
+    }[what]
+
+
+def folder_unusable(folder: object, reason: object, lang: str) -> str:
+    """The handheld cannot keep its files."""
+    return _(
+        "The handheld cannot keep its files in {folder}: make it writable, free space, or name "
+        "another folder with --data-dir. The system said: {reason}",
+        lang,
+    ).format(folder=folder, reason=reason)
+
+
 def certificate_trouble(reason: str, lang: str) -> str:
     """The service's certificate is not trusted here: why, in TLS's own words, and what to do."""
     return _(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -25,7 +23,7 @@ from typing import Any
 import click
 import httpx
 
-from enforcement_api.demo import city, pictures, screens
+from enforcement_api.demo import city, pictures
 from enforcement_api.demo.city import CARS, SITE, Car
 from enforcement_api.demo.folder import claimed
 from enforcement_api.demo.processes import (
@@ -74,11 +72,7 @@ def run(settings: Settings, *, headless: bool, language: str) -> int:
         stack.callback(show.service.stop)
         try:
             show.build()
-            reason = None if headless else _no_window()
-            if reason is not None:
-                show.say("")
-                show.say(reason)
-            if headless or reason is not None:
+            if headless or not show.can_open_window():
                 show.patrol()
                 return 0
             return show.open_window()
@@ -105,21 +99,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _no_window() -> str | None:
-    """Why no window can be opened here; None when one can."""
-    if importlib.util.find_spec("kivy") is None:
-        return N_(
-            "The handheld's window is not installed here (pip install 'patrouille[handheld]'):"
-            " the handheld patrols without a window."
-        )
-    if not screens.is_there(os.environ):
-        return N_(
-            "There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY leads to one): the"
-            " handheld patrols without a window."
-        )
-    return None
 
 
 class _Show:
@@ -250,6 +229,17 @@ class _Show:
         return folder / name
 
     # in a window
+
+    def can_open_window(self) -> bool:
+        """Whether the handheld can open its window here; if not, it is told why."""
+        command = python("handheld_app", "--check-display", "--lang", self._language)
+        asked = finish(command, env=self._env, succeeds=False)
+        if asked.returncode == 0:
+            return True
+        self.say("")
+        self.say("{reason}", reason=asked.stderr.strip())
+        self.say(N_("The handheld patrols without a window."))
+        return False
 
     def open_window(self) -> int:
         """Open the handheld and wait until it is closed, or Ctrl-C; the exit code."""

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from enforcement_api.demo import screens
 from enforcement_api.demo.folder import DemoIsRunning, claimed
 
 SECONDS = 240
@@ -108,18 +106,6 @@ def test_demo_leaves_a_real_record_alone(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["record.db"]
     assert record.read_bytes() == b"a real record"
-
-
-def test_a_screen_is_one_that_answers(tmp_path: Path) -> None:
-    assert not screens.is_there({})
-    assert not screens.is_there({"DISPLAY": "nonsense"})
-    assert screens.is_there({"SDL_VIDEODRIVER": "offscreen"})
-    wayland = {"WAYLAND_DISPLAY": "wayland-7", "XDG_RUNTIME_DIR": str(tmp_path)}
-    assert not screens.is_there(wayland)
-    with socket.socket(socket.AF_UNIX) as compositor:
-        compositor.bind(str(tmp_path / "wayland-7"))
-        compositor.listen()
-        assert screens.is_there(wayland)
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
