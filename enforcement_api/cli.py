@@ -68,7 +68,7 @@ class _Group(click.Group):
             click.echo(
                 f"Le service n'est pas installé ici ({error.name} manque). /"
                 f" The service is not installed here ({error.name} is missing):"
-                " pip install 'patrouille[service]'",
+                ' pip install ".[service]"',
                 err=True,
             )
             sys.exit(1)
@@ -103,14 +103,12 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _record(settings: Settings, *, create: bool = True) -> Any:
-    """The record; a new one where there is none, if it may. Raises RecordNotReady and the like."""
-    from enforcement_api.database.engine import Record, RecordNotReady, check_writable
+def _record(settings: Settings) -> Any:
+    """The record, to be written to; a new one where there is none."""
+    from enforcement_api.database.engine import Record
 
+    _prepare_folder(settings)
     record = Record(settings.database_url)
-    if not create and record.is_missing:
-        raise RecordNotReady(where=record.where)
-    check_writable(settings.data_dir)
     if record.revision() is None:
         record.migrate()
         say(N_("A new record was made: {where}"), where=record.where)
@@ -118,19 +116,40 @@ def _record(settings: Settings, *, create: bool = True) -> Any:
     return record
 
 
+def _existing_record(settings: Settings) -> Any:
+    """The record, to be read. Raises NoRecord."""
+    from enforcement_api.database.engine import Record
+    from enforcement_api.folders import NoRecord
+
+    record = Record(settings.database_url)
+    if record.is_missing:
+        raise NoRecord(where=record.where)
+    record.check_ready()
+    return record
+
+
+def _prepare_folder(settings: Settings) -> None:
+    from enforcement_api.database.engine import check_writable
+    from enforcement_api.folders import usable
+
+    with usable(settings.data_dir):
+        check_writable(settings.data_dir)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="patrouille")
 def main() -> None:
     """Patrouille: ce véhicule peut-il être ici? / may this vehicle be here?"""
+    os.umask(0o077)  # the record, the photos and the index are for their owner alone
 
 
 @main.command(short_help="créer ou migrer le registre / create or migrate the record")
 @_settings
 def init(settings: Settings) -> None:
     """Create or migrate the record; safe to repeat."""
-    from enforcement_api.database.engine import Record, check_writable
+    from enforcement_api.database.engine import Record
 
-    check_writable(settings.data_dir)
+    _prepare_folder(settings)
     record = Record(settings.database_url)
     before, after = record.migrate()
     if before is None:
@@ -196,7 +215,7 @@ def keys_list(settings: Settings) -> None:
     from enforcement_api.staff import keys as staff_keys
     from sync import codec
 
-    record = _record(settings, create=False)
+    record = _existing_record(settings)
     for key in record.read(staff_keys.all_keys):
         click.echo(
             "\t".join(
@@ -222,7 +241,7 @@ def keys_revoke(settings: Settings, id: str) -> None:
 
     from enforcement_api.staff import keys as staff_keys
 
-    record = _record(settings, create=False)
+    record = _existing_record(settings)
     record.write(lambda tx: staff_keys.revoke(tx, id, at=utc_now()))
     # A serving process believes a key for a moment: wait it out, so that "revoked" is true.
     time.sleep(settings.key_cache_seconds)
@@ -302,7 +321,7 @@ def check(
     """Judge a plate; the verdict's code on stdout, what it means on stderr."""
     from enforcement_api.permits import checking
 
-    record = _record(settings, create=False)
+    record = _existing_record(settings)
     found = checking.from_record(
         record, site=site, zone=zone, plate=plate, jurisdiction=jurisdiction, at=at,
         now=utc_now(),
@@ -350,7 +369,7 @@ def digest(settings: Settings, site: str) -> None:
     """Recount the digests of the index and of the record; exit 1 if they differ."""
     from enforcement_api.feed import digests
 
-    found = digests.compare(_record(settings, create=False), settings, site=site, now=utc_now)
+    found = digests.compare(_existing_record(settings), settings, site=site, now=utc_now)
     click.echo(json.dumps(found.as_json()))
     if not found.agree:
         say(
@@ -380,7 +399,7 @@ def prune(settings: Settings, site: str, at: str | None, future: bool) -> None:
     wanted = now if at is None else parse_instant(at)
     if wanted.year < FIRST_YEAR or (wanted > now and not future):
         raise RetentionOutOfTime(at=at)
-    _record(settings, create=False).close()
+    _existing_record(settings).close()
     service = Service(settings)
     try:
         removed = service.run_retention(site, at=wanted)

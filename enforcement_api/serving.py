@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from enforcement_api.app import Service, create_app
-from enforcement_api.problems import N_, Problem, StorageFailed
+from enforcement_api.problems import N_, Problem, Sentence, StorageFailed
 from enforcement_api.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -70,6 +71,46 @@ class AddressTaken(Problem):
     detail = N_("End what listens there, or choose another with --host and --port: {reason}")
 
 
+class UnusableCertificate(Problem):
+    """The certificate and its key cannot be served with."""
+
+    status = 503
+    slug = "unusable-certificate"
+    title = N_("The certificate and the key cannot be used")
+    detail = N_("{certificate} and {key}: {reason}")
+
+
+_NOT_A_PAIR = N_("the key is not that of the certificate. Name the two that belong together.")
+_PASSPHRASE = N_(
+    "the key has a passphrase, which nobody could give when the service starts by itself. Write"
+    " it without: openssl pkey -in KEY -out NEW_KEY"
+)
+_NO_PEM = N_("one of them is not what it should be, in PEM form (-----BEGIN …).")
+
+
+def check_certificate(certificate: Path, key: Path) -> None:
+    """Prove that the two can be served with. Raises UnusableCertificate."""
+    asked = False
+
+    def passphrase() -> str:
+        nonlocal asked
+        asked = True
+        return ""
+
+    def unusable(reason: object) -> UnusableCertificate:
+        return UnusableCertificate(certificate=certificate, key=key, reason=reason)
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, passphrase)
+    except ssl.SSLError as error:
+        if asked:
+            raise unusable(Sentence(_PASSPHRASE)) from error
+        not_a_pair = error.reason is not None and "MISMATCH" in error.reason
+        raise unusable(Sentence(_NOT_A_PAIR if not_a_pair else _NO_PEM)) from error
+    except (OSError, ValueError) as error:
+        raise unusable(error) from error
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises AddressTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -91,11 +132,14 @@ def serve(
 ) -> StorageFailed | None:
     """Serve until told to end; the failure that ended it, if it was the disk's.
 
-    Raises AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable before it listens.
+    Raises UnusableCertificate, AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable
+    before it listens.
     """
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:  # until uvicorn takes them over
             signal.signal(number, lambda *_: sys.exit(0))
+    if tls_cert is not None and tls_key is not None:
+        check_certificate(tls_cert, tls_key)
     listening = listen(host, port)
     app = create_app(settings)
     service: Service = app.state.service

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handheld_app import display
-from handheld_app.wording import LANGUAGES, folder_unusable, no_window
+from handheld_app.wording import LANGUAGES, damaged_file, folder_unusable, no_window
 from sync.languages import language
 
 INTERRUPTED = 130
@@ -69,6 +69,8 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     app = HandheldApp(
         data_dir, server=given.server, code=given.enrol, lang=given.lang, pictures=given.pictures
     )
+    for path in app.patrol.damaged_files():
+        print(damaged_file(path, spoken), file=sys.stderr)
     _close_on_signals(app.stop)
     app.run()
     return 0

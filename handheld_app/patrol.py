@@ -373,6 +373,10 @@ class Patrol:
         """What the service refused, with its reasons."""
         return self._outbox.set_aside()
 
+    def damaged_files(self) -> list[Path]:
+        """Files of what was recorded that could not be read and were put aside."""
+        return self._outbox.damaged_files()
+
     def unsent(self) -> int:
         """How many things the service does not have yet, refused ones included."""
         return self._outbox.unsent()

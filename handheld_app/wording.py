@@ -324,6 +324,15 @@ def folder_unusable(folder: object, reason: object, lang: str) -> str:
     ).format(folder=folder, reason=reason)
 
 
+def damaged_file(path: object, lang: str) -> str:
+    """A file of what was recorded was damaged and put aside."""
+    return _(
+        "What was recorded here before cannot be read: the file was put aside, untouched. Give it "
+        "to whoever looks after this device: {path}",
+        lang,
+    ).format(path=path)
+
+
 def certificate_trouble(reason: str, lang: str) -> str:
     """The service's certificate is not trusted here: why, in TLS's own words, and what to do."""
     return _(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import shutil
 import sqlite3
@@ -105,9 +106,19 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+_FILE = "outbox.db"
+_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+def _damaged(number: int | str) -> str:
+    return f"outbox.damaged-{number}.db"
+
+
 class Outbox:
     """The outbox in its folder. Threads share it; one writes at a time, and who reads does not
     wait for the disk that a writer waits for.
+
+    A file that cannot be read is put aside, never overwritten, and a new one begun.
     """
 
     def __init__(self, folder: Path, *, free: Callable[[Path], int] = _free) -> None:
@@ -117,17 +128,42 @@ class Outbox:
         self.photos.mkdir(parents=True, exist_ok=True)
         sweep_parts(self.photos)
         self._lock, self._reading = threading.Lock(), threading.Lock()
-        self._connection = self._connect(folder)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        migrations.apply(Database(self._connection, execute_plugins=False))
-        self._reader = self._connect(folder)
+        self._folder = folder
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+                raise
+            self._put_damaged_file_aside()
+            self._connection = self._open()
+        self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
 
-    def _connect(self, folder: Path) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            folder / "outbox.db", isolation_level=None, timeout=30, check_same_thread=False
+            self._folder / _FILE, isolation_level=None, timeout=30, check_same_thread=False
         )
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrations.apply(Database(connection, execute_plugins=False))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _put_damaged_file_aside(self) -> None:
+        number = next(n for n in itertools.count(1) if not (self._folder / _damaged(n)).exists())
+        for end in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / (_FILE + end)).rename(self._folder / (_damaged(number) + end))
+
+    def damaged_files(self) -> list[Path]:
+        """Outboxes that could not be read and were put aside here, whole, for someone to rescue."""
+        return sorted(self._folder.glob(_damaged("*")))
 
     def close(self) -> None:
         """Close the file. What was put stays."""

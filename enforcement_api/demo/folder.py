@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from enforcement_api.folders import usable
 from enforcement_api.problems import N_, Problem
 
 _MARK = ".patrouille-demo"
@@ -42,23 +43,26 @@ class DemoIsRunning(Problem):
 def claimed(folder: Path) -> Iterator[Path]:
     """The folder, emptied of what an earlier demo left, and this demo's alone while it lasts.
 
-    Raises NotTheDemos, DemoIsRunning.
+    Raises NotTheDemos, DemoIsRunning, FolderUnusable.
     """
     mark = folder / _MARK
     if not mark.exists():
         found = [name for name in _OURS if (folder / name).exists()]
         if found:
             raise NotTheDemos(folder=folder, found=", ".join(found))
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with open(mark, "a", encoding="utf-8") as lock:
+        lock = open(mark, "a", encoding="utf-8")  # noqa: SIM115
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoIsRunning(folder=folder) from None
-        for name in _OURS:
-            path = folder / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        with usable(folder):
+            for name in _OURS:
+                path = folder / name
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
         yield folder

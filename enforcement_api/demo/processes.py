@@ -46,11 +46,10 @@ def environment(language: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ("PATROUILLE_DATA_DIR", "PATROUILLE_DATABASE_URL")
     }
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return {
         **kept,
         "PATROUILLE_LANG": language,
-        "PYTHONIOENCODING": f"{encoding}:replace",
+        "PYTHONIOENCODING": "utf-8:replace",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -66,8 +65,9 @@ def finish(
     """Run a command to its end. Raises ProcessFailed, ProcessSlow."""
     try:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-        )
+            command, env=env, capture_output=True, encoding="utf-8", errors="replace",
+            timeout=COMMAND_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as slow:
         said = (slow.stderr or b"").decode(errors="replace")
         raise ProcessSlow(
@@ -99,7 +99,7 @@ class ServiceProcess:
         # A session of its own: Ctrl-C is for the demo, which then ends the service.
         process = subprocess.Popen(
             command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+            stderr=subprocess.PIPE, encoding="utf-8", errors="replace", start_new_session=True,
         )  # fmt: skip
         self._process = process
         heard: queue.Queue[str] = queue.Queue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import shlex
 import signal
@@ -65,6 +66,8 @@ def run(settings: Settings, *, headless: bool, language: str) -> int:
 
     `headless`: no window. Raises NotTheDemos, DemoIsRunning, DemoFailed.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no ✓ shows something else
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(claimed(settings.data_dir))
         stack.enter_context(_ended_by_signals())
@@ -380,8 +383,9 @@ class _Show:
         sys.stdout.flush()
         done = subprocess.run(
             command,
-            env=self._env,
-            input=json.dumps(steps),
+            # It writes to where this writes.
+            env=self._env | {"PYTHONIOENCODING": f"{sys.stdout.encoding or 'utf-8'}:replace"},
+            input=json.dumps(steps),  # ASCII, whatever the encodings are
             text=True,
             timeout=COMMAND_SECONDS,
             check=False,

@@ -12,6 +12,7 @@ from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
     certificate_trouble,
+    damaged_file,
     gettext,
     instant,
     outcome_words,
@@ -88,6 +89,8 @@ class SyncScreen(PatrolScreen):
     def _show_refused(self, lang: str) -> None:
         box = self.ids.refused
         box.clear_widgets()
+        for path in self.patrol.damaged_files():
+            box.add_widget(Notice(text=damaged_file(path, lang), tone="bad"))
         for item in self.patrol.set_aside()[:MOST_SHOWN]:
             what = gettext("Photo", lang) if item.kind == "photo" else self._what(item)
             box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))

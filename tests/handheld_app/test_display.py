@@ -80,8 +80,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in said("--data-dir", tmp_path / "file" / "d", **OFFSCREEN)
 
 
-def opened(process: subprocess.Popen[str]) -> None:
-    """Wait until the window is there."""
+def opened(process: subprocess.Popen[str]) -> str:
+    """Wait until the window is there; what was said by then."""
     assert process.stderr is not None
     told = ""
     late = threading.Timer(DEADLINE, process.kill)
@@ -91,6 +91,7 @@ def opened(process: subprocess.Popen[str]) -> None:
         assert line, told
         told += line
     late.cancel()
+    return told
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -113,3 +114,15 @@ def test_what_it_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
     ours = [path for path in made if "icon" not in path.parts]  # copies of Kivy's own
     assert len(ours) > 3
     assert not [path for path in ours if path.stat().st_mode & 0o077]
+
+
+def test_a_damaged_outbox_is_told_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "handheld").mkdir()
+    (tmp_path / "handheld" / "outbox.db").write_bytes(b"no database" * 100)
+    with start("--data-dir", tmp_path, **OFFSCREEN) as process:
+        told = opened(process)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+    kept = tmp_path / "handheld" / "outbox.damaged-1.db"
+    assert f"untouched. Give it to whoever looks after this device: {kept}" in told
+    assert kept.read_bytes() == b"no database" * 100

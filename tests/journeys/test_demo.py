@@ -95,6 +95,18 @@ def test_demo_patrols_through_an_outage(
     assert len(taken) == 4
 
 
+def test_demo_speaks_to_a_terminal_of_another_encoding(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "enforcement_api", "demo", "--headless", "--data-dir", tmp_path],
+        env=os.environ
+        | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1", "PATROUILLE_LANG": "fr"},
+        capture_output=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "VÉRIFICATIONS" in done.stdout.decode("latin-1").upper()
+
+
 def test_demo_leaves_a_real_record_alone(tmp_path: Path) -> None:
     record = tmp_path / "record.db"
     record.write_bytes(b"a real record")

@@ -169,3 +169,19 @@ def test_only_the_newest_are_read_when_that_is_enough(outbox: Outbox) -> None:
         outbox.refuse(item, "no", at=AT)
     assert [item.id for item in outbox.set_aside(most=2)] == ["i0", "i1"]
     assert outbox.refused() == 3
+
+
+def test_a_damaged_file_is_put_aside_whole_and_a_new_one_begun(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / "outbox.db").write_bytes(f"no database, the {number}.".encode() * 500)
+        outbox = Outbox(tmp_path)
+        assert waiting(outbox) == []
+        outbox.put_infraction("i1", {}, [], at=AT)
+        aside = tmp_path / f"outbox.damaged-{number}.db"
+        assert outbox.damaged_files()[-1] == aside
+        assert aside.read_bytes().startswith(f"no database, the {number}.".encode())
+        outbox.close()
+    again = Outbox(tmp_path)
+    assert waiting(again) == [("infraction", "i1")]
+    assert len(again.damaged_files()) == 2
+    again.close()

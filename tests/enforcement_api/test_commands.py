@@ -1,0 +1,103 @@
+"""Commands that cannot do what they are asked: a sentence, exit code 1, and nothing made."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from tests.enforcement_api.program import key, patrouille, serving
+
+
+def sentence(data_dir: Path, *arguments: object) -> str:
+    done = patrouille(data_dir, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    return done.stderr
+
+
+# TLS
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate and its key."""
+    issued = trustme.CA().issue_cert("localhost")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    return certificate, key
+
+
+def refused(tmp_path: Path, certificate: Path, key: Path) -> str:
+    data_dir = tmp_path / "data"
+    arguments = ("serve", "--port", "0", "--tls-cert", certificate, "--tls-key", key)
+    told = sentence(data_dir, *arguments)
+    assert str(certificate) in told
+    assert str(key) in told
+    return told
+
+
+def test_the_key_of_another_certificate_is_told(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    other = trustme.CA().issue_cert("localhost")
+    other.private_key_pem.write_to_path(tmp_path / "other.pem")
+    assert "not that of the certificate" in refused(tmp_path, pair[0], tmp_path / "other.pem")
+
+
+def test_a_certificate_that_is_none_is_told(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    (tmp_path / "cert.der").write_bytes(b"\x30\x82 not PEM")
+    assert "PEM" in refused(tmp_path, tmp_path / "cert.der", pair[1])
+
+
+def test_a_key_with_a_passphrase_is_told(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    key = serialization.load_pem_private_key(pair[1].read_bytes(), None)
+    (tmp_path / "locked.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    assert "passphrase" in refused(tmp_path, pair[0], tmp_path / "locked.pem")
+
+
+# Folders and records
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    for command in (("init",), ("demo", "--headless", "--data-dir", folder), ("serve",)):
+        told = sentence(folder, *command)
+        assert str(folder) in told
+        assert "--data-dir" in told
+        assert "request" not in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "ABC123", "--site", "1085", "--zone", "G1"),
+        ("keys", "list"),
+        ("digest", "--site", "1085"),
+    ],
+)
+def test_where_there_is_no_record_it_is_told_and_none_is_made(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    told = sentence(tmp_path / "data", *command)
+    assert str(tmp_path / "data") in told
+    assert "patrouille init" in told
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as server, server.client(key(data_dir)) as client:
+        assert client.get("/health/ready").status_code == 200
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    assert not [path for path in data_dir.rglob("*") if path.stat().st_mode & 0o077]
