@@ -92,8 +92,8 @@ def _icon_font() -> Path:
     spec = find_spec("fonticon_mdi7")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
-            "The handheld's icons are missing: install patrouille[handheld], "
-            "which brings fonticon-materialdesignicons7."
+            "The handheld's icons are missing: from the project's folder, pip install "
+            "'.[handheld]', which brings fonticon-materialdesignicons7."
         )
     return Path(spec.origin).parent / "fonts" / "materialdesignicons-webfont.ttf"
 

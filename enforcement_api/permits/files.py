@@ -21,8 +21,8 @@ from enforcement_api.problems import N_, Problem
 
 _CHUNK = 1 << 20
 _VEHICLE = ("make", "model", "year", "colour")
-_COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
-_REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
+COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
+REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
 _WHOLE_NUMBERS = ("version", "year")
 
 Line = tuple[int, Item]
@@ -115,13 +115,13 @@ def _csv(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
     delimiter = max(",;\t", key=header.count)
     names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
     present = set(names)
-    missing, unknown = _REQUIRED - present - {"site"}, present - set(_COLUMNS)
+    missing, unknown = REQUIRED - present - {"site"}, present - set(COLUMNS)
     if missing or unknown:
         raise WrongColumns(
             file=path,
             missing=", ".join(sorted(missing)) or "-",
             unknown=", ".join(sorted(unknown)) or "-",
-            columns=", ".join(_COLUMNS),
+            columns=", ".join(COLUMNS),
         )
     # Line by line: no field of an update has a line feed, so that a quote which somebody forgot to
     # close spoils its own line and not those after it.
