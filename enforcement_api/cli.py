@@ -50,9 +50,30 @@ def say(text: str, **facts: object) -> None:
     click.echo(translation(language()).gettext(text).format(**facts), err=True)
 
 
+def sentence(problem: Problem) -> str:
+    """A problem as a command tells it: options and columns instead of pointers into a request."""
+    from enforcement_api.folders import FolderUnusable
+    from enforcement_api.problems import StorageFailed
+
+    if isinstance(problem, StorageFailed):
+        problem = FolderUnusable(folder=problem.facts["where"], reason=problem.facts["reason"])
+    errors = problem.as_json(language()).get("errors")
+    if not errors:
+        return problem.text(language())
+    return "; ".join(f"{_named(error['pointer'])}: {error['detail']}" for error in errors)
+
+
+def _named(pointer: str) -> str:
+    """`/query/at` is the option `--at`, `/query/plate` the argument, `/zones` the column."""
+    name = pointer.removeprefix("/query/")
+    if name == pointer:
+        return pointer.removeprefix("/")
+    return "PLATE" if name == "plate" else f"--{name}"
+
+
 def fail(problem: Problem) -> NoReturn:
     """End with the problem's sentence."""
-    click.echo(problem.text(language()), err=True)
+    click.echo(sentence(problem), err=True)
     sys.exit(1)
 
 
@@ -130,10 +151,8 @@ def _existing_record(settings: Settings) -> Any:
 
 def _prepare_folder(settings: Settings) -> None:
     from enforcement_api.database.engine import check_writable
-    from enforcement_api.folders import usable
 
-    with usable(settings.data_dir):
-        check_writable(settings.data_dir)
+    check_writable(settings.data_dir)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -178,7 +197,8 @@ def serve(
     _record(settings).close()
     failure = serving.serve(settings, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
     if failure is not None:
-        fail(failure)
+        click.echo(failure.text(language()), err=True)
+        sys.exit(1)
 
 
 @main.group(short_help="clés d'accès / access keys")
@@ -248,6 +268,20 @@ def keys_revoke(settings: Settings, id: str) -> None:
     say(N_("The key {id} is revoked."), id=id)
 
 
+def _refusal(problem: Problem) -> str:
+    """Why a line of a file was refused, to somebody who can correct the file."""
+    from enforcement_api.permits.updates import UnreadableItem
+    from enforcement_api.problems import translation
+
+    show = translation(language()).gettext
+    if isinstance(problem, UnreadableItem):
+        return show(N_("it cannot be read: {reason}")).format(**problem.facts)
+    told = sentence(problem)
+    if any(error.pointer == "/site" for error in problem.errors):
+        told += " " + show(N_("(--site names the site of lines that name none)"))
+    return told
+
+
 @main.command("import", short_help="importer des plaques / import plate updates")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--site", help="Site des lignes sans site / site of lines that name none.")
@@ -280,7 +314,7 @@ def import_(settings: Settings, file: Path, site: str | None, source: str) -> No
                 N_("line {number} ({id}): {reason}"),
                 number=lines[rejection.index][0],
                 id=rejection.id or "?",
-                reason=rejection.problem.text(language()),
+                reason=_refusal(rejection.problem),
             )
 
     with click.progressbar(length=file.stat().st_size, file=sys.stderr, label=file.name) as bar:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from enforcement_api.problems import N_, Problem, StorageFailed
+from enforcement_api.problems import N_, Problem
 
 
 class FolderUnusable(Problem):
@@ -38,7 +38,5 @@ def usable(folder: Path) -> Iterator[None]:
     """Within the block, what the disk refuses is a FolderUnusable."""
     try:
         yield
-    except StorageFailed as error:
-        raise FolderUnusable(folder=folder, reason=error.facts["reason"]) from error
     except OSError as error:
         raise FolderUnusable(folder=folder, reason=error) from error

@@ -71,6 +71,18 @@ class AddressTaken(Problem):
     detail = N_("End what listens there, or choose another with --host and --port: {reason}")
 
 
+class PortNotAllowed(Problem):
+    """A port below 1024, to somebody who has no right to it."""
+
+    status = 503
+    slug = "port-not-allowed"
+    title = N_("This user may not listen at {host}, port {port}")
+    detail = N_(
+        "Choose a port above 1023 with --port, behind a proxy, or give the service the right:"
+        " AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit."
+    )
+
+
 class UnusableCertificate(Problem):
     """The certificate and its key cannot be served with."""
 
@@ -112,7 +124,7 @@ def check_certificate(certificate: Path, key: Path) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises AddressTaken."""
+    """A socket bound to the address. Raises AddressTaken, PortNotAllowed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, since asyncio turns Nagle's delay off only where it is; an answer
     # would wait 40 ms for an acknowledgement.
@@ -124,6 +136,8 @@ def listen(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         listening.close()
+        if isinstance(error, PermissionError):
+            raise PortNotAllowed(host=host, port=port) from error
         raise AddressTaken(host=host, port=port, reason=error) from error
 
 
@@ -132,8 +146,8 @@ def serve(
 ) -> StorageFailed | None:
     """Serve until told to end; the failure that ended it, if it was the disk's.
 
-    Raises UnusableCertificate, AddressTaken, StorageFailed, RecordNotReady, RecordUnavailable
-    before it listens.
+    Raises UnusableCertificate, AddressTaken, PortNotAllowed, StorageFailed, RecordNotReady,
+    RecordUnavailable before it listens.
     """
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:  # until uvicorn takes them over

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import certifi
 import httpx
@@ -161,6 +164,7 @@ class ServiceClient:
         headers = {"Accept-Language": language}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._http = httpx.Client(
             base_url=check_address(address),
             headers=headers,
@@ -183,7 +187,17 @@ class ServiceClient:
 
     def close(self) -> None:
         """Close the connections; a request under way in another thread ends as Unreachable."""
+        # Closing a socket does not wake the thread that reads from it; shutting it down does, below
+        # TLS, which that thread is using.
+        for connected in list(self._sockets):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
         self._http.close()
+
+    def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Remember each socket, as httpcore tells of it."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.add(facts["return_value"].get_extra_info("socket"))
 
     def enrol(self, code: str, *, install_id: str) -> Enrolment:
         """Trade a single-use code for a token. The same install_id may ask again."""
@@ -199,7 +213,9 @@ class ServiceClient:
         have = path.stat().st_size if path.exists() else 0
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream(
+                "GET", url, headers=headers, extensions={"trace": self._trace}
+            ) as response:
                 if have and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return
                 resumed = bool(have) and response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -250,7 +266,9 @@ class ServiceClient:
     def _request(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of a 200 or 201. Anything else is no answer of the service, or a problem."""
         try:
-            response = self._http.request(method, path, **options)
+            response = self._http.request(
+                method, path, extensions={"trace": self._trace}, **options
+            )
         except _NO_ANSWER as error:
             raise _no_answer(error) from error
         if response.status_code not in (httpx.codes.OK, httpx.codes.CREATED):

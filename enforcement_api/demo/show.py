@@ -261,12 +261,14 @@ class _Show:
             self._row(N_("Patroller"), self._text(facts, patroller))
         self._row(N_("Enrolment code"), self._text(N_("{code}, within 10 minutes"),
                                                    {"code": another}))  # fmt: skip
-        elsewhere = shlex.join(["--data-dir", str(self._folder / "handheld" / "second")])
-        second = f"patrouille handheld --server {address} --enrol {another} {elsewhere}"
-        self._row(N_("A second handheld"), second)
-        self._row(N_("Log of infractions"),
-                  f"curl -H 'Authorization: Bearer {self._keys['reader']}'"
-                  f" '{address}/v1/infractions?site={SITE}'")  # fmt: skip
+        self._row(N_("A second handheld"), shlex.join([
+            *_this_program(), "handheld", "--server", address, "--enrol", another,
+            "--data-dir", str(self._folder / "handheld" / "second"),
+        ]))  # fmt: skip
+        self._row(N_("Log of infractions"), shlex.join([
+            "curl", "-H", f"Authorization: Bearer {self._keys['reader']}",
+            f"{address}/v1/infractions?site={SITE}",
+        ]))  # fmt: skip
         self._heading(N_("Plates to try"))
         names = {zone["code"]: zone["name"][self._language] for zone in self._city.site["zones"]}
         for car in CARS:
@@ -278,7 +280,7 @@ class _Show:
         self.say(N_("Bring in the approval of {plate} while the handheld looks on:"),
                  plate=city.LATE_PLATE)  # fmt: skip
         click.echo("    " + shlex.join(
-            ["patrouille", "import", str(late), "--source", city.SOURCE,
+            [*_this_program(), "import", str(late), "--source", city.SOURCE,
              "--data-dir", str(self._folder)]
         ))  # fmt: skip
         self._heading(N_("The handheld"))
@@ -496,6 +498,14 @@ class HandheldFailed(DemoFailed):
     """The handheld's script was not done; it has said why itself."""
 
     detail = N_("The handheld did not do what the script expects: see above.")
+
+
+def _this_program() -> list[str]:
+    """How to start this very program from the same folder: as it was started."""
+    started = Path(sys.argv[0])
+    if started.name != "__main__.py":
+        return [str(started)]
+    return [sys.executable, "-m", "enforcement_api"]
 
 
 def _place() -> dict[str, Any]:

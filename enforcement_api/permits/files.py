@@ -17,9 +17,11 @@ from enforcement_api.permits.updates import (
     UnreadableItem,
     read_item,
 )
-from enforcement_api.problems import N_, Problem
+from enforcement_api.problems import N_, Problem, Sentence
 
 _CHUNK = 1 << 20
+_HEAD = 4096
+_NO_TEXT = N_("it is UTF-16, or a spreadsheet: save it as CSV UTF-8")
 _VEHICLE = ("make", "model", "year", "colour")
 COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
 REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
@@ -39,7 +41,7 @@ class UnreadableFile(Problem):
 
 
 class WrongColumns(Problem):
-    """The header names other columns than an update has."""
+    """The header lacks columns of an update, and names others."""
 
     status = 422
     slug = "wrong-columns"
@@ -48,6 +50,28 @@ class WrongColumns(Problem):
         "{file}: missing columns: {missing}; unknown columns: {unknown}."
         " The columns are: {columns}. Nothing was imported."
     )
+
+
+class MissingColumns(WrongColumns):
+    """The header lacks columns of an update."""
+
+    detail = N_(
+        "{file}: missing columns: {missing}. The columns are: {columns}. Nothing was imported."
+    )
+
+
+class UnknownColumns(WrongColumns):
+    """The header names columns that an update has not."""
+
+    detail = N_(
+        "{file}: unknown columns: {unknown}. The columns are: {columns}. Nothing was imported."
+    )
+
+
+class DoubledColumns(WrongColumns):
+    """The header names a column twice: which of its cells is meant?"""
+
+    detail = N_("{file}: columns named more than once: {doubled}. Nothing was imported.")
 
 
 class WrongCells(Problem):
@@ -60,9 +84,15 @@ class WrongCells(Problem):
 
 
 def encoding_of(path: Path) -> str:
-    """UTF-8 (with or without a byte order mark) if all of it is, else Windows-1252."""
+    """UTF-8 (with or without a byte order mark) if all of it is, else Windows-1252.
+
+    Raises UnreadableFile for UTF-16 and spreadsheets, which have NULs.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open(path, "rb") as file:
+        if b"\0" in file.read(_HEAD):
+            raise UnreadableFile(file=path, reason=Sentence(_NO_TEXT))
+        file.seek(0)
         try:
             while chunk := file.read(_CHUNK):
                 decoder.decode(chunk)
@@ -117,12 +147,18 @@ def _csv(path: Path, text: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
     present = set(names)
     missing, unknown = REQUIRED - present - {"site"}, present - set(COLUMNS)
     if missing or unknown:
-        raise WrongColumns(
+        wrong = (
+            WrongColumns if missing and unknown else MissingColumns if missing else UnknownColumns
+        )
+        raise wrong(
             file=path,
-            missing=", ".join(sorted(missing)) or "-",
-            unknown=", ".join(sorted(unknown)) or "-",
+            missing=", ".join(sorted(missing)),
+            unknown=", ".join(sorted(unknown)),
             columns=", ".join(COLUMNS),
         )
+    doubled = [name for name in COLUMNS if names.count(name) > 1]
+    if doubled:
+        raise DoubledColumns(file=path, doubled=", ".join(doubled))
     # Line by line: no field of an update has a line feed, so that a quote which somebody forgot to
     # close spoils its own line and not those after it.
     for number, line in enumerate(text, start=2):

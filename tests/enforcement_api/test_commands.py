@@ -9,7 +9,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from tests.enforcement_api.program import key, patrouille, serving
+from enforcement_api import serving as serving_module
+from tests.enforcement_api.program import key, open_site, patrouille, serving
 
 
 def sentence(data_dir: Path, *arguments: object) -> str:
@@ -101,3 +102,22 @@ def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
         assert client.get("/health/ready").status_code == 200
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     assert not [path for path in data_dir.rglob("*") if path.stat().st_mode & 0o077]
+
+
+def test_what_is_wrong_is_told_by_the_names_of_the_command(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as server, server.client(key(data_dir)) as client:
+        open_site(client)
+    check = ("check", "ABC123", "--site", "1085", "--zone", "G1")
+    assert sentence(data_dir, *check, "--at", "noon").startswith("--at: must be")
+    assert sentence(data_dir, "check", "!", *check[2:]).startswith("PLATE: is no plate")
+
+
+def test_a_port_that_needs_a_right_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(serving_module.socket.socket, "bind", forbid)
+    with pytest.raises(serving_module.PortNotAllowed) as raised:
+        serving_module.listen("127.0.0.1", 443)
+    assert "End what listens" not in raised.value.text("en")

@@ -125,8 +125,12 @@ def test_ndjson_is_imported_and_bad_lines_told(service: Service, tmp_path: Path)
 def test_site_is_that_of_the_command_where_a_line_names_none(
     service: Service, tmp_path: Path
 ) -> None:
+    path = write(tmp_path / "s.csv", HEADER, line("s1", "SSS111", site=""), "{}")
+    imported = Imported(service, path)
+    assert imported.code == 1
+    assert "line 2 (s1): site: is missing (--site names" in imported.told
+    assert "send it again" not in imported.told
     path = write(tmp_path / "s.csv", HEADER, line("s1", "SSS111", site=""))
-    assert Imported(service, path).code == 1
     assert Imported(service, path, "--site", "1085").counts == (1, 0, 0, 0)
     assert service.verdict("SSS111") == "valid"
 

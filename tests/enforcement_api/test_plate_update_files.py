@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from enforcement_api.permits.files import COLUMNS, REQUIRED, read_file
 from enforcement_api.permits.updates import Item, PlateUpdateIn
 from enforcement_api.problems import Problem
@@ -49,3 +51,39 @@ def test_the_document_tells_every_column_and_which_are_needed() -> None:
         for name in re.findall("`(.+?)`", names)
     }
     assert told == {name: name in REQUIRED for name in COLUMNS}
+
+
+# Files that are none
+
+
+def refusal(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(Problem) as raised:
+        read(path)
+    return raised.value.text("en")
+
+
+HEADER = "id,version,plate,zones,permit_number,valid_from,status"
+
+
+def test_a_header_is_told_what_is_wrong_with_it_and_nothing_else(tmp_path: Path) -> None:
+    missing = refusal(tmp_path / "a.csv", HEADER.replace("plate,", "").encode())
+    assert "missing columns: plate." in missing
+    assert "unknown" not in missing
+    unknown = refusal(tmp_path / "a.csv", (HEADER + ",colur").encode())
+    assert "unknown columns: colur." in unknown
+    assert "missing" not in unknown
+    both = refusal(tmp_path / "a.csv", HEADER.replace("plate", "plaque").encode())
+    assert "missing columns: plate; unknown columns: plaque." in both
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    told = refusal(tmp_path / "a.csv", (HEADER + ",plate,Zones").encode())
+    assert "more than once: plate, zones." in told
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_as_that(tmp_path: Path, encoding: str) -> None:
+    told = refusal(tmp_path / "a.csv", HEADER.encode(encoding))
+    assert "save it as CSV UTF-8" in told
+    assert "\0" not in told

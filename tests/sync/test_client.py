@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -184,3 +187,30 @@ def test_a_snapshot_of_another_host_is_not_fetched(url: str) -> None:
     answer = httpx.Response(200, json=manifest)
     with client(answer) as service, pytest.raises(MalformedMessage):
         service.snapshot("1085")
+
+
+def test_closing_ends_a_request_that_waits_in_another_thread() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        service = ServiceClient(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        meanings: list[type] = []
+
+        def wait() -> None:
+            try:
+                service.changes("1085", after=None, wait=30)
+            except Unreachable as error:
+                meanings.append(type(error))
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1000)
+            asleep, ends = 0, time.monotonic() + 10
+            while asleep < 5:  # times in a row: it waits for the answer
+                assert time.monotonic() < ends
+                time.sleep(0.01)
+                state = Path(f"/proc/self/task/{waiting.native_id}/stat").read_text()
+                asleep = asleep + 1 if state.rpartition(")")[2].split()[0] == "S" else 0
+            service.close()
+            waiting.join(10)
+        assert meanings == [Unreachable]
