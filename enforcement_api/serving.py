@@ -11,10 +11,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from enforcement_api.app import Service, create_app
-from enforcement_api.problems import N_, Problem, Sentence, StorageFailed
+from enforcement_api.problems import (
+    LANGUAGES,
+    MEDIA_TYPE,
+    N_,
+    Problem,
+    Sentence,
+    StorageFailed,
+    json_bytes,
+)
 from enforcement_api.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,6 +70,41 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class MalformedRequest(Problem):
+    """Bytes that are no HTTP request, so that no application can be asked."""
+
+    slug = "malformed-request"
+    title = N_("The request is not HTTP")
+    detail = N_(
+        "Letters such as É are percent-encoded in an address (%C3%89); `curl -G --data-urlencode`"
+        " does it."
+    )
+
+
+class Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1, but what cannot be parsed is answered with a problem too."""
+
+    def send_400_response(self, msg: str) -> None:
+        """In French, the default: the headers could not be read."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()  # an answer is under way already
+            return
+        language = LANGUAGES[0]
+        body = json_bytes(MalformedRequest().as_json(language))
+        headers = {
+            "content-type": MEDIA_TYPE,
+            "content-language": language,
+            "content-length": str(len(body)),
+            "connection": "close",
+        }
+        response = h11.Response(
+            status_code=400, headers=list(headers.items()), reason="Bad Request"
+        )
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class AddressTaken(Problem):
@@ -162,6 +207,7 @@ def serve(
         app,
         host=host,
         port=port,
+        http=Protocol,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
         log_level="warning",

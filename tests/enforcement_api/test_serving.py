@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -315,3 +316,26 @@ def test_file_that_is_no_record_is_told(data_dir: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "damaged" in done.stderr
     assert str(data_dir / "record.db") in done.stderr
+
+
+# What is no HTTP
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["GET /v1/sites/1085/check?plate=ÀBC123&zone=G1 HTTP/1.1", "nonsense", "GET / HTTP/1.1\r\nX"],
+)
+def test_what_is_no_http_is_answered_with_a_problem(data_dir: Path, request_line: str) -> None:
+    key(data_dir)
+    with serving(data_dir) as server:
+        port = int(server.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+            connection.sendall(f"{request_line}\r\nHost: x\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"content-type: application/problem+json" in head.lower()
+        problem = json.loads(body)
+        assert (problem["type"], problem["status"]) == ("/problems/malformed-request", 400)
+        assert "HTTP" in problem["title"]
+        assert server.end() == 0

@@ -1,11 +1,14 @@
 """`patrouille demo --headless`: the whole way, told in both languages, by real processes."""
 
 import hashlib
+import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,32 @@ def test_demo_patrols_through_an_outage(
     pictures = (folder / "pictures").iterdir()
     assert taken == {hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures}
     assert len(taken) == 4
+
+
+def test_demo_in_a_window_ends_at_ctrl_c_and_prints_commands_that_run(tmp_path: Path) -> None:
+    folder = tmp_path / "a demo"
+    with subprocess.Popen(
+        [sys.executable, "-m", "enforcement_api", "demo", "--data-dir", str(folder)],
+        env=os.environ | {"SDL_VIDEODRIVER": "offscreen", "PATROUILLE_LANG": "en"},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        late = threading.Timer(SECONDS, process.kill)
+        late.start()
+        assert process.stdout is not None
+        told: list[str] = []
+        while not told or "press Ctrl-C here" not in told[-1]:
+            told.append(process.stdout.readline())
+            assert told[-1], told
+        (command,) = (line for line in told if " import " in line and "retard.csv" in line)
+        done = subprocess.run(command, shell=True, capture_output=True, timeout=SECONDS)
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=SECONDS)[0]
+        late.cancel()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["applied"] == 1
+    assert process.returncode == 0
+    assert "The demo ends." in rest
 
 
 def test_demo_speaks_to_a_terminal_of_another_encoding(tmp_path: Path) -> None:
