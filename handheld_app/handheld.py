@@ -1,7 +1,7 @@
 """One handheld put together from its data folder, with or without a window.
 
 <data-dir>/handheld/device.json      who it is, and its secret (0600)
-                    sites/<site>/    the index of each site
+                    sites/<site>/    the index of each site of this enrolment
                     outbox.db        what is not acknowledged yet
                     photos/          evidence, by SHA-256
 """
@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import httpx
 
 from handheld_app.device import DeviceFile
 from handheld_app.ids import uuid7
@@ -29,6 +32,9 @@ from sync.replica import Replica
 
 OFFSET_NOISE_MS = 1000
 """Changes of the clock's offset that are not worth a write: the service tells whole seconds."""
+
+ENDS_WITHIN = 2.0
+"""Seconds to wait for a sync that was told to end; only a connection not made yet takes longer."""
 
 
 def utc_now() -> datetime:
@@ -44,7 +50,9 @@ def seconds_since_boot() -> float:
 
 
 class Handheld:
-    """What lies in a data folder, opened. `changed` hears of the sync, on another thread."""
+    """What lies in a data folder, opened. `changed` hears of the sync, on another thread;
+    `transport` is for tests.
+    """
 
     def __init__(
         self,
@@ -53,6 +61,7 @@ class Handheld:
         now: Callable[[], datetime] = utc_now,
         boot: Callable[[], float] = seconds_since_boot,
         changed: Callable[[SyncStatus], None] = lambda status: None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.folder = data_dir.absolute() / "handheld"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,16 +72,21 @@ class Handheld:
         self.outbox = Outbox(self.folder)
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
+        self._transport = transport
+        self._switching = threading.RLock()
         self._syncing: Syncing | None = None
         self._syncing_as: tuple[str, str, str] | None = None
+        self._ending: list[Syncing] = []
         self.patrol = Patrol(
             device=self.device_file,
             replica_of=self.replica_of,
             outbox=self.outbox,
             read_clock=self.clock.read,
             ask_enrolment=self._ask_enrolment,
+            forget_others=self._forget_others,
             new_id=lambda: uuid7(now()),
         )
+        self._sweep_sites()
 
     def _keep_offset(self, offset: timedelta) -> None:
         milliseconds = offset // timedelta(milliseconds=1)
@@ -82,11 +96,16 @@ class Handheld:
                 self.device_file.change(clock_offset_ms=milliseconds)
 
     def replica_of(self, site: str) -> Replica:
-        """The index of a site; its folder has a name of our own, whatever the site is called."""
-        if site not in self._replicas:
-            name = hashlib.sha256(site.encode()).hexdigest()[:16]
-            self._replicas[site] = Replica(self.folder / "sites" / name)
-        return self._replicas[site]
+        """The index of a site of this service; its folder has a name of our own."""
+        name = self._folder_of(site)
+        if name not in self._replicas:
+            self._replicas[name] = Replica(self.folder / "sites" / name)
+        return self._replicas[name]
+
+    def _folder_of(self, site: str) -> str:
+        """The same site of another service is another site."""
+        named = f"{self.device_file.device.server}\n{site}"
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def forget_sites(self) -> None:
         """Leave no plate of any site here, opened or not. What was recorded stays."""
@@ -95,15 +114,36 @@ class Handheld:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.folder / "sites")
 
+    def _forget_others(self) -> None:
+        """After an enrolment: leave no plate of what this device is no longer enrolled for.
+
+        Waits for the threads of the enrolment before, so not on the thread that draws.
+        """
+        self.stop_syncing()
+        self._wait_for_ends(ENDS_WITHIN)
+        self._sweep_sites()
+
+    def _sweep_sites(self) -> None:
+        """Delete the index of every site but those of this enrolment."""
+        kept = {self._folder_of(site) for site in self.device_file.device.sites}
+        for name in set(self._replicas) - kept:
+            self._replicas.pop(name).wipe()
+        for folder in (self.folder / "sites").glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def new_client(self) -> ServiceClient:
         """A client of the service that this handheld is enrolled with."""
         device = self.device_file.device
-        return ServiceClient(device.server, token=device.token, language=device.lang)
+        return self._client(device.server, device.token)
 
     def _ask_enrolment(self, address: str, code: str, install_id: str) -> Enrolment:
-        language = self.device_file.device.lang
-        with ServiceClient(address, language=language) as client:
+        with self._client(address, None) as client:
             return client.enrol(code, install_id=install_id)
+
+    def _client(self, address: str, token: str | None) -> ServiceClient:
+        language = self.device_file.device.lang
+        return ServiceClient(address, token=token, language=language, transport=self._transport)
 
     @property
     def status(self) -> SyncStatus:
@@ -112,36 +152,48 @@ class Handheld:
 
     def sync(self) -> None:
         """Sync with the chosen site from now on, or hurry if that is under way already."""
-        device = self.device_file.device
-        if not (device.enrolled and device.site):
-            return
-        # Another enrolment has another token: threads that still use the old one must end.
-        wanted = (device.server, device.token, device.site)
-        if self._syncing is not None and self._syncing_as == wanted:
-            self._syncing.hurry()
-            return
-        self.stop_syncing()
-        self._syncing_as = wanted
-        self._syncing = Syncing(
-            new_client=self.new_client,
-            site=device.site,
-            replica=self.replica_of(device.site),
-            outbox=self.outbox,
-            clock=self.clock,
-            forget=self.forget_sites,
-            changed=self._changed,
-        )
-        self._syncing.start()
+        with self._switching:
+            device = self.device_file.device
+            if not (device.enrolled and device.site):
+                return
+            # Another enrolment has another token: threads that still use the old one must end.
+            wanted = (device.server, device.token, device.site)
+            if self._syncing is not None and self._syncing_as == wanted:
+                self._syncing.hurry()
+                return
+            self.stop_syncing()
+            self._syncing_as = wanted
+            self._syncing = Syncing(
+                new_client=self.new_client,
+                site=device.site,
+                replica=self.replica_of(device.site),
+                outbox=self.outbox,
+                clock=self.clock,
+                forget=self.forget_sites,
+                changed=self._changed,
+            )
+            self._syncing.start()
 
     def stop_syncing(self) -> None:
-        """End the sync; what is recorded stays."""
-        if self._syncing is not None:
-            self._syncing.stop()
-            self._syncing = None
+        """End the sync; returns at once. What is recorded stays."""
+        with self._switching:
+            self._wait_for_ends(0)
+            if self._syncing is not None:
+                self._syncing.stop()
+                self._ending.append(self._syncing)
+                self._syncing = None
+
+    def _wait_for_ends(self, seconds: float) -> None:
+        """For the threads of earlier syncs, which nothing needs any more."""
+        ends = time.monotonic() + seconds
+        ending = list(self._ending)
+        ended = [old for old in ending if old.join(max(0.0, ends - time.monotonic()))]
+        self._ending = [old for old in self._ending if old not in ended]
 
     def close(self) -> None:
         """End the sync and close every file."""
         self.stop_syncing()
+        self._wait_for_ends(ENDS_WITHIN)
         for replica in self._replicas.values():
             replica.close()
         self.outbox.close()

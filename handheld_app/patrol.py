@@ -133,14 +133,18 @@ class Patrol:
         read_clock: Callable[[], ClockReading],
         ask_enrolment: Callable[[str, str, str], Enrolment],
         new_id: Callable[[], str],
+        forget_others: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ask_enrolment` takes the address, the code and the install id."""
+        """`ask_enrolment` takes the address, the code and the install id; `forget_others` removes
+        what an earlier enrolment left and this one has no right to.
+        """
         self._device = device
         self._replica_of = replica_of
         self._outbox = outbox
         self._read_clock = read_clock
         self._ask_enrolment = ask_enrolment
         self._new_id = new_id
+        self._forget_others = forget_others
 
     # where
 
@@ -169,7 +173,7 @@ class Patrol:
         """Become one of the service's handhelds. Raises ServiceError (InsecureAddress first)."""
         address = check_address(server.strip())
         enrolment = self._ask_enrolment(address, code.strip(), self.device.install_id)
-        return self._device.change(
+        device = self._device.change(
             server=address,
             device=enrolment.device,
             token=enrolment.token,
@@ -177,6 +181,8 @@ class Patrol:
             site=enrolment.sites[0] if len(enrolment.sites) == 1 else "",
             zone="",
         )
+        self._forget_others()
+        return device
 
     def site(self) -> Site | None:
         """The chosen site, once known."""

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -88,14 +89,21 @@ class Syncing:
             thread.start()
 
     def stop(self) -> None:
-        """End both threads; what is under way is given up and loses nothing."""
+        """End both threads; returns at once. What is under way is given up and loses nothing, and
+        nothing more is told or forgotten.
+        """
         self._stopping.set()
         self.hurry()
         for client in self._clients:
-            client.close()
+            client.give_up()
+
+    def join(self, seconds: float) -> bool:
+        """Wait until both threads have ended, so long at most; whether they have."""
+        ends = time.monotonic() + seconds
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout=5)
+            if thread.ident is not None:
+                thread.join(max(0.0, ends - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def hurry(self) -> None:
         """Try now rather than at the next turn: something was recorded, or a person asked."""
@@ -105,6 +113,15 @@ class Syncing:
     # the threads
 
     def _pull_on(self) -> None:
+        with self._clients[0]:
+            self._keep_level()
+        self._replica.close()
+
+    def _push_on(self) -> None:
+        with self._clients[1]:
+            self._keep_empty()
+
+    def _keep_level(self) -> None:
         pause, wait = FIRST_RETRY, 0
         while not self._stopping.is_set():
             try:
@@ -124,9 +141,8 @@ class Syncing:
             if self.status.connection != "online":
                 self._asked["push"].set()  # the network is back: what waits goes at once
             self._tell(connection="online", synced_at=state.server_time, trouble="")
-        self._replica.close()
 
-    def _push_on(self) -> None:
+    def _keep_empty(self) -> None:
         pause = FIRST_RETRY
         while not self._stopping.is_set():
             try:
@@ -156,6 +172,8 @@ class Syncing:
 
     def _end_trust(self, error: Revoked) -> None:
         """The plates go; what was recorded stays, and is still sent."""
+        if self._stopping.is_set():
+            return  # another enrolment may have taken the place of this one
         self._forget()
         self._tell(connection="revoked", synced_at=None, trouble=str(error))
 
@@ -174,10 +192,11 @@ class Syncing:
         self._tell(connection=connection, trouble=trouble)
 
     def _count(self) -> None:
-        self._tell(unsent=self._outbox.unsent(), set_aside=len(self._outbox.set_aside()))
+        self._tell(unsent=self._outbox.unsent(), set_aside=self._outbox.refused())
 
     def _tell(self, **changes: object) -> None:
         with self._lock:
             self.status = replace(self.status, **changes)  # type: ignore[arg-type]
             status = self.status
-        self._changed(status)
+        if not self._stopping.is_set():
+            self._changed(status)

@@ -7,12 +7,12 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 import certifi
 import httpx
@@ -23,7 +23,9 @@ from sync.messages import ChangePage, Enrolment, SnapshotManifest
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _LONG_POLL_SLACK = 15
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError)
-"""RuntimeError: the client was closed while the request was under way."""
+"""RuntimeError: the client was closed."""
+_CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+"""What httpcore's trace says when there is a socket."""
 
 
 class ServiceError(Exception):
@@ -150,8 +152,17 @@ def _json(response: httpx.Response) -> Any:
         raise Unreachable(told) from error
 
 
+def _wake(connected: socket.socket) -> None:
+    """End whatever waits on it. (Closing it would not, and would free its number for others.)"""
+    with contextlib.suppress(OSError):
+        # Not SSLSocket's own, which takes the session from under who is reading.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
 class ServiceClient:
-    """One service, as one device sees it. Belongs to one thread; `transport` is for tests."""
+    """One service, as one device sees it. Belongs to one thread, which alone closes it; others
+    may `give_up`. `transport` is for tests.
+    """
 
     def __init__(
         self,
@@ -164,7 +175,6 @@ class ServiceClient:
         headers = {"Accept-Language": language}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._http = httpx.Client(
             base_url=check_address(address),
             headers=headers,
@@ -173,6 +183,9 @@ class ServiceClient:
             verify=trusted_certificates(),
             trust_env=False,  # no proxy: the plates and the token go straight to the service
         )
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> ServiceClient:
         return self
@@ -186,18 +199,33 @@ class ServiceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a request under way in another thread ends as Unreachable."""
-        # Closing a socket does not wake the thread that reads from it; shutting it down does, below
-        # TLS, which that thread is using.
-        for connected in list(self._sockets):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        """Close the connections."""
         self._http.close()
 
+    def give_up(self) -> None:
+        """From any thread, at once: what is under way and what is still asked is Unreachable."""
+        with self._lock:
+            self._given_up = True
+            for connected in self._sockets:
+                _wake(connected)
+
     def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Remember each socket, as httpcore tells of it."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._sockets.add(facts["return_value"].get_extra_info("socket"))
+        if event not in _CONNECTED:
+            return
+        connected = facts["return_value"].get_extra_info("socket")
+        if connected is None:
+            return
+        with self._lock:
+            self._sockets = [old for old in self._sockets if old.fileno() >= 0]
+            self._sockets.append(connected)
+            if self._given_up:
+                _wake(connected)
+
+    def _options(self, **options: Any) -> dict[str, Any]:
+        """What every request has. Raises Unreachable once given up."""
+        if self._given_up:
+            raise Unreachable("given up")
+        return options | {"extensions": {"trace": self._trace}}
 
     def enrol(self, code: str, *, install_id: str) -> Enrolment:
         """Trade a single-use code for a token. The same install_id may ask again."""
@@ -213,9 +241,7 @@ class ServiceClient:
         have = path.stat().st_size if path.exists() else 0
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
-            with self._http.stream(
-                "GET", url, headers=headers, extensions={"trace": self._trace}
-            ) as response:
+            with self._http.stream("GET", url, **self._options(headers=headers)) as response:
                 if have and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return
                 resumed = bool(have) and response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -266,9 +292,7 @@ class ServiceClient:
     def _request(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of a 200 or 201. Anything else is no answer of the service, or a problem."""
         try:
-            response = self._http.request(
-                method, path, extensions={"trace": self._trace}, **options
-            )
+            response = self._http.request(method, path, **self._options(**options))
         except _NO_ANSWER as error:
             raise _no_answer(error) from error
         if response.status_code not in (httpx.codes.OK, httpx.codes.CREATED):

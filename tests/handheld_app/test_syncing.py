@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import sqlite3
 import ssl
 import threading
 import time
@@ -13,6 +16,7 @@ import pytest
 
 from handheld_app.handheld import Handheld
 from handheld_app.syncing import Syncing, SyncStatus
+from sync import codec
 from sync.client import ServiceClient
 from tests.handheld_app.conftest import NOW, World, fill
 
@@ -25,6 +29,8 @@ class Service:
     def __init__(self) -> None:
         self.answer: Callable[[httpx.Request], httpx.Response] = self.unreachable
         self.asked: list[str] = []
+        self.held = threading.Event()
+        self.page: dict[str, object] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(f"{request.method} {request.url.path}")
@@ -32,6 +38,15 @@ class Service:
 
     def unreachable(self, request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route", request=request)
+
+    def level(self, request: httpx.Request) -> httpx.Response:
+        """Nothing new, as long as one asks (`held` ends the wait)."""
+        if request.method == "PUT":
+            return httpx.Response(201, json=receipt(request.url.path.rpartition("/")[2]))
+        if request.url.params["wait"] != "0":
+            self.held.wait(DEADLINE)
+            raise httpx.ReadError("held no longer", request=request)
+        return httpx.Response(200, json=self.page)
 
     def revoked(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, json={"type": "/problems/device-revoked", "title": "Revoked"})
@@ -63,6 +78,10 @@ class Watcher:
             self._seen.append(status)
             self._changed.notify_all()
 
+    def seen(self) -> list[SyncStatus]:
+        with self._changed:
+            return list(self._seen)
+
     def until(self, wanted: Callable[[SyncStatus], bool]) -> SyncStatus:
         def seen() -> SyncStatus | None:
             return next((status for status in self._seen if wanted(status)), None)
@@ -72,6 +91,16 @@ class Watcher:
             status = seen()
             assert status is not None
             return status
+
+
+MANIFEST = {"url": "/file", "sha256": "0" * 64, "bytes": 1, "encoding": "gzip"}
+
+
+def until(happened: Callable[[], bool]) -> None:
+    ends = time.monotonic() + DEADLINE
+    while not happened():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -101,8 +130,17 @@ def syncing(
         forget=handheld.forget_sites,
         changed=watcher,
     )
+    state = handheld.patrol.state()
+    assert state is not None
+    service.page = {
+        "protocol": 1, "epoch": state.epoch, "cursor": state.cursor, "sequence": state.sequence,
+        "more": False, "changes": [], "digest": codec.digest_json(state.digest),
+        "server_time": codec.instant(NOW), "fed_at": codec.instant(NOW),
+    }  # fmt: skip
     yield syncing
+    service.held.set()
     syncing.stop()
+    assert syncing.join(DEADLINE)
 
 
 def test_without_network_it_is_offline_and_still_judges(
@@ -172,10 +210,7 @@ def test_what_a_revoked_device_recorded_is_still_sent(
     revoked.set()
     syncing.hurry()
     # The count of a status may be older than the record above, so wait for the log itself.
-    deadline = time.monotonic() + 30
-    while [item.state for item in patrol.log()] != ["sent"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: [item.state for item in patrol.log()] == ["sent"])
 
 
 def test_sending_hears_of_a_revocation_too(
@@ -272,14 +307,142 @@ def test_hurrying_does_not_wait_for_the_next_turn(
     watcher.until(lambda status: status.connection == "refused")
 
 
-def test_stopping_is_quick(syncing: Syncing, handheld: Handheld, watcher: Watcher) -> None:
+def test_stopping_waits_for_no_answer(
+    handheld: Handheld, syncing: Syncing, watcher: Watcher
+) -> None:
+    """Both threads hang in a request to a service that takes it and never answers."""
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        hanging = Syncing(
+            new_client=lambda: ServiceClient(address, token="t"),
+            site="1085",
+            replica=handheld.replica_of("1085"),
+            outbox=handheld.outbox,
+            clock=handheld.clock,
+            forget=handheld.forget_sites,
+            changed=watcher,
+        )
+        hanging.start()
+        listener.settimeout(DEADLINE)
+        asked = [listener.accept()[0] for _ in range(2)]
+        for connection in asked:
+            connection.settimeout(DEADLINE)
+            assert connection.recv(4)
+        began = time.monotonic()
+        hanging.stop()
+        assert time.monotonic() - began < 0.5
+        assert hanging.join(3)  # a request waits for 15 seconds and more
+        for connection in asked:
+            connection.close()
+    assert patrol.unsent() == 1
+
+
+def test_stopping_ends_every_rest(syncing: Syncing, watcher: Watcher) -> None:
     syncing.start()
     watcher.until(lambda status: status.connection == "offline")
-    began = threading.Event()
-    stopper = threading.Thread(target=lambda: (began.set(), syncing.stop()))
-    stopper.start()
-    stopper.join(DEADLINE)
-    assert not stopper.is_alive()
+    syncing.stop()
+    assert syncing.join(DEADLINE)
+
+
+def test_a_sync_that_was_stopped_tells_and_forgets_nothing_more(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    answering = threading.Event()
+
+    def revokes_late(request: httpx.Request) -> httpx.Response:
+        answering.set()
+        service.held.wait(DEADLINE)
+        return service.revoked(request)
+
+    service.answer = revokes_late
+    syncing.start()
+    assert answering.wait(DEADLINE)
+    syncing.stop()
+    service.held.set()
+    assert syncing.join(DEADLINE)
+    assert handheld.patrol.site() is not None
+    assert "revoked" not in {status.connection for status in watcher.seen()}
+
+
+def test_with_the_network_back_what_waits_goes_at_once(
+    handheld: Handheld,
+    syncing: Syncing,
+    service: Service,
+    watcher: Watcher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for pause in ("FIRST_RETRY", "LAST_RETRY", "IDLE_PUSH"):
+        monkeypatch.setattr("handheld_app.syncing." + pause, 3600.0)
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    syncing.start()
+    watcher.until(lambda status: status.connection == "offline" and status.unsent == 1)
+    until(lambda: handheld.outbox.waiting()[0].attempts == 1)
+    service.answer = service.level
+    syncing._asked["pull"].set()
+    watcher.until(lambda status: status.connection == "online" and status.unsent == 0)
+
+
+def test_attempts_that_fail_come_ever_later(
+    handheld: Handheld, syncing: Syncing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    pauses: dict[str, list[float]] = {"push": [], "pull": []}
+
+    def rest(which: str, seconds: float) -> None:
+        pauses[which].append(seconds)
+        if all(len(seen) > 7 for seen in pauses.values()):
+            syncing.stop()
+
+    monkeypatch.setattr(syncing, "_rest", rest)
+    syncing.start()
+    assert syncing.join(DEADLINE)
+    assert pauses["pull"][:7] == [1, 2, 4, 8, 16, 30, 30]
+    assert pauses["push"][:6] == [2, 4, 8, 16, 30, 30]
+
+
+def test_a_disk_that_fails_ends_no_thread(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    with contextlib.closing(sqlite3.connect(handheld.folder / "outbox.db")) as outbox:
+        outbox.execute("ALTER TABLE item RENAME TO away")
+        replica = handheld.replica_of("1085")
+        replica.wipe()
+        replica.folder.joinpath("downloads").write_text("no folder")
+        service.answer = lambda request: httpx.Response(200, json=service.page | MANIFEST)
+        syncing.start()
+        watcher.until(lambda status: "exists" in status.trouble)
+        outbox.execute("ALTER TABLE away RENAME TO item")
+    service.answer = lambda request: (
+        service.level(request) if request.method == "PUT" else service.forbids(request)
+    )
+    syncing.hurry()
+    watcher.until(lambda status: status.connection == "refused")
+    until(lambda: patrol.unsent() == 0)
+    assert f"PUT /v1/infractions/{id}" in service.asked
+
+
+def test_who_was_revoked_is_not_merely_offline(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+
+    def revokes_the_sender(request: httpx.Request) -> httpx.Response:
+        return service.revoked(request) if request.method == "PUT" else service.unreachable(request)
+
+    service.answer = revokes_the_sender
+    syncing.start()
+    watcher.until(lambda status: status.connection == "revoked")
+    for times in (2, 3):  # the first was over before anybody heard of the revocation, or is now
+        syncing.hurry()
+        until(lambda times=times: service.asked.count("GET /v1/sites/1085/snapshot") >= times)
+    assert syncing.status.connection == "revoked"
 
 
 def test_the_age_of_what_is_known_goes_on_growing_without_network(
