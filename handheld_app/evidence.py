@@ -30,7 +30,9 @@ class Photo:
     path: Path
 
 
-Refusal = Literal["unreadable", "not_a_picture", "too_large", "no_room", "not_kept"]
+Refusal = Literal[
+    "unreadable", "not_a_picture", "too_large", "too_many_pixels", "no_room", "not_kept"
+]
 
 
 class PhotoRefused(Exception):
@@ -90,7 +92,7 @@ def _open(path: Path) -> BinaryIO:
 def _check_pixels(picture: Image.Image) -> None:
     """Before it is decoded: a small file may be a picture of a great many pixels."""
     if picture.width * picture.height > LARGEST_PIXELS:
-        raise PhotoRefused("too_large")
+        raise PhotoRefused("too_many_pixels")
 
 
 def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -6,20 +6,21 @@ Knows no screen and no network: what it needs from them are functions that it is
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from handheld_app.device import Device, DeviceFile
-from handheld_app.evidence import Photo, read_picture
+from handheld_app.evidence import Photo, PhotoRefused, Refusal, read_picture
 from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
 from sync.entities import InfractionCode, Outcome, Permit, Site, Zone
 from sync.messages import Enrolment
-from sync.outbox import Item, Outbox
+from sync.outbox import Item, NoRoom, Outbox
 from sync.plates import Plate, certificate_hint
 from sync.replica import NotFilled, Replica, ReplicaError, State, UnknownZone, View
 from sync.validity import Check, Verdict
@@ -61,7 +62,25 @@ PLATE_MISSING_REASONS = ("no_plate", "unreadable", "covered")
 MOST_KNOWN = 500
 """Permits that the service takes with an infraction; the deciding ones come first."""
 
-Lack = Literal["plate_reason", "code", "reason", "photos", "stale", "badge"]
+LONGEST_NOTE = 10_000
+"""Characters of a note that the service takes."""
+
+MOST_PHOTOS = 100
+"""Photos of an infraction that the service takes."""
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+Lack = Literal[
+    "plate_reason",
+    "code",
+    "reason",
+    "photos",
+    "photo_pending",
+    "too_many_photos",
+    "note",
+    "stale",
+    "badge",
+]
 Caution = Literal["stale", "verdict_changed", "no_notice", "valid"]
 
 
@@ -114,7 +133,38 @@ class Draft:
     plate_missing_reason: str | None = None
     note: str = ""
     photos: list[Photo] = field(default_factory=list)
+    photos_pending: int = 0
+    photo_refused: Refusal | None = None
     stale_accepted: bool = False
+
+    def decide(self, outcome: Outcome) -> None:
+        """Another outcome; what was accepted for the one before is asked anew."""
+        self.outcome = outcome
+        self.stale_accepted = False
+
+    def expect_photo(self) -> None:
+        """A photo was chosen and is being kept; until then nothing is recorded without it."""
+        self.photos_pending += 1
+        self.photo_refused = None
+
+    def keep_photo(self, photo: Photo) -> None:
+        """The photo that was expected is kept; the same picture is there once only."""
+        self.photos_pending -= 1
+        if photo.sha256 not in {known.sha256 for known in self.photos}:
+            self.photos.append(photo)
+
+    def miss_photo(self, reason: Refusal) -> None:
+        """The photo that was expected does not come, and why."""
+        self.photos_pending -= 1
+        self.photo_refused = reason
+
+    def remove_photo(self, photo: Photo) -> None:
+        """Leave a photo out after all."""
+        self.photos.remove(photo)
+
+    def frozen(self) -> Draft:
+        """The draft as it is now, for recording: what changes later changes nothing in it."""
+        return replace(self, codes=list(self.codes), photos=list(self.photos))
 
 
 class Patrol:
@@ -211,7 +261,7 @@ class Patrol:
 
     def sign(self, badge: str) -> None:
         """Whose work it is. (Real sign-ins take its place.)"""
-        self._device.change(badge=badge.strip()[:40])
+        self._device.change(badge=_storable(badge).strip()[:40])
 
     def speak(self, lang: str) -> None:
         """Remember the language of the screens."""
@@ -242,8 +292,11 @@ class Patrol:
 
     # checking
 
-    def check(self, raw: str, jurisdiction: str) -> Sighting:
-        """May this plate be here now? Raises UnusablePlate, NotReady."""
+    def check(self, raw: str, jurisdiction: str, *, typed: str | None = None) -> Sighting:
+        """May this plate be here now? Raises UnusablePlate, NotReady.
+
+        `typed` is what was typed when a person took an offered plate instead (DOMAIN 3.2).
+        """
         plate = Plate.parse(raw, jurisdiction)
         clock = self._read_clock()
         with self._looking() as view:
@@ -253,7 +306,13 @@ class Patrol:
                 check = view.check(plate, zone=self.device.zone, at=clock.corrected)
             except ReplicaError as error:
                 raise NotReady(str(error)) from error
-            return Sighting(raw, check, view.state, _known_at(view.state), clock)
+            typed = raw if typed is None else typed
+            return Sighting(typed, check, view.state, _known_at(view.state), clock)
+
+    def is_over(self, sighting: Sighting) -> bool:
+        """Whether the instant has come at which the verdict changes by itself (DOMAIN 2.5)."""
+        changes_at = sighting.check.judgement.changes_at
+        return changes_at is not None and self.now() >= changes_at
 
     def has_permits(self, raw: str, jurisdiction: str) -> bool:
         """Whether what is typed so far is a plate with a permit at this site."""
@@ -310,6 +369,12 @@ class Patrol:
             lacks.append("reason")
         if len(draft.photos) < self.photos_required(draft):
             lacks.append("photos")
+        if draft.photos_pending:
+            lacks.append("photo_pending")
+        if len(draft.photos) > MOST_PHOTOS:
+            lacks.append("too_many_photos")
+        if len(_note(draft)) > LONGEST_NOTE:
+            lacks.append("note")
         if "stale" in self.cautions(draft) and not draft.stale_accepted:
             lacks.append("stale")
         return lacks
@@ -356,7 +421,12 @@ class Patrol:
         """
         picture = read_picture(source)
         taken_at = self.now()
-        sha256 = self._outbox.keep_photo(picture)
+        try:
+            sha256 = self._outbox.keep_photo(picture)
+        except NoRoom as error:
+            raise PhotoRefused("no_room") from error
+        except OSError as error:
+            raise PhotoRefused("not_kept") from error
         return Photo(sha256, len(picture), taken_at, self._outbox.photo(sha256))
 
     def record(self, draft: Draft) -> str:
@@ -371,13 +441,13 @@ class Patrol:
         self._outbox.put_infraction(draft.id, self._infraction(draft), photos, at=self.now())
         return draft.id
 
-    def log(self) -> list[Item]:
+    def log(self, *, most: int | None = None) -> list[Item]:
         """The infractions recorded on this handheld, the newest first, and what became of them."""
-        return self._outbox.infractions()
+        return self._outbox.infractions(most=most)
 
-    def set_aside(self) -> list[Item]:
+    def set_aside(self, *, most: int | None = None) -> list[Item]:
         """What the service refused, with its reasons."""
-        return self._outbox.set_aside()
+        return self._outbox.set_aside(most=most)
 
     def damaged_files(self) -> list[Path]:
         """Files of what was recorded that could not be read and were put aside."""
@@ -410,8 +480,8 @@ class Patrol:
         }
         if draft.outcome == "no_issue":
             record["no_issue_reason"] = draft.no_issue_reason
-        if draft.note.strip():
-            record["note"] = draft.note.strip()
+        if note := _note(draft):
+            record["note"] = note
         if sighting is None:
             state = self.state()
             if state is None:
@@ -445,6 +515,16 @@ class Patrol:
         """Where a plate is from unless said otherwise: the site's (DOMAIN 3.1)."""
         site = self.site()
         return site.jurisdiction if site else JURISDICTIONS[0]
+
+
+def _storable(text: str) -> str:
+    """What no file and no service can keep, NUL and half of a pair of surrogates, replaced."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", whole)
+
+
+def _note(draft: Draft) -> str:
+    return _storable(draft.note).strip()
 
 
 def _known_at(state: State) -> datetime | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
 from sync.validity import Check, Verdict, outcome
 
@@ -401,6 +402,9 @@ def lack(what: str, lang: str, *, photos: int = 0) -> str:
         "code": _("Choose at least one code.", lang),
         "reason": _("Say why nothing is issued.", lang),
         "photos": _("Photos needed: {n}.", lang).format(n=photos),
+        "photo_pending": _("A photo is being added.", lang),
+        "too_many_photos": _("Too many photos: {n} at most.", lang).format(n=MOST_PHOTOS),
+        "note": _("The note is too long: {n} characters at most.", lang).format(n=LONGEST_NOTE),
         "stale": _("Confirm that the age of the data was considered.", lang),
     }[what]
 
@@ -426,6 +430,11 @@ def photo_refused(reason: str, lang: str) -> str:
         "unreadable": _("The file cannot be read.", lang),
         "not_a_picture": _("The file is not a JPEG, PNG or WebP picture.", lang),
         "too_large": _("The picture is larger than 8 MiB.", lang),
+        "too_many_pixels": _("The picture has too many pixels.", lang),
+        "no_room": _(
+            "Too little storage is left for a photo. An infraction can still be recorded.", lang
+        ),
+        "not_kept": _("The photo could not be kept: is the storage full?", lang),
     }[reason]
 
 

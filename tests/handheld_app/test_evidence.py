@@ -84,7 +84,7 @@ def test_nobody_waits_for_a_pipe(pipe: Path) -> None:
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(vast: Path) -> None:
     for refused in (lambda: read_picture(vast), lambda: thumbnail(vast, 160)):
-        with pytest.raises(PhotoRefused, match="too_large"):
+        with pytest.raises(PhotoRefused, match="too_many_pixels"):
             refused()
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handheld_app.evidence import LARGEST, PhotoRefused
 from handheld_app.handheld import Handheld
-from handheld_app.patrol import MOST_KNOWN, Draft, Lacking, NotReady, Patrol
+from handheld_app.patrol import (
+    LONGEST_NOTE,
+    MOST_KNOWN,
+    MOST_PHOTOS,
+    Draft,
+    Lacking,
+    NotReady,
+    Patrol,
+)
 from sync.client import InsecureAddress
 from sync.codec import instant
-from sync.entities import NoNotice
+from sync.entities import InfractionCode, NoNotice
+from sync.outbox import RESERVE, AlreadyPut
 from sync.plates import Plate, UnusablePlate
 from sync.replica import UnknownZone
-from tests.handheld_app.conftest import DAY, NOW, World, fill
+from tests.handheld_app.conftest import CODES, DAY, NOW, World, fill
 
 
 @pytest.fixture
@@ -288,6 +300,137 @@ def test_nothing_issued_asks_for_a_reason_but_no_photo(handheld: Handheld, patro
     assert recorded(handheld)["no_issue_reason"] == "driver_returned"
 
 
+def test_an_observation_is_of_the_instant_that_was_judged(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    sighting = patrol.check("ABC123", "CA-QC")
+    world.now = NOW + timedelta(minutes=4)
+    draft = patrol.draft(sighting)
+    world.now = NOW + timedelta(minutes=9)
+    patrol.record(draft)
+    assert recorded(handheld)["observed_at"] == instant(NOW)
+
+
+def test_a_vehicle_without_plate_is_observed_when_its_form_is_begun(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.now = NOW + timedelta(minutes=4)
+    draft = patrol.draft(None)
+    draft.codes, draft.plate_missing_reason = ["M02"], "no_plate"
+    world.now = NOW + timedelta(minutes=9)
+    patrol.record(draft)
+    assert recorded(handheld)["observed_at"] == instant(NOW + timedelta(minutes=4))
+
+
+def test_a_wrong_clock_is_told_beside_the_right_time(
+    handheld: Handheld, patrol: Patrol, world: World, picture: Callable[..., Path]
+) -> None:
+    at = NOW + timedelta(minutes=10)
+    handheld.clock.observe(at, sent_at=NOW, received_at=NOW)
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.photos.append(patrol.take_photo(picture()))
+    patrol.record(draft)
+    body = recorded(handheld)
+    assert (body["observed_at"], body["device_time"]) == (instant(at), instant(NOW))
+    assert body["clock_offset_ms"] == 600_500
+    (photo,) = body["photos"]  # type: ignore[misc]
+    assert photo["taken_at"] == instant(at)  # type: ignore[index]
+
+
+def test_the_zone_that_was_judged_is_recorded(handheld: Handheld, patrol: Patrol) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    patrol.choose_zone("G2")
+    patrol.record(draft)
+    assert recorded(handheld)["zone"] == "G1"
+
+
+def test_what_was_typed_is_recorded_with_the_plate_that_was_taken_instead(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    patrol.record(patrol.draft(patrol.check("B8Z5S2", "CA-QC", typed="BBZ5S2")))
+    body = recorded(handheld)
+    assert (body["plate"], body["plate_raw"]) == ("B8Z5S2", "BBZ5S2")
+
+
+def test_what_changes_after_recording_began_changes_nothing(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.note = "first"
+    frozen = draft.frozen()
+    draft.note = "second"
+    draft.codes.append("M02")
+    draft.photos.clear()
+    patrol.record(frozen)
+    assert (recorded(handheld)["note"], recorded(handheld)["codes"]) == ("first", ["P01"])
+    with pytest.raises(AlreadyPut):
+        patrol.record(draft)
+
+
+def test_a_note_is_no_longer_than_the_service_takes(handheld: Handheld, patrol: Patrol) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.note = "x" * (LONGEST_NOTE + 1)
+    assert patrol.lacks(draft) == ["note"]
+    draft.note = f" {'x' * LONGEST_NOTE} "
+    patrol.record(draft)
+
+
+def test_half_a_character_keeps_nothing_from_being_recorded(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.note = "half \ud83d, whole \ud83d\ude97, nothing \0"
+    patrol.record(draft)
+    assert recorded(handheld)["note"] == "half \ufffd, whole 🚗, nothing \ufffd"
+    patrol.sign("42\udc17")
+    assert patrol.device.badge == "42\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("codes", "required"), [([], 0), (["P01"], 0), (["S01", "X02"], 2), (["X02", "P01"], 2)]
+)
+def test_the_code_that_asks_for_most_photos_counts(
+    handheld: Handheld, patrol: Patrol, world: World, codes: list[str], required: int
+) -> None:
+    world.codes = (*CODES, code("X02", photos_required=2))
+    fill(handheld, world)
+    draft = patrol.draft(None)
+    draft.codes = codes
+    assert patrol.photos_required(draft) == required
+
+
+def test_only_codes_of_the_sites_instrument_that_are_in_use_are_offered(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.codes = (
+        code("A1", instruments=("avis",)),
+        code("B1", instruments=("constat",)),
+        code("C1", active=False),
+        code("D1", instruments=()),
+    )
+    fill(handheld, world)
+    assert [known.id for known in patrol.codes()] == ["A1", "D1"]
+
+
+def code(id: str, **facts: Any) -> InfractionCode:
+    return replace(CODES[0], id=id, **facts)
+
+
+def test_the_next_infraction_begins_empty(
+    handheld: Handheld, patrol: Patrol, picture: Callable[..., Path]
+) -> None:
+    sighting = patrol.check("ABC123", "CA-QC")
+    first = patrol.draft(sighting)
+    first.note, first.stale_accepted = "first", True
+    first.codes.append("M02")
+    first.photos.append(patrol.take_photo(picture()))
+    patrol.record(first)
+    second = patrol.draft(sighting)
+    assert (second.note, second.codes, second.photos) == ("", ["P01"], [])
+    assert not second.stale_accepted
+    assert second.id != first.id
+
+
 # what to think of first
 
 
@@ -324,7 +467,124 @@ def test_a_window_without_notices_is_told(handheld: Handheld, patrol: Patrol, wo
     assert patrol.cautions(draft) == []
 
 
+def test_a_window_of_another_zone_is_none_of_ours(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.no_notice = (NoNotice(NOW - DAY, NOW + DAY, ("G2",), "Tempête"),)
+    fill(handheld, world)
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    assert patrol.cautions(draft) == []
+    patrol.choose_zone("G2")
+    assert patrol.cautions(patrol.draft(patrol.check("ABC123", "CA-QC"))) == ["no_notice"]
+
+
+def test_a_window_that_is_over_is_none_of_ours(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.no_notice = (NoNotice(NOW - DAY, NOW, ("*",), "Tempête"),)
+    fill(handheld, world)
+    assert patrol.cautions(patrol.draft(patrol.check("ABC123", "CA-QC"))) == []
+
+
+def test_another_outcome_asks_about_stale_data_anew(patrol: Patrol, world: World) -> None:
+    world.now = NOW + 2 * DAY
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.stale_accepted = True
+    draft.decide("warning")
+    draft.decide("notice")
+    assert patrol.lacks(draft) == ["stale"]
+
+
+def test_a_verdict_is_over_when_its_instant_comes(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.permit("ABC123", active_from=NOW + timedelta(minutes=5))
+    fill(handheld, world)
+    sighting = patrol.check("ABC123", "CA-QC")
+    world.now = NOW + timedelta(minutes=5, seconds=-1)
+    assert not patrol.is_over(sighting)
+    world.now = NOW + timedelta(minutes=5)
+    assert patrol.is_over(sighting)
+    assert patrol.check("ABC123", "CA-QC").verdict == "valid"
+    assert not patrol.is_over(patrol.check("ZZZ999", "CA-QC"))
+
+
 # photos
+
+
+def test_nothing_is_recorded_without_a_photo_that_is_being_added(
+    handheld: Handheld, patrol: Patrol, picture: Callable[..., Path]
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.expect_photo()
+    with pytest.raises(Lacking) as lacking:
+        patrol.record(draft)
+    assert lacking.value.lacks == ("photo_pending",)
+    photo = patrol.take_photo(picture())
+    draft.keep_photo(photo)
+    patrol.record(draft)
+    (sent,) = recorded(handheld)["photos"]  # type: ignore[misc]
+    assert sent["sha256"] == photo.sha256  # type: ignore[index]
+
+
+def test_a_photo_that_is_refused_says_why_and_holds_up_nothing(patrol: Patrol) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.expect_photo()
+    draft.miss_photo("not_a_picture")
+    assert (patrol.lacks(draft), draft.photo_refused) == ([], "not_a_picture")
+    draft.expect_photo()
+    assert draft.photo_refused is None
+
+
+def test_the_same_photo_is_there_once(patrol: Patrol, picture: Callable[..., Path]) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    for _ in range(2):
+        draft.expect_photo()
+        draft.keep_photo(patrol.take_photo(picture()))
+    assert len(draft.photos) == 1
+    assert draft.photos_pending == 0
+
+
+def test_the_photo_that_was_removed_is_the_one_that_goes(
+    patrol: Patrol, picture: Callable[..., Path]
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    photos = [patrol.take_photo(picture(f"{n}.jpg", (100 + n, 80))) for n in range(3)]
+    draft.photos += photos
+    draft.remove_photo(photos[1])
+    assert draft.photos == [photos[0], photos[2]]
+
+
+def test_there_are_no_more_photos_than_the_service_takes(
+    patrol: Patrol, picture: Callable[..., Path]
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    photo = patrol.take_photo(picture())
+    draft.photos = [replace(photo, sha256=f"{n:064x}") for n in range(MOST_PHOTOS + 1)]
+    assert patrol.lacks(draft) == ["too_many_photos"]
+    draft.photos.pop()
+    assert patrol.lacks(draft) == []
+
+
+def test_a_photo_without_room_is_refused_and_the_infraction_recorded(
+    handheld: Handheld, patrol: Patrol, picture: Callable[..., Path]
+) -> None:
+    handheld.outbox._free = lambda folder: RESERVE
+    with pytest.raises(PhotoRefused, match="no_room"):
+        patrol.take_photo(picture())
+    patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+
+
+def test_a_photo_that_the_disk_does_not_take_is_refused(
+    patrol: Patrol, picture: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError("the disk is full")
+
+    source = picture()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PhotoRefused, match="not_kept"):
+        patrol.take_photo(source)
 
 
 def test_a_photo_is_kept_unaltered_under_its_hash(
