@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from kivy.properties import BooleanProperty, ColorProperty, ObjectProperty, Stri
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
+from handheld_app.controls import Alert
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
 from handheld_app.wording import gettext, hh_mm
+from handheld_app.workers import Workers
 
 ROOMY = 720
 """Height in dp from which a screen has room for large verdicts."""
@@ -57,7 +58,7 @@ class HandheldApp(App):
         self.lang = lang or self.patrol.device.lang
         self.pictures = pictures or _pictures_folder()
         self._server, self._code = server, code
-        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="work")
+        self.workers = Workers(self._soon)
         self._hearing: Callable[[int, str], None] | None = None
         self._stopped = False
 
@@ -95,12 +96,12 @@ class HandheldApp(App):
         self._show_status()
         self.screens.get_screen("enrol").prefill(self._server, self._code)
         enrolled = self.patrol.device.enrolled
+        self.handheld.sync()
         if not enrolled or self._code:
             self.go("enrol")
             if self._server and self._code:
                 self.screens.get_screen("enrol").enrol()
             return
-        self.handheld.sync()
         self._first_screen()
 
     def _first_screen(self) -> None:
@@ -113,7 +114,9 @@ class HandheldApp(App):
     def on_stop(self) -> None:
         self._stopped = True
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self.handheld.stop_syncing()
+        self.screens.current_screen.leave()
+        self.workers.close()
         self.handheld.close()
 
     def on_pause(self) -> bool:
@@ -128,15 +131,17 @@ class HandheldApp(App):
     # going about
 
     def go(self, screen: str) -> None:
-        """Show a screen."""
+        """Show a screen, unless the one that is shown has something under way."""
+        if not self.screens.current_screen.may_leave():
+            return
         if screen == "check" and self.patrol.device.zone == "":
             screen = "place"
         self.screens.current = screen
 
     def switch_language(self) -> None:
         """The other language, everywhere, at once; it is remembered."""
-        self.lang = "en" if self.lang == "fr" else "fr"
-        self.save(lambda: self.patrol.speak(self.lang))
+        self.lang = lang = "en" if self.lang == "fr" else "fr"
+        self.save(lambda: self.patrol.speak(lang))
 
     def on_lang(self, *_: Any) -> None:
         if self.root is not None:
@@ -164,38 +169,29 @@ class HandheldApp(App):
 
     # work off the thread that draws
 
-    def work(
-        self,
-        do: Callable[[], Any],
-        then: Callable[[Any], None],
-        failed: Callable[[Exception], None] = lambda error: None,
-    ) -> None:
-        """Do something slow on another thread, then go on here with its result or its error."""
-
-        def report(future: Future[Any]) -> None:
-            if future.cancelled():
-                return
-            error = future.exception()
-            if error is None:
-                self._soon(lambda: then(future.result()))
-            elif isinstance(error, Exception):
-                self._soon(lambda: failed(error))
-
-        self._workers.submit(do).add_done_callback(report)
-
     def _soon(self, do: Callable[[], None]) -> None:
         """From another thread: do it on the thread that draws, while there is a window."""
         Clock.schedule_once(lambda _: None if self._stopped else do())
 
-    def save(self, do: Callable[[], None]) -> None:
-        """Change a setting: a small file, written elsewhere; then show it."""
-        self.work(do, lambda _: self._refresh())
+    def save(self, do: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
+        """Change a setting: a small file, written elsewhere; then show it, and go on."""
+
+        def saved(_: None) -> None:
+            self._refresh()
+            then()
+
+        self.workers.write(do, saved, self._not_saved)
+
+    def _not_saved(self, error: Exception) -> None:
+        """Say so; what is shown is again what is remembered."""
+        self._refresh()
+        words = gettext("The change could not be saved: is the storage full?", self.lang)
+        Alert(words=words, close=gettext("Close", self.lang)).open()
 
     # the sync
 
     def enrolled(self) -> None:
         """The service knows this handheld now: fetch its permits, ask where and who."""
-        self.handheld.stop_syncing()
         self.handheld.sync()
         self.go("place")
 

@@ -21,6 +21,7 @@ from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.label import Label
+from kivy.uix.modalview import ModalView
 from kivy.uix.screenmanager import Screen
 from kivy.uix.textinput import TextInput
 
@@ -238,6 +239,37 @@ class PatrolScreen(Screen):
 
     def refresh(self) -> None:
         """Show what `patrol` says; called on entering and when the language changes."""
+
+    def may_leave(self) -> bool:
+        """Whether another screen may be shown now."""
+        return True
+
+    def leave(self) -> None:
+        """Save what was typed here: another screen is shown, or the window closes."""
+
+    def on_leave(self, *_: Any) -> None:
+        self.leave()
+
+
+class Alert(ModalView):
+    """One sentence that must be seen, over whatever is shown."""
+
+    def __init__(self, *, words: str, close: str, **kwargs: Any) -> None:
+        super().__init__(
+            size_hint=(0.92, None),
+            background="",
+            background_color=theme.NOTHING,
+            overlay_color=(0, 0, 0, 0.55),
+            **kwargs,
+        )
+        self.close = Action(text=close, primary=True)
+        self.close.bind(on_release=lambda _: self.dismiss())
+        content = BoxLayout(orientation="vertical", spacing=theme.GAP, size_hint_y=None)
+        content.bind(minimum_height=content.setter("height"), height=self.setter("height"))
+        self.notice = Notice(text=words, tone="bad")
+        content.add_widget(self.notice)
+        content.add_widget(self.close)
+        self.add_widget(content)
 
 
 def glide_to_top(scroll: Any) -> None:

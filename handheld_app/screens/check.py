@@ -135,18 +135,22 @@ class CheckScreen(PatrolScreen):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ids.keypad.typed = self.type
-        self._minute = None
+        self._clocks: list[Any] = []
+        self._typed = ""
         self._announced: Draft | None = None
 
     def on_pre_enter(self, *_: Any) -> None:
         super().on_pre_enter()
         self.app.hear_keys(self._key_down)
-        self._minute = Clock.schedule_interval(lambda _: self.show_age(), 20)
+        self._clocks = [
+            Clock.schedule_interval(lambda _: self.show_age(), 20),
+            Clock.schedule_interval(lambda _: self.judge_again(), 1),
+        ]
 
-    def on_leave(self, *_: Any) -> None:
+    def leave(self) -> None:
         self.app.hear_keys(None)
-        if self._minute is not None:
-            self._minute.cancel()
+        for clock in self._clocks:
+            clock.cancel()
 
     def begin(self) -> None:
         """Ready for the next plate, of the site's own jurisdiction."""
@@ -174,6 +178,7 @@ class CheckScreen(PatrolScreen):
         self._announced = None
         self.sighting = None
         field = self.ids.plate
+        self._typed = field.text
         if self.patrol.has_permits(field.text, field.jurisdiction):
             self.check()
         else:
@@ -197,9 +202,10 @@ class CheckScreen(PatrolScreen):
 
     def take_jurisdiction(self, jurisdiction: str) -> None:
         """The plate is from there: what was judged is judged anew."""
-        judged = self.sighting is not None
+        judged, typed = self.sighting is not None, self._typed
         self.ids.plate.jurisdiction = jurisdiction
         self.typed()
+        self._typed = typed
         if judged:
             self.check()
 
@@ -208,13 +214,13 @@ class CheckScreen(PatrolScreen):
     def check(self) -> None:
         field = self.ids.plate
         try:
-            self.sighting = self.patrol.check(field.text, field.jurisdiction)
+            self.sighting = self.patrol.check(field.text, field.jurisdiction, typed=self._typed)
         except (UnusablePlate, NotReady):
             self.sighting = None
         self.show()
 
     def compare(self, plate: Plate) -> None:
-        """A person chose one of the plates to compare."""
+        """A person chose one of the plates to compare; what was typed is recorded with it."""
         self.ids.plate.text, self.ids.plate.jurisdiction = plate.text, plate.jurisdiction
         self.check()
 
@@ -240,12 +246,19 @@ class CheckScreen(PatrolScreen):
         else:
             self.refresh()
 
+    def judge_again(self) -> None:
+        """Also without network a verdict changes when its instant comes."""
+        if self.sighting is not None and self.patrol.is_over(self.sighting):
+            self.check()
+
     def refresh(self) -> None:
         lang = self.app.lang
         site, zone = self.patrol.site(), self.patrol.zone()
         self.where = localized(zone.name, lang) if zone else gettext("Choose a zone", lang)
         self.ready = site is not None and zone is not None
-        if self.sighting is not None and zone is not None and self.sighting.check.zone != zone:
+        if not self.ready:
+            self.sighting = None  # a revocation or another site took what it was judged with
+        elif self.sighting is not None and self.sighting.check.zone != zone:
             self.check()
         self.show()
 

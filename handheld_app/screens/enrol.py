@@ -31,7 +31,7 @@ class EnrolScreen(PatrolScreen):
         self.busy, self._error = True, None
         self.refresh()
         server, code = self.ids.server.text, self.ids.code.text
-        self.app.work(lambda: self.patrol.enrol(server, code), self._enrolled, self._failed)
+        self.app.workers.ask(lambda: self.patrol.enrol(server, code), self._enrolled, self._failed)
 
     def _enrolled(self, _: object) -> None:
         self.busy = False

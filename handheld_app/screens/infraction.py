@@ -75,10 +75,9 @@ class Thumbnails:
         """The texture, or None now and a refresh of the screen later."""
         if photo.sha256 not in self.textures:
             self.textures[photo.sha256] = None
-            screen.app.work(
+            screen.app.workers.picture(
                 lambda: thumbnail(photo.path, THUMBNAIL),
                 lambda png: self._made(photo.sha256, png, screen),
-                lambda error: None,
             )
         return self.textures[photo.sha256]
 
@@ -93,17 +92,21 @@ class InfractionScreen(PatrolScreen):
     draft = ObjectProperty(None, allownone=True)
     all_codes = BooleanProperty(False)
     trouble = StringProperty("")
+    trouble_tone = StringProperty("bad")
     photos_title = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.thumbnails = Thumbnails()
 
+    def leave(self) -> None:
+        if self.draft is not None:
+            self.draft.note = self.ids.note.text
+
     def begin(self, sighting: Sighting | None) -> None:
         """A new infraction, with what the verdict suggests."""
         self.draft = self.patrol.draft(sighting)
         self.all_codes = not self.draft.codes
-        self.trouble = ""
         self.thumbnails.textures.clear()
         self.ids.note.text = ""
         glide_to_top(self.ids.scroll)
@@ -167,8 +170,7 @@ class InfractionScreen(PatrolScreen):
             box.add_widget(key)
 
     def choose_outcome(self, outcome: str) -> None:
-        self.draft.outcome = outcome
-        self.draft.stale_accepted = False
+        self.draft.decide(outcome)
         self._show_outcomes()
         self._show_reasons()
         self.show_photos()
@@ -207,6 +209,12 @@ class InfractionScreen(PatrolScreen):
         if required:
             count = gettext("{n} of {required} needed", lang).format(n=taken, required=required)
             self.photos_title += f" · {count}"
+        pending, refused = self.draft.photos_pending, self.draft.photo_refused
+        self.trouble_tone = "wait" if pending else "bad"
+        if pending:
+            self.trouble = lack("photo_pending", lang)
+        else:
+            self.trouble = photo_refused(refused, lang) if refused else ""
         box.clear_widgets()
         for photo in self.draft.photos:
             picture = Snapshot(texture=self.thumbnails.of(photo, self))
@@ -218,28 +226,31 @@ class InfractionScreen(PatrolScreen):
 
     def take(self, source: Path) -> None:
         """Keep the chosen picture file as evidence."""
-        self.trouble = ""
         draft = self.draft
-        self.app.work(
-            lambda: self.patrol.take_photo(source),
-            lambda photo: self._taken(draft, photo),
-            self._not_taken,
-        )
-
-    def _taken(self, draft: Draft, photo: Photo) -> None:
-        if photo.sha256 not in {known.sha256 for known in draft.photos}:
-            draft.photos.append(photo)
+        draft.expect_photo()
         self.show_photos()
 
-    def _not_taken(self, error: Exception) -> None:
-        lang = self.app.lang
-        if isinstance(error, PhotoRefused):
-            self.trouble = photo_refused(error.reason, lang)
-        else:
-            self.trouble = gettext("The photo could not be kept: is the storage full?", lang)
+        def kept(photo: Photo) -> None:
+            draft.keep_photo(photo)
+            self._photo_settled(draft)
+
+        def refused(error: Exception) -> None:
+            draft.miss_photo(error.reason if isinstance(error, PhotoRefused) else "not_kept")
+            self._photo_settled(draft)
+
+        self.app.workers.write(lambda: self.patrol.take_photo(source), kept, refused)
+
+    def _photo_settled(self, draft: Draft) -> None:
+        """Tell it where that infraction is looked at."""
+        for screen in (self, self.app.screens.get_screen("lastlook")):
+            if screen.draft is draft:
+                screen.photos_changed()
+
+    def photos_changed(self) -> None:
+        self.show_photos()
 
     def remove_photo(self, photo: Photo) -> None:
-        self.draft.photos.remove(photo)
+        self.draft.remove_photo(photo)
         self.show_photos()
 
     def review(self) -> None:
@@ -258,7 +269,7 @@ class LastLookScreen(PatrolScreen):
 
     def begin(self, draft: Draft, thumbnails: Thumbnails) -> None:
         self.draft, self.thumbnails = draft, thumbnails
-        self.busy = self.failed = False
+        self.failed = False
         glide_to_top(self.ids.scroll)
 
     def refresh(self) -> None:
@@ -275,6 +286,9 @@ class LastLookScreen(PatrolScreen):
         self.stale_row: Choice | None = None
         if self.failed:
             words = gettext("It could not be recorded: is the storage full?", lang)
+            box.add_widget(Notice(text=words, tone="bad"))
+        if self.draft.photo_refused:
+            words = photo_refused(self.draft.photo_refused, lang)
             box.add_widget(Notice(text=words, tone="bad"))
         age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
         verdict = patrol.verdict_now(self.draft)
@@ -337,12 +351,22 @@ class LastLookScreen(PatrolScreen):
         for photo in self.draft.photos:
             box.add_widget(Factory.StillPicture(texture=self.thumbnails.of(photo, self)))
 
+    def photos_changed(self) -> None:
+        self._show_cautions()
+        self.show_photos()
+
+    def may_leave(self) -> bool:
+        """What is being recorded is not changed any more."""
+        return not self.busy
+
     def record(self) -> None:
         if self.busy or not self.may_record:
             return
         self.busy, self.failed = True, False
-        draft = self.draft
-        self.app.work(lambda: self.patrol.record(draft), self._recorded, self._not_recorded)
+        frozen = self.draft.frozen()
+        self.app.workers.write(
+            lambda: self.patrol.record(frozen), self._recorded, self._not_recorded
+        )
 
     def _recorded(self, _: object) -> None:
         self.busy = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class PicturesScreen(PatrolScreen):
     where = StringProperty("")
     empty = BooleanProperty(False)
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._wanted: list[Callable[[], bool]] = []
+
     def on_pre_enter(self, *_: Any) -> None:
         if self.folder is None:
             self.folder = self.app.pictures
@@ -42,10 +47,22 @@ class PicturesScreen(PatrolScreen):
     def refresh(self) -> None:
         self.where = self.folder.name or str(self.folder)
         folder = self.folder
-        self.app.work(lambda: picture_files(folder), lambda found: self._show(folder, found))
+        self._forget_thumbnails()
+        self.app.workers.picture(
+            lambda: picture_files(folder), lambda found: self._show(folder, found)
+        )
+
+    def leave(self) -> None:
+        self._forget_thumbnails()
+
+    def _forget_thumbnails(self) -> None:
+        """Nobody waits for what is no longer to be seen."""
+        for take_back in self._wanted:
+            take_back()
+        self._wanted = []
 
     def _show(self, folder: Path, found: tuple[list[Path], list[Path]]) -> None:
-        if folder != self.folder:
+        if folder != self.folder or self.app.screens.current_screen is not self:
             return
         folders, pictures = found
         box = self.ids.files
@@ -57,10 +74,11 @@ class PicturesScreen(PatrolScreen):
             self._add(path.name, "folder", path, self.open)
         for path in pictures[:MOST_SHOWN]:
             row = self._add(path.name, "camera", path, self.choose)
-            self.app.work(
+            take_back = self.app.workers.picture(
                 lambda path=path: thumbnail(path, THUMBNAIL),
                 lambda png, row=row: self._show_thumbnail(row, png),
             )
+            self._wanted.append(take_back)
         self.empty = not pictures
         glide_to_top(self.ids.scroll)
 

@@ -19,12 +19,13 @@ class PlaceScreen(PatrolScreen):
         self.ids.badge.text = self.patrol.device.badge
         super().on_pre_enter()
 
-    def on_leave(self, *_: object) -> None:
+    def leave(self) -> None:
         self.sign()
 
     def sign(self) -> None:
-        if self.ids.badge.text.strip() != self.patrol.device.badge:
-            self.patrol.sign(self.ids.badge.text)
+        badge = self.ids.badge.text
+        if badge.strip() != self.patrol.device.badge:
+            self.app.save(lambda: self.patrol.sign(badge))
 
     def refresh(self) -> None:
         lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
@@ -59,12 +60,10 @@ class PlaceScreen(PatrolScreen):
             self.ids.zones.add_widget(row)
 
     def choose_site(self, site: str) -> None:
-        self.app.save(lambda: self.patrol.choose_site(site))
-        self.app.sync_now()
+        self.app.save(lambda: self.patrol.choose_site(site), self.app.sync_now)
 
     def choose_zone(self, zone: str) -> None:
         self.app.save(lambda: self.patrol.choose_zone(zone))
 
     def start(self) -> None:
-        self.sign()
         self.app.go("check")

@@ -91,14 +91,14 @@ class SyncScreen(PatrolScreen):
         box.clear_widgets()
         for path in self.patrol.damaged_files():
             box.add_widget(Notice(text=damaged_file(path, lang), tone="bad"))
-        for item in self.patrol.set_aside()[:MOST_SHOWN]:
+        for item in self.patrol.set_aside(most=MOST_SHOWN):
             what = gettext("Photo", lang) if item.kind == "photo" else self._what(item)
             box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))
 
     def _show_log(self, lang: str) -> None:
         box, site = self.ids.log, self.patrol.site()
         box.clear_widgets()
-        for item in self.patrol.log()[:MOST_SHOWN]:
+        for item in self.patrol.log(most=MOST_SHOWN):
             body = item.body or {}
             panel = Panel()
             panel.add_widget(Prose(text=self._what(item), bold=True))

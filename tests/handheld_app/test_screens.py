@@ -1,0 +1,303 @@
+"""What the screens do with what happens meanwhile: in the real window, without a service."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handheld_app.device import DeviceFile
+from handheld_app.evidence import picture_files
+from handheld_app.syncing import SyncStatus
+from sync.outbox import Outbox
+from tests.handheld_app.conftest import World, enrol, fill
+from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
+
+__all__ = ["hand", "pictures"]
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def known(now: datetime) -> World:
+    """What the site is, a moment ago."""
+    world = World(now=now, fed_at=now, synced_at=now)
+    world.permit("ABC123")
+    return world
+
+
+async def at_work(hand: Hand, world: World, *, badge: str = "4217") -> Any:
+    """On the check screen of a site that has been fetched; nobody syncs."""
+    await hand.screen("enrol")
+    enrol(hand.app.handheld, badge=badge)
+    fill(hand.app.handheld, world)
+    hand.app._first_screen()
+    return await hand.screen("check" if badge else "place")
+
+
+async def last_look(hand: Hand, plate: str = "QQQ111") -> Any:
+    """An infraction, with nothing lacking."""
+    check = await hand.screen("check")
+    for glyph in plate:
+        check.type(glyph)
+    check.check()
+    check.infraction()
+    screen = await hand.screen("infraction")
+    screen.choose_outcome("warning")
+    screen.review()
+    return await hand.screen("lastlook")
+
+
+@contextmanager
+def held(app: Any) -> Iterator[threading.Event]:
+    """Nothing is written until the event is set."""
+    gate = threading.Event()
+    app.workers.write(lambda: gate.wait(DEADLINE), lambda _: None, lambda error: None)
+    try:
+        yield gate
+    finally:
+        gate.set()
+
+
+def full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.asyncio
+async def test_a_revocation_meets_every_screen(hand: Hand, known: World) -> None:
+    check = await at_work(hand, known)
+    for glyph in "ABC123":
+        check.type(glyph)
+    assert check.sighting.verdict == "valid"
+    hand.app.go("sync")
+    hand.app.handheld.forget_sites()
+    hand.app._sync_changed(SyncStatus("revoked"))
+    await hand.until(lambda: hand.app.status.connection == "revoked", "the revocation")
+    for name in ("check", "plate", "sync", "place", "check"):
+        hand.app.screens.current = name
+        await hand.frames()
+    assert check.sighting is None
+    assert check.ids.infraction.disabled
+
+
+@pytest.mark.asyncio
+async def test_what_is_learnt_and_what_comes_of_itself_is_judged_anew(
+    hand: Hand, known: World, now: datetime
+) -> None:
+    check = await at_work(hand, known)
+    for glyph in "XYZ789":
+        check.type(glyph)
+    check.check()
+    assert check.sighting.verdict == "unknown"
+    known.permit("XYZ789", active_from=now + timedelta(hours=5))
+    fill(hand.app.handheld, known)
+    hand.app._sync_changed(SyncStatus("online"))
+    await hand.until(lambda: check.sighting.verdict == "pending_activation", "what was learnt")
+    hand.pass_time(timedelta(hours=5, seconds=1))
+    await hand.until(lambda: check.sighting.verdict == "valid", "the activation")
+
+
+@pytest.mark.asyncio
+async def test_what_was_typed_stays_beside_the_plate_that_was_taken(
+    hand: Hand, known: World
+) -> None:
+    known.permit("B8Z5S2")
+    check = await at_work(hand, known)
+    for glyph in "BBZ5S2":
+        check.type(glyph)
+    check.check()
+    (plate,) = check.sighting.check.suggestions
+    check.compare(plate)
+    assert (check.sighting.plate.text, check.sighting.raw) == ("B8Z5S2", "BBZ5S2")
+    check.synced()
+    check.take_jurisdiction("CA-ON")
+    assert (check.sighting.plate.jurisdiction, check.sighting.raw) == ("CA-ON", "BBZ5S2")
+    check.begin()
+    assert check.ids.plate.jurisdiction == "CA-QC"
+    for glyph in "ABC123":
+        check.type(glyph)
+    assert check.sighting.raw == "ABC123"
+
+
+@pytest.mark.asyncio
+async def test_a_photo_still_being_added_is_waited_for(
+    hand: Hand, known: World, pictures: Path
+) -> None:
+    await at_work(hand, known)
+    last = await last_look(hand)
+    assert last.may_record
+    screen = hand.app.screens.get_screen("infraction")
+    with held(hand.app):
+        hand.app.go("infraction")
+        screen.take(pictures / "voiture.jpg")
+        await hand.frames()
+        assert screen.trouble == "Une photo s’ajoute encore."
+        screen.review()
+        await hand.screen("lastlook")
+        assert not last.may_record
+        last.record()
+        assert not last.busy
+    await hand.until(lambda: last.may_record, "the photo kept")
+    assert len(last.draft.photos) == 1
+    assert len(last.ids.photos.children) == 1
+    screen.take(pictures / "notes.txt")
+    await hand.until(lambda: last.draft.photo_refused, "the refusal")
+    assert screen.trouble == "Le fichier n’est pas une image JPEG, PNG ou WebP."
+    assert screen.trouble in [notice.text for notice in last.ids.cautions.children]
+
+
+@pytest.mark.asyncio
+async def test_what_is_being_recorded_is_changed_no_more(hand: Hand, known: World) -> None:
+    check = await at_work(hand, known)
+    last = await last_look(hand)
+    screen = hand.app.screens.get_screen("infraction")
+    screen.ids.note.text = "kept"
+    hand.app.go("infraction")
+    screen.review()
+    with held(hand.app):
+        last.record()
+        last.record()
+        assert last.busy
+        assert last.ids.record.disabled
+        hand.app.go("infraction")
+        assert hand.app.screens.current == "lastlook"
+    await hand.screen("check")
+    (item,) = hand.app.handheld.outbox.infractions()
+    assert item.body is not None
+    assert item.body["note"] == "kept"
+    assert check.ids.card.word == "Enregistrée"
+    await last_look(hand, "QQQ222")
+    assert screen.ids.note.text == ""
+    assert last.draft.note == ""
+    assert last.may_record
+
+
+@pytest.mark.asyncio
+async def test_what_could_not_be_recorded_says_so_and_may_be_tried_again(
+    hand: Hand, known: World
+) -> None:
+    await at_work(hand, known)
+    last = await last_look(hand)
+    outbox = hand.app.handheld.outbox
+    outbox._connection.execute("PRAGMA query_only = ON")
+    last.record()
+    await hand.until(lambda: last.failed and not last.busy, "the failure")
+    assert any("mémoire" in notice.text for notice in last.ids.cautions.children)
+    outbox._connection.execute("PRAGMA query_only = OFF")
+    last.record()
+    await hand.screen("check")
+    assert hand.app.patrol.unsent() == 1
+
+
+@pytest.mark.asyncio
+async def test_what_was_recorded_is_kept_when_the_window_closes_at_once(
+    hand: Hand, known: World, tmp_path: Path, pictures: Path
+) -> None:
+    await at_work(hand, known)
+    last = await last_look(hand)
+    blocked = threading.Event()
+    for _ in range(60):
+        hand.app.workers.picture(lambda: blocked.wait(DEADLINE), lambda _: None)
+    last.record()
+    hand.app.switch_language()
+    hand.app.stop()
+    await asyncio.wait_for(hand.running, DEADLINE)
+    blocked.set()
+    outbox = Outbox(tmp_path / "handheld")
+    assert len(outbox.infractions()) == 1
+    outbox.close()
+    device = DeviceFile(tmp_path / "handheld" / "device.json", new_install_id="none").device
+    assert device.lang == "en"
+
+
+@pytest.mark.asyncio
+async def test_a_badge_is_saved_on_leaving_however_one_leaves(
+    hand: Hand, known: World, tmp_path: Path
+) -> None:
+    place = await at_work(hand, known, badge="")
+    place.ids.badge.text = "4217"
+    place.start()
+    await hand.until(lambda: hand.app.patrol.device.badge == "4217", "the badge")
+    hand.app.go("place")
+    place.ids.badge.text = "99"
+    hand.app.stop()
+    await asyncio.wait_for(hand.running, DEADLINE)
+    device = DeviceFile(tmp_path / "handheld" / "device.json", new_install_id="none").device
+    assert device.badge == "99"
+
+
+@pytest.mark.asyncio
+async def test_a_setting_that_could_not_be_saved_says_so(
+    hand: Hand, known: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handheld_app.controls import Alert
+
+    def alert() -> Any:
+        return next((seen for seen in hand.window.children if isinstance(seen, Alert)), None)
+
+    await at_work(hand, known)
+    hand.app.go("place")
+    place = await hand.screen("place")
+    for change in (
+        lambda: place.choose_zone("G2"),
+        lambda: (setattr(place.ids.badge, "text", "99"), place.sign()),
+    ):
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fsync", full)
+            change()
+            await hand.until(alert, "the sentence")
+        await hand.look(f"alert-{place.ids.badge.text}")
+        assert "mémoire" in alert().notice.text
+        await hand.touch(alert().close)
+        await hand.until(lambda: alert() is None, "the sentence gone")
+    assert (hand.app.patrol.device.zone, hand.app.patrol.device.badge) == ("G1", "4217")
+
+
+@pytest.mark.asyncio
+async def test_a_site_that_is_chosen_is_the_one_that_is_synced(hand: Hand, known: World) -> None:
+    await at_work(hand, known)
+    handheld = hand.app.handheld
+    handheld.device_file.change(server="http://127.0.0.1:9", sites=("1085", "2000"), site="")
+    hand.app.go("place")
+    place = await hand.screen("place")
+    with held(hand.app):
+        place.choose_site("2000")
+        await hand.frames()
+    await hand.until(lambda: handheld._syncing_as is not None, "the sync")
+    assert handheld._syncing_as == ("http://127.0.0.1:9", "secret", "2000")
+
+
+@pytest.mark.asyncio
+async def test_thumbnails_that_nobody_sees_any_more_are_not_made(
+    hand: Hand, known: World, picture: Callable[..., Path]
+) -> None:
+    await at_work(hand, known)
+    for n in range(20):
+        picture(f"pictures/{n:02d}.jpg")
+    await last_look(hand)
+    hand.app.go("infraction")
+    hand.app.go("pictures")
+    screen = await hand.screen("pictures")
+    await hand.until(lambda: len(getattr(screen, "rows", {})) > 20, "the pictures")
+    blocked = threading.Event()
+    hand.app.workers.picture(lambda: blocked.wait(DEADLINE), lambda _: None)
+    screen._show(screen.folder, picture_files(screen.folder))
+    rows = list(screen.rows.values())
+    hand.app.go("infraction")
+    await hand.screen("infraction")
+    done: list[None] = []
+    hand.app.workers.picture(lambda: None, done.append)
+    blocked.set()
+    await hand.until(lambda: done, "what was asked after them")
+    assert not any(row.texture for row in rows)
