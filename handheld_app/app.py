@@ -12,7 +12,13 @@ from kivy.app import App
 from kivy.clock import Clock
 from kivy.core.window import Window
 from kivy.metrics import dp
-from kivy.properties import BooleanProperty, ColorProperty, ObjectProperty, StringProperty
+from kivy.properties import (
+    BooleanProperty,
+    ColorProperty,
+    NumericProperty,
+    ObjectProperty,
+    StringProperty,
+)
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
@@ -20,11 +26,13 @@ from handheld_app.controls import Alert
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
-from handheld_app.wording import gettext, hh_mm
+from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
 
-ROOMY = 720
-"""Height in dp from which a screen has room for large verdicts."""
+ROOMY = 868
+"""Height in dp from which the check screen has room for keys of 56 dp and a large verdict."""
+LOW = 592
+"""Height in dp below which its keys must be lower than 48 dp, lest no verdict fit."""
 
 _OUT_OF_REACH = ("offline", "untrusted", "failing")
 
@@ -35,10 +43,12 @@ class HandheldApp(App):
     title = "Patrouille"
     lang = StringProperty("fr")
     compact = BooleanProperty(False)
+    key_height = NumericProperty(0)
     status = ObjectProperty(SyncStatus())
     sync_words = StringProperty("")
     sync_sign = StringProperty("sync")
     sync_color = ColorProperty(theme.WHITE)
+    sync_ground = ColorProperty(theme.NAVY_SOFT)
 
     def __init__(
         self,
@@ -127,6 +137,7 @@ class HandheldApp(App):
 
     def _measure(self, *_: Any) -> None:
         self.compact = Window.height < dp(ROOMY)
+        self.key_height = dp((48 if Window.height >= dp(LOW) else 44) if self.compact else 56)
 
     # going about
 
@@ -146,10 +157,6 @@ class HandheldApp(App):
     def on_lang(self, *_: Any) -> None:
         if self.root is not None:
             self._show_status()
-            self._refresh()
-
-    def on_compact(self, *_: Any) -> None:
-        if self.root is not None:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -221,23 +228,26 @@ class HandheldApp(App):
 
     def _show_status(self) -> None:
         status, lang, site = self.status, self.lang, self.patrol.site()
-        self.sync_color = theme.WHITE
+        amber = theme.TONES["wait"][0]
+        self.sync_ground, self.sync_color = theme.NAVY_SOFT, amber
+        waiting = status.unsent - status.set_aside
         if status.connection in ("refused", "revoked"):
             words, sign = gettext("Refused", lang), "warning"
-            self.sync_color = theme.TONES["wait"][0]
-        elif status.unsent:
-            words = gettext("{n} to send", lang).format(n=status.unsent)
+        elif status.set_aside:
+            words, sign = refused_items(status.set_aside, lang), "warning"
+            self.sync_ground, self.sync_color = theme.TONES["bad"]
+        elif waiting:
+            words = gettext("{n} to send", lang).format(n=waiting)
             sign = "offline" if status.connection in _OUT_OF_REACH else "unsent"
-            self.sync_color = theme.TONES["wait"][0]
         elif status.connection in _OUT_OF_REACH:
             words, sign = gettext("Offline", lang), "offline"
-            self.sync_color = theme.TONES["wait"][0]
         elif status.synced_at is not None and site is not None:
             at = hh_mm(status.synced_at, ZoneInfo(site.time_zone))
             words, sign = gettext("Synced {time}", lang).format(time=at), "cloud"
             self.sync_color = theme.MINT
         else:
             words, sign = gettext("Syncing", lang), "sync"
+            self.sync_color = theme.WHITE
         self.sync_words, self.sync_sign = words, sign
 
 

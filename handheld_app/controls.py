@@ -45,12 +45,12 @@ def _fit(
     largest: float,
     smallest: float,
     box: tuple[float, float],
-    one_line: bool,
+    lines: int,
 ) -> Fit:
     """The largest letters with which the text fits. Only measures: nothing is drawn."""
     size = largest
     while True:
-        if _fits(text, font, bold, markup, size, box, one_line):
+        if _fits(text, font, bold, markup, size, box, lines):
             return Fit(size, True)
         if size <= smallest:
             return Fit(smallest, False)
@@ -64,31 +64,64 @@ def _fits(
     markup: bool,
     size: float,
     box: tuple[float, float],
-    one_line: bool,
+    lines: int,
 ) -> bool:
     width, height = box
     kind = MarkupLabel if markup else CoreLabel
     label = kind(text=text, font_name=font, font_size=size, bold=bold)
-    label.text_size = (None, None) if one_line else (width, None)
+    label.text_size = (None, None) if lines == 1 else (width, None)
     wide, high = label.render()
-    if high > height or (one_line and wide > width):
+    if high > height or (lines == 1 and wide > width):
         return False
-    if one_line:
+    if lines == 1:
         return True
     # A word wider than the box would be broken in two, and Kivy leaves out lines that it finds
     # too low even where their picture would have fitted.
-    if any(label.get_extents(word)[0] > width for word in text.split()):
+    words = text.replace("\n", " ").split(" ")
+    if any(label.get_extents(word)[0] > width for word in words):
         return False
-    lines = len(label._cached_lines)
+    wrapped = len(label._cached_lines)
+    if lines and wrapped > lines:
+        return False
     label.text_size = box
     label.render()
-    return len(label._cached_lines) == lines
+    return len(label._cached_lines) == wrapped
+
+
+@lru_cache(maxsize=512)
+def _shortened(
+    text: str, font: str, bold: bool, size: float, box: tuple[float, float], lines: int
+) -> str:
+    """The longest beginning of the text that fits in several lines, with what says it goes on."""
+    fewest, most = 0, len(text)
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        if _fits(text[:middle].rstrip() + "…", font, bold, False, size, box, lines):
+            fewest = middle
+        else:
+            most = middle - 1
+    return text[:fewest].rstrip(" ·,:\u00a0\n") + "…"
+
+
+@lru_cache(maxsize=512)
+def _height(text: str, font: str, bold: bool, size: float, width: float) -> float:
+    """Of the wrapped text; what is little too long for one line counts as one, to be shrunk."""
+    height = 0.0
+    for line in text.split("\n"):
+        label = CoreLabel(text=line, font_name=font, font_size=size, bold=bold)
+        wide, high = label.get_extents(line)
+        if wide > width * 1.2:
+            label.text_size = (width, None)
+            high = label.render()[1]
+        height += max(high, size * 1.2)
+    return height
 
 
 class FitLabel(Label):
     """Text that is never cut by its box: it wraps, then shrinks, and only then is shortened.
 
-    `largest` and `smallest` bound the size of its letters; `lines` 1 keeps it on one line.
+    `largest` and `smallest` bound the size of its letters; `lines` the number of its lines
+    (0: as many as the box holds). What is left out is always the end, and an ellipsis says so.
     """
 
     largest = NumericProperty("16sp")
@@ -98,13 +131,15 @@ class FitLabel(Label):
     """Whether all of the text is to be seen."""
     natural_width = NumericProperty(0)
     """How wide the text would be on one line of the largest letters."""
+    wanted_height = NumericProperty(0)
+    """How high the text would be in the largest letters, wrapped at the width it has."""
 
     def __init__(self, **kwargs: Any) -> None:
         self._fit_soon = Clock.create_trigger(self._fit, -1)
         super().__init__(**kwargs)
         for name in ("text", "size", "largest", "smallest", "lines", "bold", "markup"):
             self.fbind(name, self._fit_soon)
-        for name in ("text", "largest", "bold"):
+        for name in ("text", "largest", "bold", "width"):
             self.fbind(name, self._measure)
         self._measure()
         self._fit_soon()
@@ -112,11 +147,16 @@ class FitLabel(Label):
     def _measure(self, *_: Any) -> None:
         label = CoreLabel(font_name=self.font_name, font_size=self.largest, bold=self.bold)
         self.natural_width = label.get_extents(self.text)[0] + dp(3) if self.text else 0
+        if not self.text:
+            self.wanted_height = 0
+        elif self.width >= 2:
+            high = _height(self.text, self.font_name, self.bold, self.largest, self.width)
+            self.wanted_height = high + dp(2)
 
     def _fit(self, *_: Any) -> None:
         if self.width < 2 or self.height < 2:
             return
-        one_line = self.lines == 1
+        box = (self.width, self.height)
         fit = _fit(
             self.text,
             self.font_name,
@@ -124,16 +164,25 @@ class FitLabel(Label):
             self.markup,
             self.largest,
             self.smallest,
-            (self.width, self.height),
-            one_line,
+            box,
+            self.lines,
         )
         self.complete = fit.complete
         self.font_size = fit.font_size
-        self.shorten, self.shorten_from = one_line and not fit.complete, "right"
-        self.max_lines = 0
-        if not one_line and not fit.complete:
-            self.max_lines = max(1, int(self.height // (fit.font_size * 1.25)))
-        self.text_size = self.size
+        self.shorten, self.shorten_from = self.lines == 1 and not fit.complete, "right"
+        # Kivy lays out many lines in the middle from the middle: so centre their picture.
+        centred = self.lines != 1 and self.valign == "middle"
+        self.text_size = (self.width, None) if centred else self.size
+        if self.lines != 1 and not self.markup:
+            # Kivy shortens one line only, and of many it may leave out the first.
+            self._label.text = (
+                self.text
+                if fit.complete
+                else _shortened(
+                    self.text, self.font_name, self.bold, fit.font_size, box, self.lines
+                )
+            )
+            self._trigger_texture()
 
 
 class Icon(Label):
@@ -157,6 +206,8 @@ class SignedWords(AnchorLayout):
     ink = ColorProperty(theme.NAVY)
     sign_color = ColorProperty(theme.NAVY)
     largest = NumericProperty("16sp")
+    smallest = NumericProperty("11sp")
+    lines = NumericProperty(1)
 
 
 class Action(ButtonBehavior, BoxLayout):
@@ -175,7 +226,11 @@ class HeaderAction(ButtonBehavior, BoxLayout):
     text = StringProperty("")
     sign = StringProperty("")
     filled = BooleanProperty(False)
+    ground = ColorProperty(theme.NAVY_SOFT)
+    """Of a filled one."""
     sign_color = ColorProperty(theme.WHITE)
+    lines = NumericProperty(1)
+    smallest = NumericProperty("11sp")
 
 
 class Header(BoxLayout):

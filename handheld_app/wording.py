@@ -6,6 +6,7 @@ Texts use U+00A0 where French wants a narrow space: the handheld's letters have 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
+from sync.plates import UnusablePlate
+from sync.replica import BeforeRetention
 from sync.validity import Check, Verdict, outcome
 
 LANGUAGES = ("fr", "en")
@@ -38,6 +41,11 @@ def gettext(message: str, lang: str) -> str:
 
 
 _ = gettext
+
+
+def ngettext(one: str, many: str, n: int, lang: str) -> str:
+    """The form of the message for so many."""
+    return _catalogue(lang).ngettext(one, many, n)
 
 
 def localized(text: Localized | str | None, lang: str) -> str:
@@ -186,14 +194,29 @@ def verdict_word(verdict: Verdict, lang: str) -> str:
     return words[verdict]
 
 
+def zone_title(zone: Zone, lang: str) -> str:
+    """A zone by what tells it from others first: its code, unless its name begins with that."""
+    name = localized(zone.name, lang)
+    begins = re.split(r"\W+", name.strip(), maxsplit=3)[:2]
+    return name if zone.id in begins else f"{zone.id} · {name}"
+
+
+MOST_NAMED = 60
+"""Characters up to which zones are told by name."""
+
+
 def zone_names(codes: Iterable[str], zones: Mapping[str, Zone], lang: str) -> str:
-    """Zones by name: where a permit is good."""
-    return ", ".join(
+    """Zones by name: where a permit is good. Of many, or with long names, the codes."""
+    known = list(codes)
+    names = ", ".join(
         _("all zones", lang)
         if code == ALL_ZONES
-        else (localized(zones[code].name, lang) if code in zones else code)
-        for code in codes
+        else (zone_title(zones[code], lang) if code in zones else code)
+        for code in known
     )
+    if len(known) > 1 and ALL_ZONES not in known and len(names) > MOST_NAMED:
+        return ", ".join(known)
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +276,7 @@ def _reasons(
     elif verdict == "wrong_zone":
         codes = dict.fromkeys(code for permit in deciding for code in permit.zones)
         yield _("Good in: {zones}", lang).format(zones=zone_names(codes, zones, lang))
-        yield _("You are in: {zone}", lang).format(zone=localized(check.zone.name, lang))
+        yield _("You are in: {zone}", lang).format(zone=zone_title(check.zone, lang))
     elif verdict == "not_started":
         starts_at = min(permit.usable_from for permit in deciding)
         yield starting(starts_at, clock, lang, now=now)
@@ -269,10 +292,13 @@ def _reasons(
 
 
 def vehicle(permit: Permit, lang: str) -> str:
-    """The vehicle to compare with the one in front: `Toyota · gris`; empty if not known."""
+    """The vehicle to compare with the one in front: `gris · Toyota`; empty if not known.
+
+    The colour first: it is seen from afar, and what has no room is left out at the end.
+    """
     if permit.vehicle is None:
         return ""
-    return " · ".join(part for part in (permit.vehicle.make, permit.vehicle.colour) if part)
+    return " · ".join(part for part in (permit.vehicle.colour, permit.vehicle.make) if part)
 
 
 def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str, ...]:
@@ -347,6 +373,59 @@ def certificate_trouble(reason: str, lang: str) -> str:
 def short_jurisdiction(code: str) -> str:
     """What the chip on the plate shows of `CA-QC`: `QC`."""
     return code.rpartition("-")[2]
+
+
+# When there is no verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What hinders the sync, and what to do about it."""
+
+    word: str
+    words: str
+    sign: str
+    tone: Tone
+
+
+def trouble(connection: str, lang: str, *, fetched: bool) -> Trouble | None:
+    """What to tell of a connection; None when nothing is amiss. `fetched`: permits are known."""
+    if connection == "revoked":
+        words = _(
+            "The permits were wiped. Ask a supervisor for a code, then enrol this device again.",
+            lang,
+        )
+        return Trouble(_("Device revoked", lang), words, "void", "bad")
+    if connection == "refused":
+        words = _(
+            "The service does not know this device. Ask a supervisor for a code, then enrol it "
+            "again.",
+            lang,
+        )
+        return Trouble(_("Device refused", lang), words, "void", "bad")
+    if connection == "offline":
+        words = (
+            _("Checks go on with what is known here; what you record waits.", lang)
+            if fetched
+            else _("The permits must be fetched once: find a network. It is tried again.", lang)
+        )
+        return Trouble(_("No answer from the service", lang), words, "offline", "wait")
+    return None
+
+
+def not_judged(error: Exception, lang: str) -> tuple[str, str]:
+    """Why a plate was not judged, in a word and in a sentence that says what to do."""
+    if isinstance(error, UnusablePlate):
+        return _("Too short", lang), _("A plate has 2 to 8 letters and digits", lang)
+    if isinstance(error.__cause__, BeforeRetention):
+        words = _("It is behind: set the time, then sync", lang)
+        return _("This device's clock", lang), words
+    return _("No verdict", lang), _("Sync, then check again", lang)
+
+
+def refused_items(count: int, lang: str) -> str:
+    """How many things the service refused, short."""
+    return ngettext("{n} refused", "{n} refused", count, lang).format(n=count)
 
 
 # Infractions

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kivy.clock import Clock
+from kivy.metrics import dp
 from kivy.properties import (
     AliasProperty,
     BooleanProperty,
     ListProperty,
+    NumericProperty,
     ObjectProperty,
     StringProperty,
 )
@@ -26,7 +31,10 @@ from handheld_app.wording import (
     face,
     gettext,
     localized,
+    not_judged,
     short_jurisdiction,
+    trouble,
+    zone_title,
 )
 from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
 
@@ -36,6 +44,39 @@ order of the alphabet, digits in a block of their own on the right."""
 
 LONGEST_TYPED = LONGEST + 2
 """A certificate number is a plate, a dash and a digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the verdict's card is laid out: `beside` its sign or under it, on one line if `tight`.
+
+    The rest are sizes of letters in sp.
+    """
+
+    beside: bool
+    tight: bool
+    icon: int
+    word: int
+    detail: int
+    note: int
+    age: int
+
+
+TIGHT = Plan(True, True, 34, 22, 14, 12, 12)
+SMALL = Plan(True, False, 42, 30, 16, 13, 13)
+MEDIUM = Plan(True, False, 60, 40, 19, 15, 15)
+LARGE = Plan(False, False, 54, 46, 20, 15, 15)
+LARGEST = Plan(False, False, 68, 46, 20, 15, 15)
+
+
+def plan_for(height: float, rows: int) -> Plan:
+    """The plan for a card of this height in dp, with so many rows of plates to compare."""
+    wanted = 56 * max(0, rows - 1)
+    for least, plan in ((112, TIGHT), (176, SMALL), (250 + wanted, MEDIUM), (280 + wanted, LARGE)):
+        if height < least:
+            return plan
+    return LARGEST
+
 
 BACKSPACE, ENTER, KEYPAD_ENTER, ESCAPE = 8, 13, 271, 27
 
@@ -76,6 +117,9 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     age = StringProperty("")
     stale = BooleanProperty(False)
     more = BooleanProperty(False)
+    plan = ObjectProperty(LARGEST, rebind=True)
+    room = NumericProperty(0)
+    """Height that is left for the reasons and the note."""
     ground = ListProperty(TONES["idle"][0])
     ink = ListProperty(TONES["idle"][1])
 
@@ -104,10 +148,28 @@ class Offer(ButtonBehavior, BoxLayout):
     """A plate that a person may take instead of what was typed."""
 
     text = StringProperty("")
+    where = StringProperty("")
+    elsewhere = BooleanProperty(False)
+    """Whether it is of another jurisdiction than what was typed."""
     plate = ObjectProperty(None, allownone=True)
 
 
-class JurisdictionSheet(ModalView):
+class Sheet(ModalView):
+    """Lies over the screen until something is chosen."""
+
+
+class CompareSheet(Sheet):
+    """All the plates to compare, when the card has no room for them."""
+
+    def __init__(self, offers: Sequence[Offer], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for offer in offers:
+            offer.height = dp(56)
+            offer.bind(on_release=lambda _: self.dismiss())
+            self.ids.grid.add_widget(offer)
+
+
+class JurisdictionSheet(Sheet):
     """Where the plate is from."""
 
     chosen = ObjectProperty(lambda jurisdiction: None)
@@ -138,6 +200,11 @@ class CheckScreen(PatrolScreen):
         self._clocks: list[Any] = []
         self._typed = ""
         self._announced: Draft | None = None
+        self._error: Exception | None = None
+        self._sheet: Sheet | None = None
+        self._offers: list[Callable[[], Offer]] = []
+        self._plan_soon = Clock.create_trigger(lambda _: self._replan(), -1)
+        self.ids.card.bind(size=self._plan_soon)
 
     def on_pre_enter(self, *_: Any) -> None:
         super().on_pre_enter()
@@ -175,7 +242,7 @@ class CheckScreen(PatrolScreen):
 
     def typed(self) -> None:
         """The text changed: judge it when it is a plate with a permit, else wait for Check."""
-        self._announced = None
+        self._announced = self._error = None
         self.sighting = None
         field = self.ids.plate
         self._typed = field.text
@@ -185,7 +252,10 @@ class CheckScreen(PatrolScreen):
             self.show()
 
     def _key_down(self, key: int, character: str) -> None:
-        if key == BACKSPACE:
+        if self._sheet is not None:
+            if key == ESCAPE:
+                self._sheet.dismiss()
+        elif key == BACKSPACE:
             self.backspace()
         elif key == ESCAPE:
             self.clear()
@@ -195,9 +265,13 @@ class CheckScreen(PatrolScreen):
             self.type(character.upper())
 
     def ask_jurisdiction(self) -> None:
-        sheet = JurisdictionSheet(
-            chosen=self.take_jurisdiction, current=self.ids.plate.jurisdiction
-        )
+        current = self.ids.plate.jurisdiction
+        self._lay(JurisdictionSheet(chosen=self.take_jurisdiction, current=current))
+
+    def _lay(self, sheet: Sheet) -> None:
+        """Open it; no key is typed under it."""
+        self._sheet = sheet
+        sheet.bind(on_dismiss=lambda _: setattr(self, "_sheet", None))
         sheet.open()
 
     def take_jurisdiction(self, jurisdiction: str) -> None:
@@ -213,10 +287,11 @@ class CheckScreen(PatrolScreen):
 
     def check(self) -> None:
         field = self.ids.plate
+        self._error = None
         try:
             self.sighting = self.patrol.check(field.text, field.jurisdiction, typed=self._typed)
-        except (UnusablePlate, NotReady):
-            self.sighting = None
+        except (UnusablePlate, NotReady) as error:
+            self.sighting, self._error = None, error
         self.show()
 
     def compare(self, plate: Plate) -> None:
@@ -225,9 +300,12 @@ class CheckScreen(PatrolScreen):
         self.check()
 
     def details(self) -> None:
+        """Behind the card: all that is known of the plate, or how to get to work."""
         if self.sighting is not None:
             self.app.screens.get_screen("plate").sighting = self.sighting
             self.app.go("plate")
+        elif not self.ready:
+            self.app.go("sync" if self.patrol.site() is None else "place")
 
     def infraction(self) -> None:
         self.app.screens.get_screen("infraction").begin(self.sighting)
@@ -254,7 +332,7 @@ class CheckScreen(PatrolScreen):
     def refresh(self) -> None:
         lang = self.app.lang
         site, zone = self.patrol.site(), self.patrol.zone()
-        self.where = localized(zone.name, lang) if zone else gettext("Choose a zone", lang)
+        self.where = zone_title(zone, lang) if zone else gettext("Choose a zone", lang)
         self.ready = site is not None and zone is not None
         if not self.ready:
             self.sighting = None  # a revocation or another site took what it was judged with
@@ -262,24 +340,42 @@ class CheckScreen(PatrolScreen):
             self.check()
         self.show()
 
+    def _replan(self) -> None:
+        if self.ids.card.plan != self._plan() or self.ids.offers.children:
+            self.show()
+
+    def _plan(self) -> Plan:
+        rows = -(-len(self._offers) // self._columns()) if self._offers else 0
+        return plan_for(self.ids.card.height / dp(1), rows)
+
+    def _columns(self) -> int:
+        return 3 if self.ids.card.width >= dp(350) and len(self._offers) > 2 else 2
+
     def show(self) -> None:
         lang, card = self.app.lang, self.ids.card
-        self.ids.offers.clear_widgets()
         card.detail = card.note = card.aside = card.vehicle = ""
+        self._offers = []
+        if self.sighting is not None:
+            for plate in self.sighting.check.suggestions:
+                self._offers.append(partial(self._offer, plate, self.sighting.plate))
+        if not self._offers:
+            self._offer_certificate()
+        plan = card.plan = self._plan()
         if self.sighting is None:
             self._show_waiting(lang)
         else:
             site, zones = self.patrol.site(), self.patrol.zones()
             seen = face(self.sighting.check, site=site, zones=zones, lang=lang)
             self._show_face(seen, self.sighting, lang)
-            for plate in self.sighting.check.suggestions:
-                self._offer(plate, self.sighting.plate)
-        if not self.ids.offers.children:
-            self._offer_certificate()
-        if self.app.compact and self.ids.offers.children:
-            card.detail = card.note = ""
+        if self._offers:
+            card.note = ""
+            if plan in (TIGHT, SMALL):
+                card.detail = ""
+        if plan.tight:
+            card.note = ""
         card.more = self.sighting is not None
         self.show_age()
+        self._show_offers()
 
     def _show_waiting(self, lang: str) -> None:
         card, text = self.ids.card, self.ids.plate.text
@@ -287,9 +383,13 @@ class CheckScreen(PatrolScreen):
         if not self.ready:
             card.sign, card.word = "sync", gettext("Fetching permits", lang)
             card.detail = gettext("The first time needs the network", lang)
+            hindrance = trouble(self.app.status.connection, lang, fetched=False)
             if self.patrol.site() is not None:
                 card.sign, card.word = "pin", gettext("Choose a zone", lang)
                 card.detail = gettext("Touch the name at the top", lang)
+            elif hindrance is not None:
+                card.tone, card.sign = hindrance.tone, hindrance.sign
+                card.word, card.detail = hindrance.word, hindrance.words
         elif self._announced is not None:
             plate = self._announced.sighting.plate.text if self._announced.sighting else ""
             card.sign, card.word = "infraction", gettext("Recorded", lang)
@@ -299,29 +399,31 @@ class CheckScreen(PatrolScreen):
             card.word = gettext("Type a plate", lang)
             zone = self.patrol.zone()
             card.note = localized(zone.note, lang) if zone else ""
-            if self.app.compact:
-                card.detail, card.note = card.note, ""
         elif len(normalise(text)) > LONGEST:
             card.word = gettext("Too long", lang)
             card.detail = gettext("A plate has 2 to 8 letters and digits", lang)
+        elif self._error is not None:
+            card.sign = "warning"
+            card.word, card.detail = not_judged(self._error, lang)
         else:
             card.word = text
             card.detail = gettext("Touch Check for the verdict", lang)
 
     def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
-        card, compact = self.ids.card, self.app.compact
+        card, plan = self.ids.card, self.ids.card.plan
+        little = plan in (TIGHT, SMALL)
         card.tone, card.sign, card.word = seen.tone, seen.sign, seen.word
         comparing = bool(sighting.check.suggestions)
-        if compact and comparing:
+        if plan is SMALL and comparing:
             card.aside = gettext("Compare:", lang)
             return
         reasons = seen.reasons
-        if compact:
+        if little:
             # The header tells the zone already.
             reasons = (reasons[0] if sighting.verdict == "wrong_zone" else " · ".join(reasons),)
         # With little room the vehicle stands on the line below, beside the age of the data.
-        card.vehicle = seen.vehicle if compact else ""
-        lines = reasons if compact else (*reasons, seen.vehicle)
+        card.vehicle = seen.vehicle if little else ""
+        lines = reasons if little else (*reasons, seen.vehicle)
         card.detail = "\n".join(filter(None, lines))
         card.note = "" if comparing else localized(sighting.check.zone.note, lang)
 
@@ -333,7 +435,7 @@ class CheckScreen(PatrolScreen):
         card.age = age_of_knowledge(self.patrol.known_at(), lang, now=self.patrol.now())
         card.stale = self.patrol.is_stale()
 
-    def _offer(self, plate: Plate, typed: Plate) -> None:
+    def _offer(self, plate: Plate, typed: Plate) -> Offer:
         """A plate to compare, with the characters that differ marked."""
         text = plate.text
         if len(text) == len(typed.text):
@@ -342,10 +444,12 @@ class CheckScreen(PatrolScreen):
                 f"[u][color=B00020]{c}[/color][/u]" if i in marked else c
                 for i, c in enumerate(text)
             )
-        where = short_jurisdiction(plate.jurisdiction)
-        if plate.jurisdiction != typed.jurisdiction:
-            where = f"[color=B00020][b]{where}[/b][/color]"
-        self._add_offer(f"[b]{text}[/b]  [size=13sp]{where}[/size]", plate)
+        return self._made_offer(
+            f"[b]{text}[/b]",
+            plate,
+            where=short_jurisdiction(plate.jurisdiction),
+            elsewhere=plate.jurisdiction != typed.jurisdiction,
+        )
 
     def _offer_certificate(self) -> None:
         field = self.ids.plate
@@ -353,9 +457,39 @@ class CheckScreen(PatrolScreen):
         if hint is None:
             return
         words = gettext("Certificate? Plate {plate}", self.app.lang).format(plate=hint)
-        self._add_offer(words, Plate(hint, field.jurisdiction))
+        self._offers.append(partial(self._made_offer, words, Plate(hint, field.jurisdiction)))
 
-    def _add_offer(self, words: str, plate: Plate) -> None:
-        offer = Offer(text=words, plate=plate)
+    def _made_offer(self, words: str, plate: Plate, **looks: Any) -> Offer:
+        offer = Offer(text=words, plate=plate, **looks)
         offer.bind(on_release=lambda _: self.compare(plate))
-        self.ids.offers.add_widget(offer)
+        return offer
+
+    def _show_offers(self) -> None:
+        """As many as the card has room for, each to be read whole; the rest one touch away."""
+        box, card, offers = self.ids.offers, self.ids.card, self._offers
+        box.clear_widgets()
+        if not offers:
+            return
+        columns = 1 if card.plan.tight else self._columns()
+        left = card.height / dp(1) - (0 if card.plan.tight else 1.2 * card.plan.word + 26 + 30)
+        rows = 1 if card.plan.tight else max(1, int(left // 56))
+        shown, box.cols = len(offers), min(columns, len(offers))
+        if len(offers) > rows * columns:
+            shown = rows * columns - 1
+            if rows == 1 and not card.plan.tight:
+                shown, box.cols = 2, 3
+        for make in offers[:shown]:
+            box.add_widget(make())
+        if shown < len(offers):
+            box.add_widget(self._rest(len(offers) - shown, narrow=box.cols == 3 and rows == 1))
+
+    def _rest(self, count: int, *, narrow: bool) -> Offer:
+        """The button behind which all of them are."""
+        words = f"+{count}"
+        if self.ids.card.plan.tight:
+            words = gettext("Compare ({n})", self.app.lang).format(n=count)
+        rest = Offer(text=f"[b]{words}[/b]")
+        if narrow:
+            rest.size_hint_x, rest.width = None, dp(48)
+        rest.bind(on_release=lambda _: self._lay(CompareSheet([make() for make in self._offers])))
+        return rest

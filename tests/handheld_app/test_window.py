@@ -25,6 +25,8 @@ from tests.handheld_app.service import ServiceProcess
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 SIZES = ((412, 915), (360, 640))
+MORE_SIZES = ((412, 732), (360, 740), (412, 800), (320, 568), (480, 1000))
+"""In which the check screen is seen too: its card has another layout in each."""
 DEADLINE = 45
 TARGET, GAP = 48, 8
 """Of what a gloved finger touches, in dp (issue 5); a window here has one pixel a dp."""
@@ -163,6 +165,8 @@ class Hand:
 
     async def look(self, name: str, looked: Callable[[], None] = lambda: None) -> None:
         """Screenshots in both sizes and languages; nothing is cut, no target is too small."""
+        if self.app.screens.current == "check":
+            await self._look_in_more_sizes(name)
         here, spoken = tuple(self.window.size), self.app.lang
         other = "en" if spoken == "fr" else "fr"
         for size in sorted(SIZES, key=lambda size: size != here):
@@ -172,8 +176,46 @@ class Hand:
                 await self.frames(4)
                 self._nothing_is_cut(name)
                 self._targets_are_large(name)
+                if self.app.screens.current == "check":
+                    self._nothing_overlaps(name)
                 looked()
                 self._shoot(f"{name}-{lang}-{size[0]}x{size[1]}")
+
+    async def _look_in_more_sizes(self, name: str) -> None:
+        """In the longer language only, and kept in no picture."""
+        here = tuple(self.window.size)
+        for size in MORE_SIZES:
+            await self.resize(size)
+            self._nothing_overlaps(name)
+            if size != min(MORE_SIZES):
+                self._nothing_is_cut(name)
+                self._targets_are_large(name)
+        await self.resize(here)
+
+    def _nothing_overlaps(self, name: str) -> None:
+        """On the check screen: all lies within its parent, no words of the card over others."""
+        from kivy.uix.label import Label
+
+        check = self.app.screens.get_screen("check")
+        where = f"{name}, {self.app.lang}, {self.window.size}"
+        for widget in check.walk(restrict=True):
+            for child in widget.children:
+                if widget is not check and child.opacity and child.width and child.height:
+                    outside = max(widget.x - child.x, child.right - widget.right)
+                    outside = max(outside, widget.y - child.y, child.top - widget.top)
+                    assert outside < 1, (where, child)
+        words = [
+            label
+            for label in check.ids.card.walk(restrict=True)
+            if isinstance(label, Label) and label.text and label.opacity and label.width > 1
+        ]
+        assert check.ids.word in words, where
+        for one in words:
+            for other in words:
+                if one is not other:
+                    aside = max(other.x - one.right, one.x - other.right)
+                    above = max(other.y - one.top, one.y - other.top)
+                    assert max(aside, above) > -1, (where, one.text, other.text)
 
     def _visible(self) -> Iterator[Any]:
         for root in self.window.children:

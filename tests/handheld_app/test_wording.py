@@ -79,8 +79,11 @@ def test_verdict_words_are_those_of_the_domain() -> None:
         ),
         (
             {"zone": "G2 M1"},
-            ["Bon pour : Zone G2 · Fleurimont, Médecins", "Vous êtes ici : Zone G1 · Hôtel-Dieu"],
-            ["Good in: Zone G2 · Fleurimont, Doctors", "You are in: Zone G1 · Hôtel-Dieu"],
+            [
+                "Bon pour : Zone G2 · Fleurimont, M1 · Médecins",
+                "Vous êtes ici : Zone G1 · Hôtel-Dieu",
+            ],
+            ["Good in: Zone G2 · Fleurimont, M1 · Doctors", "You are in: Zone G1 · Hôtel-Dieu"],
         ),
         (
             {"starts_at": MIDNIGHT + 7 * DAY},
@@ -145,7 +148,7 @@ def test_a_vehicle_is_shown_when_known(handheld: Handheld, world: World) -> None
         face(handheld.patrol.check(plate, "CA-QC").check, site=site, zones={}, lang="fr").vehicle
         for plate in ("ABC123", "ABC124")
     ]
-    assert seen == ["Toyota · gris", "rouge"]
+    assert seen == ["gris · Toyota", "rouge"]
 
 
 def test_instants_are_told_on_the_sites_clock() -> None:
