@@ -189,7 +189,7 @@ def test_a_snapshot_of_another_host_is_not_fetched(url: str) -> None:
         service.snapshot("1085")
 
 
-def test_closing_ends_a_request_that_waits_in_another_thread() -> None:
+def test_giving_up_ends_a_request_that_waits_in_another_thread() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         service = ServiceClient(f"http://127.0.0.1:{silent.getsockname()[1]}")
         meanings: list[type] = []
@@ -211,6 +211,7 @@ def test_closing_ends_a_request_that_waits_in_another_thread() -> None:
                 time.sleep(0.01)
                 state = Path(f"/proc/self/task/{waiting.native_id}/stat").read_text()
                 asleep = asleep + 1 if state.rpartition(")")[2].split()[0] == "S" else 0
-            service.close()
+            service.give_up()
             waiting.join(10)
+            service.close()
         assert meanings == [Unreachable]
