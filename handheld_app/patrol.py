@@ -22,7 +22,7 @@ from sync.entities import InfractionCode, Outcome, Permit, Site, Zone
 from sync.messages import Enrolment
 from sync.outbox import Item, NoRoom, Outbox
 from sync.plates import Plate, certificate_hint
-from sync.replica import NotFilled, Replica, ReplicaError, State, UnknownZone, View
+from sync.replica import DamagedIndex, NotFilled, Replica, ReplicaError, State, UnknownZone, View
 from sync.validity import Check, Verdict
 
 JURISDICTIONS = (
@@ -215,7 +215,7 @@ class Patrol:
                 if not self.device.site:
                     raise NotFilled("no site chosen")
                 view = stack.enter_context(self._replica_of(self.device.site).reading())
-            except NotFilled:
+            except (NotFilled, DamagedIndex):  # the next sync fetches it
                 view = None
             yield view
 

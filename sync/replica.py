@@ -108,17 +108,6 @@ _DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTAD
 """SQLite's codes for what no second try mends: a bad page, a table that is not there."""
 
 
-@contextlib.contextmanager
-def _damage() -> Iterator[None]:
-    """Within the block, what shows that the file is damaged is a DamagedIndex."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if int(getattr(error, "sqlite_errorcode", 0)) & 0xFF not in _DAMAGE:
-            raise
-        raise DamagedIndex(f"the index is damaged: {error}") from error
-
-
 # Schema
 
 migrations = Migrations("replica")
@@ -449,9 +438,26 @@ class Replica:
         self.folder = folder
         self._pointer_file = str(folder / _POINTER)
         self._lock = threading.Lock()
+        self._damaged = False
         self._local = threading.local()
 
     # reading
+
+    @contextlib.contextmanager
+    def _finding_damage(self) -> Iterator[None]:
+        """Within the block, what shows that the file is damaged is a DamagedIndex: remembered,
+        since whoever meets it (a look-up) is not who can mend it (the next catch-up).
+        """
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if int(getattr(error, "sqlite_errorcode", 0)) & 0xFF not in _DAMAGE:
+                raise
+            self._damaged = True
+            raise DamagedIndex(f"the index is damaged: {error}") from error
+        except DamagedIndex:
+            self._damaged = True
+            raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[View]:
@@ -460,7 +466,7 @@ class Replica:
         One read transaction: cheap for one look-up, cheaper still for many.
         """
         local = self._local
-        with _damage():
+        with self._finding_damage():
             connection = self._reader()
             if connection.in_transaction:
                 yield local.view
@@ -475,7 +481,12 @@ class Replica:
                 connection.execute("COMMIT")
 
     def state(self) -> State | None:
-        """How far this replica has come; None before it is filled. Raises DamagedIndex."""
+        """How far this replica has come; None before it is filled.
+
+        Raises DamagedIndex if it is, or if a look-up has found it so: it is to be replaced.
+        """
+        if self._damaged:
+            raise DamagedIndex("a look-up found the index damaged")
         try:
             with self.reading() as view:
                 return view.state
@@ -534,7 +545,7 @@ class Replica:
         """
         with (
             self._alone(),
-            _damage(),
+            self._finding_damage(),
             contextlib.closing(self._writer()) as connection,
             _immediate(connection),
         ):
@@ -587,6 +598,7 @@ class Replica:
         """Forget everything: the index of a revoked or re-enrolled device."""
         with self._alone():
             (self.folder / _POINTER).unlink(missing_ok=True)
+            self._damaged = False
             self._sweep()
             shutil.rmtree(self.folder / "downloads", ignore_errors=True)
 
@@ -654,6 +666,7 @@ class Replica:
                 raise
             fsync_folder(self.folder)
             self._point_to(path)
+            self._damaged = False
             self._sweep()
             return state
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -19,7 +20,7 @@ from enforcement_api.feed import store
 from enforcement_api.feed.core import Cursor, CursorExpired
 from enforcement_api.problems import Problem, StorageFailed, storage
 from enforcement_api.sites.core import UnknownSite
-from sync.replica import DamagedIndex, DigestMismatch, Overtaken, Replica
+from sync.replica import DamagedIndex, DigestMismatch, Overtaken, Replica, ReplicaError
 
 _PAGE = 10_000
 _TRIES = 20
@@ -47,7 +48,6 @@ class Follower:
         self._replicas: dict[str, Replica] = {}
         self._levels: dict[str, store.Level] = {}
         self._behind: set[str] = set()
-        self._damaged: set[str] = set()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -99,31 +99,28 @@ class Follower:
     def follow(self, site: str) -> None:
         """Bring the index level with what was just committed. Raises UnknownSite.
 
-        A disk that fails now does not undo the commit: whoever runs the service is told, and not
-        who asked. Until the index is level again, the record answers.
+        An index that fails now does not undo the commit: whoever runs the service is told, and not
+        who asked. Until it is level again, the record answers.
         """
         try:
             self.catch_up(site)
         except StorageFailed as problem:
             self._behind.add(site)
             self._storage_failed(problem)
+        except (ReplicaError, sqlite3.Error) as error:
+            self._behind.add(site)
+            _log.error("the index of site %s is behind, the record answers: %s", site, error)
 
     def is_behind(self, site: str) -> bool:
         """Whether something was acknowledged that the index does not know."""
         return site in self._behind
 
-    def doubt(self, site: str, damage: DamagedIndex) -> None:
-        """Somebody found the index damaged: it is made anew at the next look."""
-        if site not in self._damaged:
-            _log.error("site %s: %s", site, damage)
-            self._damaged.add(site)
-
     def _is_whole(self, site: str) -> bool:
         try:
             self._replica(site).state()
-        except DamagedIndex as damage:
-            self.doubt(site, damage)
-        return site not in self._damaged
+        except DamagedIndex:
+            return False
+        return True
 
     def catch_up(self, site: str) -> None:
         """Bring the index of a site level with the record.
@@ -134,8 +131,6 @@ class Follower:
             replica = self._replica(site)
             level = self._record.read(lambda tx: store.level(tx, site))
             try:
-                if site in self._damaged:
-                    raise DamagedIndex("a reader found it damaged")
                 self._apply(site, replica)
             except (CursorExpired, DigestMismatch, DamagedIndex) as error:
                 _log.warning("the index of site %s is made anew: %s", site, error)
@@ -143,7 +138,6 @@ class Follower:
                 self._apply(site, replica)
             self._replicas[site] = replica
             self._levels[site] = level
-            self._damaged.discard(site)
             self._behind.discard(site)
         self._wake()
 

@@ -285,10 +285,8 @@ def router(
         except ReplicaHasNoZone:
             zones = ", ".join(sorted(view.zones))
             raise UnknownZone(site=site, zone=zone, zones=zones) from None
-        except (BeforeRetention, NotFilled, DamagedIndex, sqlite3.DatabaseError) as error:
+        except (BeforeRetention, NotFilled, DamagedIndex, sqlite3.DatabaseError):
             # Too early for the index, or it is being made anew: the record knows.
-            if isinstance(error, DamagedIndex):
-                follower.doubt(site, error)
             answer = await run_in_threadpool(
                 partial(
                     checking.from_record,

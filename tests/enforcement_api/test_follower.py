@@ -12,7 +12,7 @@ import pytest
 from enforcement_api.feed.follower import Follower
 from enforcement_api.problems import StorageFailed
 from sync.messages import EMPTY_DIGEST
-from sync.replica import DamagedIndex, DigestMismatch, Replica
+from sync.replica import DigestMismatch, Replica
 from tests.damage import DAMAGES
 from tests.service import Service, running
 
@@ -43,6 +43,21 @@ def test_what_was_committed_is_acknowledged_when_the_index_meets_a_full_disk(
     assert "database or disk is full" in str(told[0])
     service.parts.follower.catch_up("1085")
     assert service.verdict("ABC123") == "valid"
+
+
+def test_what_was_committed_is_acknowledged_when_the_index_is_busy(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*arguments: object, **named: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Replica, "apply", busy)
+        assert service.push(service.update("ABC123"))["applied"] == 1
+        assert service.verdict("ABC123") == "valid"
+    service.parts.follower.look()
+    assert not service.parts.follower.is_behind("1085")
+    service.assert_consistent()
 
 
 def test_a_full_disk_is_told_to_who_looks_for_himself(
@@ -137,9 +152,10 @@ def test_followers_that_make_one_index_anew_at_once_do_not_hurt_each_other(
         )
         for _ in range(2)
     ]
+    for follower in followers:
+        follower.catch_up("1085")
     for _ in range(10):
-        for follower in followers:
-            follower.doubt("1085", DamagedIndex("so they say"))
+        DAMAGES["gone"](followers[0].replica("1085"))
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda follower: follower.catch_up("1085"), followers))
         service.permit()
