@@ -180,6 +180,7 @@ class Record:
             else self.url.set(drivername="postgresql").render_as_string()
         )
         if self.is_sqlite:
+            event.listen(self.engine, "do_connect", _read_as_it_lies)
             event.listen(self.engine, "connect", _prepare_sqlite)
 
     @property
@@ -340,6 +341,16 @@ def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
+
+
+def _read_as_it_lies(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+    """On a disk that nobody can write to, do without the files that SQLite makes to read a WAL."""
+    path = Path(arguments[0])
+    with contextlib.suppress(OSError):
+        read_only = os.statvfs(path.parent).f_flag & os.ST_RDONLY
+        if read_only and path.exists() and not path.with_name(path.name + "-wal").exists():
+            arguments[0] = f"{path.absolute().as_uri()}?immutable=1"
+            options["uri"] = True
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

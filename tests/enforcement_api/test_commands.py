@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,23 @@ def test_where_there_is_no_record_it_is_told_and_none_is_made(
     assert str(tmp_path / "data") in told
     assert "patrouille init" in told
     assert not (tmp_path / "data").exists()
+
+
+def test_reading_needs_no_disk_that_can_be_written(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as server, server.client(key(data_dir)) as client:
+        open_site(client)
+        assert server.end() == 0
+    if subprocess.run(["mount", "--bind", data_dir, data_dir], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", data_dir], check=True)
+        checked = patrouille(data_dir, "check", "ABC123", "--site", "1085", "--zone", "G1")
+        listed = patrouille(data_dir, "keys", "list")
+    finally:
+        subprocess.run(["umount", "-l", data_dir], check=True)
+    assert checked.stdout == "unknown\n", checked.stderr
+    assert "admin" in listed.stdout, listed.stderr
 
 
 def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:

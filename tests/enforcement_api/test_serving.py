@@ -222,7 +222,7 @@ def test_full_disk_stops_it_with_a_sentence(small_disk: Path) -> None:
 
 def assert_refuses_to_start(data_dir: Path) -> None:
     for language, sentence in (
-        ("en", "The service cannot write to its disk"),
+        ("en", "The data folder cannot be written to"),
         ("fr", str(data_dir)),
     ):
         done = patrouille(data_dir, "serve", "--port", "0", language=language)
