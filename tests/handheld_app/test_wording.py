@@ -202,3 +202,11 @@ def test_nothing_shown_has_a_character_that_the_letters_lack() -> None:
     catalogue = wording._catalogue("fr")._catalog  # type: ignore[attr-defined]
     for message, french in catalogue.items():
         assert set(french) & missing <= set(message) & missing, message
+
+
+def test_what_the_machine_lacks_is_told_with_what_to_do() -> None:
+    for lang in ("fr", "en"):
+        told = wording.no_window("libraries", lang, packages=["libgl1", "libegl1"])
+        assert "apt-get install libgl1 libegl1" in told
+        assert "SSL_CERT_FILE" in wording.certificate_trouble("self-signed", lang)
+        assert "(self-signed)" in wording.certificate_trouble("self-signed", lang)
