@@ -72,9 +72,9 @@ class Syncing:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._asked = {"pull": threading.Event(), "push": threading.Event()}
-        self._clients = (new_client(), new_client())
-        self._puller = Puller(self._clients[0], site, replica, clock)
-        self._pusher = Pusher(self._clients[1], outbox, clock)
+        self._new_client = new_client
+        self._clients: list[ServiceClient] = []
+        self._site = site
         state = replica.state()
         self.status = SyncStatus(synced_at=state.server_time if state else None)
         self._count()
@@ -94,8 +94,9 @@ class Syncing:
         """
         self._stopping.set()
         self.hurry()
-        for client in self._clients:
-            client.give_up()
+        with self._lock:
+            for client in self._clients:
+                client.give_up()
 
     def join(self, seconds: float) -> bool:
         """Wait until both threads have ended, so long at most; whether they have."""
@@ -113,20 +114,35 @@ class Syncing:
     # the threads
 
     def _pull_on(self) -> None:
-        with self._clients[0]:
-            self._keep_level()
+        self._talk("pull", self._keep_level)
         self._replica.close()
 
     def _push_on(self) -> None:
-        with self._clients[1]:
-            self._keep_empty()
+        self._talk("push", self._keep_empty)
 
-    def _keep_level(self) -> None:
+    def _talk(self, which: str, go_on: Callable[[ServiceClient], None]) -> None:
+        """With a client of the thread's own: to make one, many certificates are read."""
+        while not self._stopping.is_set():
+            try:
+                client = self._new_client()
+            except Exception as error:
+                self._trouble(error)
+                self._rest(which, LAST_RETRY)
+                continue
+            with client:
+                with self._lock:
+                    self._clients.append(client)
+                if not self._stopping.is_set():
+                    go_on(client)
+            return
+
+    def _keep_level(self, client: ServiceClient) -> None:
+        puller = Puller(client, self._site, self._replica, self._clock)
         pause, wait = FIRST_RETRY, 0
         while not self._stopping.is_set():
             try:
                 try:
-                    state = self._puller.pull(wait=wait)
+                    state = puller.pull(wait=wait)
                 except Revoked as error:
                     self._end_trust(error)
                     break
@@ -142,12 +158,13 @@ class Syncing:
                 self._asked["push"].set()  # the network is back: what waits goes at once
             self._tell(connection="online", synced_at=state.server_time, trouble="")
 
-    def _keep_empty(self) -> None:
+    def _keep_empty(self, client: ServiceClient) -> None:
+        pusher = Pusher(client, self._outbox, self._clock)
         pause = FIRST_RETRY
         while not self._stopping.is_set():
             try:
                 try:
-                    pushed = self._pusher.push()
+                    pushed = pusher.push()
                 except Revoked as error:
                     self._end_trust(error)
                     raise

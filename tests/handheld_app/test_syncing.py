@@ -385,6 +385,30 @@ def test_with_the_network_back_what_waits_goes_at_once(
     watcher.until(lambda status: status.connection == "online" and status.unsent == 0)
 
 
+def test_an_address_that_cannot_be_used_is_told_and_ends_no_thread(
+    handheld: Handheld, service: Service, watcher: Watcher, world: World
+) -> None:
+    fill(handheld, world)
+    addresses = ["http://parking.example", "https://parking.example"]
+    syncing = Syncing(
+        new_client=lambda: ServiceClient(addresses[0], transport=httpx.MockTransport(service)),
+        site="1085",
+        replica=handheld.replica_of("1085"),
+        outbox=handheld.outbox,
+        clock=handheld.clock,
+        forget=handheld.forget_sites,
+        changed=watcher,
+    )
+    syncing.start()
+    watcher.until(lambda status: "https is needed" in status.trouble)
+    del addresses[0]
+    service.answer = service.forbids
+    syncing.hurry()
+    watcher.until(lambda status: status.connection == "refused")
+    syncing.stop()
+    assert syncing.join(DEADLINE)
+
+
 def test_attempts_that_fail_come_ever_later(
     handheld: Handheld, syncing: Syncing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

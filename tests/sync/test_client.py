@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from sync.client import (
     CursorExpired,
@@ -215,3 +217,40 @@ def test_giving_up_ends_a_request_that_waits_in_another_thread() -> None:
             waiting.join(10)
             service.close()
         assert meanings == [Unreachable]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_client_that_is_given_up_waits_for_no_answer(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service takes the request and never answers; 30 seconds are allowed it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    ended: list[BaseException] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        service = ServiceClient(f"{scheme}://localhost:{listener.getsockname()[1]}")
+
+        def ask() -> None:
+            try:
+                service.enrol("CODE", install_id="1")
+            except Unreachable as error:
+                ended.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        connection, _ = listener.accept()
+        connection.settimeout(10)
+        if scheme == "https":
+            connection = context.wrap_socket(connection, server_side=True)
+        with connection:
+            assert connection.recv(4) == b"POST"
+            service.give_up()
+            asking.join(5)
+            assert len(ended) == 1
+    with pytest.raises(Unreachable):
+        service.enrol("CODE", install_id="1")
+    service.close()

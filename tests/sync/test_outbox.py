@@ -185,3 +185,11 @@ def test_a_damaged_file_is_put_aside_whole_and_a_new_one_begun(tmp_path: Path) -
     assert waiting(again) == [("infraction", "i1")]
     assert len(again.damaged_files()) == 2
     again.close()
+
+
+def test_counting_what_is_not_sent_does_not_read_what_was(outbox: Outbox) -> None:
+    for condition in ("state != 'sent'", "state != 'sent' AND state = 'set_aside'"):
+        plan = outbox._reader.execute(
+            f"EXPLAIN QUERY PLAN SELECT count(*) FROM item WHERE {condition}"
+        ).fetchall()
+        assert "item_unsent" in str(plan)
