@@ -48,14 +48,15 @@ class Summary(BoxLayout):
     def tell(self, draft: Draft, screen: Any) -> None:
         """Show what the infraction is about."""
         lang, site = screen.app.lang, screen.patrol.site()
-        if draft.sighting is None or site is None:
+        self.word, self.sign, self.tone = "", "infraction", "idle"
+        if draft.sighting is None:
             self.plate = gettext("No plate", lang)
-            self.word = ""
-            self.sign, self.tone = "infraction", "idle"
             return
         check = draft.sighting.check
-        seen = face(check, site=site, zones=screen.patrol.zones(), lang=lang)
         self.plate = f"{check.plate.text} · {short_jurisdiction(check.plate.jurisdiction)}"
+        if site is None:
+            return  # a revocation took it; what was seen can still be recorded
+        seen = face(check, site=site, zones=screen.patrol.zones(), lang=lang)
         self.word, self.sign, self.tone = seen.word, seen.sign, seen.tone
 
 

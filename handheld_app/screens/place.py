@@ -14,6 +14,7 @@ class PlaceScreen(PatrolScreen):
     site_name = StringProperty("")
     fetching = BooleanProperty(False)
     can_go = BooleanProperty(False)
+    _shown: object = None
 
     def on_pre_enter(self, *_: object) -> None:
         self.ids.badge.text = self.patrol.device.badge
@@ -33,6 +34,10 @@ class PlaceScreen(PatrolScreen):
         self.site_name = site.name if site else device.site
         self.fetching = bool(device.site) and site is None
         self.can_go = device.zone in zones
+        shown = (lang, device.sites, device.site, device.zone, site, zones)
+        if shown == self._shown:
+            return  # a row that a finger is on stays where it is
+        self._shown = shown
         self.ids.sites.clear_widgets()
         if len(device.sites) > 1:
             for code in device.sites:

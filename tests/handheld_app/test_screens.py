@@ -92,6 +92,31 @@ async def test_a_revocation_meets_every_screen(hand: Hand, known: World) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_revocation_leaves_what_is_being_recorded(hand: Hand, known: World) -> None:
+    await at_work(hand, known)
+    last = await last_look(hand)
+    hand.app.handheld.forget_sites()
+    last.refresh()
+    assert last.ids.summary.plate == "QQQ111 · QC"
+    assert last.may_record
+    last.record()
+    await hand.until(lambda: hand.app.patrol.unsent() == 1, "the infraction kept")
+    await hand.screen("check")
+
+
+@pytest.mark.asyncio
+async def test_an_enrolled_device_goes_on_while_it_is_enrolled_again(
+    hand: Hand, known: World
+) -> None:
+    await at_work(hand, known)
+    hand.app.handheld.device_file.change(server="http://127.0.0.1:9")
+    hand.app._code = "CODE"
+    hand.app.on_start()
+    assert hand.app.screens.current == "enrol"
+    await hand.until(lambda: hand.app.status.connection == "offline", "the sync")
+
+
+@pytest.mark.asyncio
 async def test_what_is_learnt_and_what_comes_of_itself_is_judged_anew(
     hand: Hand, known: World, now: datetime
 ) -> None:
@@ -276,6 +301,21 @@ async def test_a_site_that_is_chosen_is_the_one_that_is_synced(hand: Hand, known
         await hand.frames()
     await hand.until(lambda: handheld._syncing_as is not None, "the sync")
     assert handheld._syncing_as == ("http://127.0.0.1:9", "secret", "2000")
+
+
+@pytest.mark.asyncio
+async def test_a_row_under_the_finger_stays_while_the_sync_goes_on(
+    hand: Hand, known: World
+) -> None:
+    await at_work(hand, known)
+    hand.app.go("place")
+    place = await hand.screen("place")
+    row = place.rows["G2"]
+    row.dispatch("on_press")
+    hand.app._take_status(SyncStatus("offline"))
+    assert place.rows["G2"] is row
+    row.dispatch("on_release")
+    await hand.until(lambda: place.rows["G2"].selected, "the zone")
 
 
 @pytest.mark.asyncio
