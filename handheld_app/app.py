@@ -28,6 +28,7 @@ from handheld_app.patrol import Draft
 from handheld_app.syncing import SyncStatus
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
+from sync.replica import UnknownZone
 
 ROOMY = 868
 """Height in dp from which the check screen has room for keys of 56 dp and a large verdict."""
@@ -192,7 +193,10 @@ class HandheldApp(App):
     def _not_saved(self, error: Exception) -> None:
         """Say so; what is shown is again what is remembered."""
         self._refresh()
-        words = gettext("The change could not be saved: is the storage full?", self.lang)
+        if isinstance(error, UnknownZone):
+            words = gettext("The site has no such zone any more.", self.lang)
+        else:
+            words = gettext("The change could not be saved: is the storage full?", self.lang)
         Alert(words=words, close=gettext("Close", self.lang)).open()
 
     # the sync

@@ -122,11 +122,15 @@ class Sighting:
 
 @dataclass
 class Draft:
-    """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate."""
+    """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate.
+
+    `begun` and `state`: when, and what the handheld knew then.
+    """
 
     id: str
     begun: ClockReading
     sighting: Sighting | None
+    state: State | None = None
     codes: list[str] = field(default_factory=list)
     outcome: Outcome = "notice"
     no_issue_reason: str | None = None
@@ -347,7 +351,7 @@ class Patrol:
 
     def draft(self, sighting: Sighting | None) -> Draft:
         """Begin an infraction, with what the verdict suggests filled in."""
-        draft = Draft(self._new_id(), self._read_clock(), sighting)
+        draft = Draft(self._new_id(), self._read_clock(), sighting, self.state())
         if sighting is not None:
             code = SUGGESTED_CODE.get(sighting.verdict)
             if code in {known.id for known in self.codes()}:
@@ -483,7 +487,7 @@ class Patrol:
         if note := _note(draft):
             record["note"] = note
         if sighting is None:
-            state = self.state()
+            state = draft.state
             if state is None:
                 raise NotReady("nothing was fetched yet")
             return record | {

@@ -322,6 +322,19 @@ def test_a_vehicle_without_plate_is_observed_when_its_form_is_begun(
     assert recorded(handheld)["observed_at"] == instant(NOW + timedelta(minutes=4))
 
 
+def test_a_revocation_takes_nothing_from_what_was_seen(handheld: Handheld, patrol: Patrol) -> None:
+    seen = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    without_plate = patrol.draft(None)
+    without_plate.codes, without_plate.plate_missing_reason = ["M02"], "no_plate"
+    handheld.forget_sites()
+    for draft in (seen, without_plate):
+        assert patrol.lacks(draft) == ["stale"]
+        draft.stale_accepted = True
+        patrol.record(draft)
+    bodies = [item.body for item in handheld.outbox.infractions()]
+    assert [body and body["cursor"] for body in bodies] == ["c12", "c12"]
+
+
 def test_a_wrong_clock_is_told_beside_the_right_time(
     handheld: Handheld, patrol: Patrol, world: World, picture: Callable[..., Path]
 ) -> None:
