@@ -160,7 +160,9 @@ def _wake(connected: socket.socket) -> None:
 
 
 class ServiceClient:
-    """One service, as one device sees it. Belongs to one thread; `transport` is for tests."""
+    """One service, as one device sees it. Belongs to one thread, which alone closes it; others
+    may `give_up`. `transport` is for tests.
+    """
 
     def __init__(
         self,
@@ -197,8 +199,7 @@ class ServiceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a request under way in another thread ends as Unreachable."""
-        self.give_up()
+        """Close the connections."""
         self._http.close()
 
     def give_up(self) -> None:

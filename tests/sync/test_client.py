@@ -219,10 +219,7 @@ def test_giving_up_ends_a_request_that_waits_in_another_thread() -> None:
         assert meanings == [Unreachable]
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_client_that_is_given_up_waits_for_no_answer(
-    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_giving_up_ends_it_over_tls_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service takes the request and never answers; 30 seconds are allowed it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -232,7 +229,7 @@ def test_a_client_that_is_given_up_waits_for_no_answer(
     ended: list[BaseException] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
-        service = ServiceClient(f"{scheme}://localhost:{listener.getsockname()[1]}")
+        service = ServiceClient(f"https://localhost:{listener.getsockname()[1]}")
 
         def ask() -> None:
             try:
@@ -244,9 +241,7 @@ def test_a_client_that_is_given_up_waits_for_no_answer(
         asking.start()
         connection, _ = listener.accept()
         connection.settimeout(10)
-        if scheme == "https":
-            connection = context.wrap_socket(connection, server_side=True)
-        with connection:
+        with context.wrap_socket(connection, server_side=True) as connection:
             assert connection.recv(4) == b"POST"
             service.give_up()
             asking.join(5)
