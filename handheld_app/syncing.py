@@ -204,8 +204,6 @@ class Syncing:
         if not isinstance(error, _LATER):
             _log.error("the sync failed", exc_info=error)
             connection, trouble = "failing", f"{type(error).__name__}: {error}"
-        if self.status.connection == "revoked":
-            connection = "revoked"  # sending heard of it
         self._tell(connection=connection, trouble=trouble)
 
     def _count(self) -> None:
@@ -213,6 +211,8 @@ class Syncing:
 
     def _tell(self, **changes: object) -> None:
         with self._lock:
+            if self.status.connection == "revoked":
+                changes.pop("connection", None)  # for good, whatever the other thread hears
             self.status = replace(self.status, **changes)  # type: ignore[arg-type]
             status = self.status
         if not self._stopping.is_set():

@@ -163,6 +163,11 @@ def test_a_new_token_starts_the_sync_anew_and_ends_the_old_one(
     old = enrolled._syncing
     enrolled.sync()
     assert enrolled._syncing is old
+    enrolled.device_file.change(token="t0")
+    enrolled.sync()
+    assert old is not None
+    assert old.join(DEADLINE)
+    old = enrolled._syncing
     enrolled.patrol.enrol("https://parking.example", "CODE")
     enrolled.sync()
     assert old is not None
