@@ -238,6 +238,8 @@ class Header(BoxLayout):
 
     title = StringProperty("")
     back = StringProperty("")
+    sync = BooleanProperty(False)
+    """Whether the state of the sync is shown too."""
 
 
 class Choice(ButtonBehavior, BoxLayout):
@@ -248,6 +250,10 @@ class Choice(ButtonBehavior, BoxLayout):
     detail = StringProperty("")
     selected = BooleanProperty(False)
     value = ObjectProperty(None, allownone=True)
+
+
+class Group(BoxLayout):
+    """Things one under another, in a list of other things."""
 
 
 class Panel(BoxLayout):

@@ -124,13 +124,18 @@ class Sighting:
 class Draft:
     """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate.
 
-    `begun` and `state`: when, and what the handheld knew then.
+    `begun` and `state`: when, and what the handheld knew then. `site`, `zone` and `known_codes` are
+    as they were then: they can be shown still when the device is revoked meanwhile and its copy is
+    wiped.
     """
 
     id: str
     begun: ClockReading
     sighting: Sighting | None
     state: State | None = None
+    site: Site | None = None
+    zone: Zone | None = None
+    known_codes: Sequence[InfractionCode] = ()
     codes: list[str] = field(default_factory=list)
     outcome: Outcome = "notice"
     no_issue_reason: str | None = None
@@ -351,10 +356,18 @@ class Patrol:
 
     def draft(self, sighting: Sighting | None) -> Draft:
         """Begin an infraction, with what the verdict suggests filled in."""
-        draft = Draft(self._new_id(), self._read_clock(), sighting, self.state())
+        draft = Draft(
+            self._new_id(),
+            self._read_clock(),
+            sighting,
+            state=self.state(),
+            site=self.site(),
+            zone=self.zone() if sighting is None else sighting.check.zone,
+            known_codes=tuple(self.codes()),
+        )
         if sighting is not None:
             code = SUGGESTED_CODE.get(sighting.verdict)
-            if code in {known.id for known in self.codes()}:
+            if code in {known.id for known in draft.known_codes}:
                 draft.codes = [code] if code else []
             if sighting.verdict == "pending_activation":
                 draft.outcome = "warning"

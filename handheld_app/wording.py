@@ -13,10 +13,11 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from gettext import NullTranslations, translation
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS
+from sync.client import in_a_row
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
 from sync.plates import UnusablePlate
 from sync.replica import BeforeRetention
@@ -219,6 +220,11 @@ def zone_names(codes: Iterable[str], zones: Mapping[str, Zone], lang: str) -> st
     return names
 
 
+def verdict_look(verdict: Verdict) -> tuple[Tone, str]:
+    """The colour and the sign of a verdict."""
+    return _LOOKS[verdict]
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """A verdict as a patroller sees it: never by colour alone (DOMAIN 2.6)."""
@@ -240,7 +246,7 @@ def face(check: Check, *, site: Site, zones: Mapping[str, Zone], lang: str) -> F
         sign=sign,
         tone=tone,
         reasons=tuple(_reasons(verdict, check, deciding, site, zones, lang)),
-        vehicle=vehicle(deciding[0], lang) if deciding else "",
+        vehicle=vehicle_seen(check, site, lang),
     )
 
 
@@ -299,6 +305,12 @@ def vehicle(permit: Permit, lang: str) -> str:
     if permit.vehicle is None:
         return ""
     return " · ".join(part for part in (permit.vehicle.colour, permit.vehicle.make) if part)
+
+
+def vehicle_seen(check: Check, site: Site, lang: str) -> str:
+    """The vehicle of the permit that decides; empty without one."""
+    deciding = deciding_permits(check, site)
+    return vehicle(deciding[0], lang) if deciding else ""
 
 
 def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str, ...]:
@@ -388,8 +400,11 @@ class Trouble:
     tone: Tone
 
 
-def trouble(connection: str, lang: str, *, fetched: bool) -> Trouble | None:
-    """What to tell of a connection; None when nothing is amiss. `fetched`: permits are known."""
+def trouble(connection: str, lang: str, *, fetched: bool, reason: str = "") -> Trouble | None:
+    """What to tell of a connection; None when nothing is amiss.
+
+    `fetched`: permits are known here. `reason`: the network's or the program's own words.
+    """
     if connection == "revoked":
         words = _(
             "The permits were wiped. Ask a supervisor for a code, then enrol this device again.",
@@ -410,7 +425,34 @@ def trouble(connection: str, lang: str, *, fetched: bool) -> Trouble | None:
             else _("The permits must be fetched once: find a network. It is tried again.", lang)
         )
         return Trouble(_("No answer from the service", lang), words, "offline", "wait")
+    if connection == "untrusted":
+        word = _("Certificate not trusted", lang)
+        return Trouble(word, certificate_trouble(reason, lang), "warning", "bad")
+    if connection == "failing":
+        words = _(
+            "The sync fails for a reason of this program's own and is tried again. Tell a "
+            "supervisor: {reason}",
+            lang,
+        ).format(reason=reason)
+        return Trouble(_("Sync out of order", lang), words, "warning", "bad")
     return None
+
+
+def enrolment_refused(problem: Mapping[str, Any], lang: str) -> str:
+    """Why the service does not enrol this device: in our words, else in its own."""
+    ours = {
+        "enrolment-refused": _(
+            "This enrolment code is not good. Type it again. A code is good once and for ten "
+            "minutes: ask for a new one if need be.",
+            lang,
+        ),
+        "too-many-failures": _(
+            "Too many wrong codes. Wait a minute, then type the code again.", lang
+        ),
+    }
+    return ours.get(str(problem.get("type")).rpartition("/")[2]) or in_a_row(
+        str(problem.get("title") or ""), str(problem.get("detail") or "")
+    )
 
 
 def not_judged(error: Exception, lang: str) -> tuple[str, str]:
@@ -474,13 +516,13 @@ def plate_missing_reason(reason: str, lang: str) -> str:
 
 
 def lack(what: str, lang: str, *, photos: int = 0) -> str:
-    """What is still needed before an infraction can be recorded."""
+    """What is still needed before an infraction can be recorded; `photos`: how many more."""
     return {
         "badge": _("Your badge is missing: touch the zone's name on the check screen.", lang),
         "plate_reason": _("Say why there is no plate.", lang),
         "code": _("Choose at least one code.", lang),
         "reason": _("Say why nothing is issued.", lang),
-        "photos": _("Photos needed: {n}.", lang).format(n=photos),
+        "photos": ngettext("Add {n} photo.", "Add {n} photos.", photos, lang).format(n=photos),
         "photo_pending": _("A photo is being added.", lang),
         "too_many_photos": _("Too many photos: {n} at most.", lang).format(n=MOST_PHOTOS),
         "note": _("The note is too long: {n} characters at most.", lang).format(n=LONGEST_NOTE),
@@ -515,6 +557,15 @@ def photo_refused(reason: str, lang: str) -> str:
         ),
         "not_kept": _("The photo could not be kept: is the storage full?", lang),
     }[reason]
+
+
+def photos_title(taken: int, required: int, lang: str) -> str:
+    """The title of the photos, with how many are still needed."""
+    title, missing = _("Photos", lang), required - taken
+    if missing <= 0:
+        return title
+    needed = ngettext("{n} more needed", "{n} more needed", missing, lang)
+    return f"{title} · {needed.format(n=missing)}"
 
 
 def sent_state(state: str, lang: str) -> str:

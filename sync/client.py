@@ -28,6 +28,13 @@ _CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete"
 """What httpcore's trace says when there is a socket."""
 
 
+def in_a_row(title: str, detail: str) -> str:
+    """A problem's two sentences as they stand in any language: `Title. Detail`."""
+    if title and detail and title[-1] not in ".!?":
+        title += "."
+    return f"{title} {detail}".strip()
+
+
 class ServiceError(Exception):
     """The service could not be asked, or said no.
 
@@ -64,7 +71,9 @@ class Refused(ServiceError):
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
         self.problem = problem
-        super().__init__(f"{problem.get('title', status)}: {problem.get('detail', '')}")
+        super().__init__(
+            in_a_row(str(problem.get("title", status)), str(problem.get("detail", "")))
+        )
 
 
 class CursorExpired(Refused):
@@ -305,7 +314,7 @@ class ServiceClient:
         if problem is None:
             told = f"HTTP {status}: {response.text[:200]}"
         else:
-            told = f"{problem.get('title')}: {problem.get('detail')}"
+            told = in_a_row(str(problem.get("title")), str(problem.get("detail")))
         everything = status < 400 or status == 429 or (problem is None and status == 401)
         if everything or (status == 503 and "retry-after" in response.headers):
             raise Unreachable(told)

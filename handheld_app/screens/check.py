@@ -383,7 +383,8 @@ class CheckScreen(PatrolScreen):
         if not self.ready:
             card.sign, card.word = "sync", gettext("Fetching permits", lang)
             card.detail = gettext("The first time needs the network", lang)
-            hindrance = trouble(self.app.status.connection, lang, fetched=False)
+            status = self.app.status
+            hindrance = trouble(status.connection, lang, fetched=False, reason=status.trouble)
             if self.patrol.site() is not None:
                 card.sign, card.word = "pin", gettext("Choose a zone", lang)
                 card.detail = gettext("Touch the name at the top", lang)

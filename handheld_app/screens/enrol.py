@@ -5,7 +5,7 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
-from handheld_app.wording import certificate_trouble, gettext
+from handheld_app.wording import certificate_trouble, enrolment_refused, gettext
 from sync.client import InsecureAddress, Refused, ServiceError, Untrusted
 
 
@@ -50,7 +50,7 @@ class EnrolScreen(PatrolScreen):
                 lang,
             )
         if isinstance(error, Refused):
-            return str(error.problem.get("detail") or error)
+            return enrolment_refused(error.problem, lang)
         if isinstance(error, Untrusted):
             return certificate_trouble(str(error), lang)
         if isinstance(error, ServiceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from kivy.core.image import Image as CoreImage
 from kivy.factory import Factory
@@ -19,17 +20,21 @@ from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Draft, 
 from handheld_app.wording import (
     age_of_knowledge,
     caution,
-    face,
     gettext,
+    instant,
     lack,
     localized,
     no_issue_reason,
     outcome_short,
     outcome_words,
     photo_refused,
+    photos_title,
     plate_missing_reason,
     short_jurisdiction,
+    vehicle_seen,
+    verdict_look,
     verdict_word,
+    zone_title,
 )
 
 OUTCOMES = ("notice", "warning", "no_issue")
@@ -47,17 +52,15 @@ class Summary(BoxLayout):
 
     def tell(self, draft: Draft, screen: Any) -> None:
         """Show what the infraction is about."""
-        lang, site = screen.app.lang, screen.patrol.site()
+        lang = screen.app.lang
         self.word, self.sign, self.tone = "", "infraction", "idle"
         if draft.sighting is None:
             self.plate = gettext("No plate", lang)
             return
         check = draft.sighting.check
         self.plate = f"{check.plate.text} · {short_jurisdiction(check.plate.jurisdiction)}"
-        if site is None:
-            return  # a revocation took it; what was seen can still be recorded
-        seen = face(check, site=site, zones=screen.patrol.zones(), lang=lang)
-        self.word, self.sign, self.tone = seen.word, seen.sign, seen.tone
+        self.word = verdict_word(draft.sighting.verdict, lang)
+        self.tone, self.sign = verdict_look(draft.sighting.verdict)
 
 
 class Snapshot(RelativeLayout):
@@ -125,7 +128,7 @@ class InfractionScreen(PatrolScreen):
         lang, box = self.app.lang, self.ids.codes
         box.clear_widgets()
         self.code_rows: dict[str, Choice] = {}
-        for code in self.patrol.codes():
+        for code in self.patrol.codes() or self.draft.known_codes:
             chosen = code.id in self.draft.codes
             if not (chosen or self.all_codes):
                 continue
@@ -154,8 +157,7 @@ class InfractionScreen(PatrolScreen):
         self._show_codes()
 
     def _show_outcomes(self) -> None:
-        site = self.patrol.site()
-        instrument = site.instrument if site else "avis"
+        instrument = self.draft.site.instrument if self.draft.site else "avis"
         box = self.ids.outcomes
         box.clear_widgets()
         self.outcome_keys: dict[str, Action] = {}
@@ -206,10 +208,7 @@ class InfractionScreen(PatrolScreen):
     def show_photos(self) -> None:
         lang, box = self.app.lang, self.ids.photos
         required, taken = self.patrol.photos_required(self.draft), len(self.draft.photos)
-        self.photos_title = gettext("Photos", lang)
-        if required:
-            count = gettext("{n} of {required} needed", lang).format(n=taken, required=required)
-            self.photos_title += f" · {count}"
+        self.photos_title = photos_title(taken, required, lang)
         pending, refused = self.draft.photos_pending, self.draft.photo_refused
         self.trouble_tone = "wait" if pending else "bad"
         if pending:
@@ -302,7 +301,8 @@ class LastLookScreen(PatrolScreen):
         lacks = patrol.lacks(self.draft)
         for what in lacks:
             if what != "stale":
-                words = lack(what, lang, photos=patrol.photos_required(self.draft))
+                missing = patrol.photos_required(self.draft) - len(self.draft.photos)
+                words = lack(what, lang, photos=missing)
                 box.add_widget(Notice(text=words, tone="bad"))
         self.may_record = not lacks
 
@@ -322,20 +322,23 @@ class LastLookScreen(PatrolScreen):
         self._show_cautions()
 
     def _show_facts(self) -> None:
-        lang, draft, site = self.app.lang, self.draft, self.patrol.site()
+        lang, draft = self.app.lang, self.draft
         box = self.ids.facts
         box.clear_widgets()
-        titles = {code.id: localized(code.title, lang) for code in self.patrol.codes()}
-        instrument = site.instrument if site else "avis"
+        titles = {code.id: localized(code.title, lang) for code in draft.known_codes}
+        instrument = draft.site.instrument if draft.site else "avis"
         issued = outcome_words(draft.outcome, instrument, lang)
         if draft.outcome == "no_issue" and draft.no_issue_reason:
             issued += f"\n{no_issue_reason(draft.no_issue_reason, lang)}"
-        codes = "\n".join(f"{code} · {titles.get(code, '')}" for code in draft.codes)
-        zone = self.patrol.zone()
+        codes = "\n".join(
+            " · ".join(filter(None, (code, titles.get(code)))) for code in draft.codes
+        )
         facts = [
             (gettext("Outcome", lang), issued),
             (gettext("Code", lang), codes),
-            (gettext("Zone", lang), localized(zone.name, lang) if zone else ""),
+            (gettext("Observed", lang), self._observed(lang)),
+            (gettext("Zone", lang), zone_title(draft.zone, lang) if draft.zone else ""),
+            (gettext("Vehicle", lang), self._vehicle(lang)),
             (gettext("Badge", lang), self.patrol.device.badge),
             (gettext("Note", lang), draft.note.strip()),
         ]
@@ -345,6 +348,20 @@ class LastLookScreen(PatrolScreen):
         for name, value in facts:
             if value:
                 box.add_widget(Fact(name=name, value=value))
+
+    def _observed(self, lang: str) -> str:
+        """When: the instant of the check, which is what is recorded."""
+        draft = self.draft
+        at = draft.sighting.at if draft.sighting else draft.begun.corrected
+        if draft.site is None:
+            return ""
+        return instant(at, ZoneInfo(draft.site.time_zone), lang, now=self.patrol.now())
+
+    def _vehicle(self, lang: str) -> str:
+        draft = self.draft
+        if draft.sighting is None or draft.site is None:
+            return ""
+        return vehicle_seen(draft.sighting.check, draft.site, lang)
 
     def show_photos(self) -> None:
         box = self.ids.photos

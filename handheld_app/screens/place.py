@@ -5,14 +5,19 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
-from handheld_app.wording import localized
+from handheld_app.wording import gettext, localized, trouble, zone_title
 
 
 class PlaceScreen(PatrolScreen):
     """Choose before a patrol, change at any time."""
 
     site_name = StringProperty("")
-    fetching = BooleanProperty(False)
+    trouble = StringProperty("")
+    tone = StringProperty("idle")
+    may_enrol = BooleanProperty(False)
+    """Whether another enrolment may help."""
+    to_enrol = BooleanProperty(False)
+    """Whether nothing goes on before this device is enrolled again."""
     can_go = BooleanProperty(False)
     _shown: object = None
 
@@ -31,20 +36,21 @@ class PlaceScreen(PatrolScreen):
     def refresh(self) -> None:
         lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
         zones = self.patrol.zones()
-        self.site_name = site.name if site else device.site
-        self.fetching = bool(device.site) and site is None
+        several = len(device.sites) > 1
+        self.site_name = "" if several else (site.name if site else device.site)
+        self._show_trouble(fetched=site is not None)
         self.can_go = device.zone in zones
         shown = (lang, device.sites, device.site, device.zone, site, zones)
         if shown == self._shown:
             return  # a row that a finger is on stays where it is
         self._shown = shown
         self.ids.sites.clear_widgets()
-        if len(device.sites) > 1:
+        if several:
             for code in device.sites:
                 chosen = code == device.site
                 row = Choice(
                     sign="chosen" if chosen else "open",
-                    title=f"{code} - {site.name}" if chosen and site else code,
+                    title=f"{code} · {site.name}" if chosen and site else code,
                     selected=chosen,
                 )
                 row.bind(on_release=lambda _, code=code: self.choose_site(code))
@@ -53,16 +59,26 @@ class PlaceScreen(PatrolScreen):
         self.rows: dict[str, Choice] = {}
         for code, zone in zones.items():
             chosen = code == device.zone
-            name = localized(zone.name, lang)
             row = Choice(
                 sign="chosen" if chosen else "open",
-                title=name if code in name else f"{code} · {name}",
+                title=zone_title(zone, lang),
                 detail=localized(zone.note, lang),
                 selected=chosen,
             )
             row.bind(on_release=lambda _, code=code: self.choose_zone(code))
             self.rows[code] = row
             self.ids.zones.add_widget(row)
+
+    def _show_trouble(self, *, fetched: bool) -> None:
+        lang, status = self.app.lang, self.app.status
+        hindrance = trouble(status.connection, lang, fetched=fetched, reason=status.trouble)
+        self.to_enrol = status.connection in ("refused", "revoked")
+        self.may_enrol = self.to_enrol or not fetched
+        self.trouble, self.tone = "", "idle"
+        if hindrance is not None:
+            self.trouble, self.tone = f"{hindrance.word}. {hindrance.words}", hindrance.tone
+        elif self.patrol.device.site and not fetched:
+            self.trouble = gettext("Fetching permits: this needs the network once.", lang)
 
     def choose_site(self, site: str) -> None:
         self.app.save(lambda: self.patrol.choose_site(site), self.app.sync_now)

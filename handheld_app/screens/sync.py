@@ -7,16 +7,15 @@ from zoneinfo import ZoneInfo
 from kivy.properties import StringProperty
 
 from handheld_app.controls import Fact, Notice, Panel, PatrolScreen, Prose, glide_to_top
-from handheld_app.syncing import SyncStatus
 from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
-    certificate_trouble,
     damaged_file,
     gettext,
     instant,
     outcome_words,
     sent_state,
+    trouble,
 )
 from sync import codec
 from sync.outbox import Item
@@ -37,7 +36,11 @@ class SyncScreen(PatrolScreen):
     def refresh(self) -> None:
         lang, patrol, status = self.app.lang, self.patrol, self.app.status
         site, state = patrol.site(), patrol.state()
-        self.trouble, self.tone = self._trouble(status, lang)
+        hindrance = trouble(
+            status.connection, lang, fetched=site is not None, reason=status.trouble
+        )
+        self.trouble = f"{hindrance.word}. {hindrance.words}" if hindrance else ""
+        self.tone = hindrance.tone if hindrance else "wait"
         facts = self.ids.facts
         facts.clear_widgets()
         never = gettext("never", lang)
@@ -51,40 +54,13 @@ class SyncScreen(PatrolScreen):
         for name, value in (
             (gettext("Last sync", lang), last),
             (gettext("Subscriptions heard of", lang), fed),
-            (gettext("Age", lang), age),
-            (gettext("Not sent yet", lang), str(status.unsent)),
+            (gettext("Permits", lang), age),
+            (gettext("Not sent yet", lang), str(status.unsent - status.set_aside)),
             (gettext("Refused items", lang), str(status.set_aside)),
         ):
             facts.add_widget(Fact(name=name, value=value))
         self._show_refused(lang)
         self._show_log(lang)
-
-    def _trouble(self, status: SyncStatus, lang: str) -> tuple[str, str]:
-        connection = status.connection
-        if connection == "offline":
-            words = gettext(
-                "The service cannot be reached. Checks go on with what is known here; what you "
-                "record waits.",
-                lang,
-            )
-            return words, "wait"
-        if connection == "untrusted":
-            return certificate_trouble(status.trouble, lang), "bad"
-        if connection == "failing":
-            words = gettext(
-                "The sync fails for a reason of this program's own and is tried again. Checks go "
-                "on with what is known here. Tell a supervisor: {reason}",
-                lang,
-            )
-            return words.format(reason=status.trouble), "bad"
-        if connection == "refused":
-            return gettext("The service refuses this device. Ask a supervisor.", lang), "bad"
-        if connection == "revoked":
-            words = gettext(
-                "This device was revoked and the permits were wiped. Enrol it again.", lang
-            )
-            return words, "bad"
-        return "", "wait"
 
     def _show_refused(self, lang: str) -> None:
         box = self.ids.refused

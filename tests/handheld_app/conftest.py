@@ -48,7 +48,7 @@ class World:
                 "G1",
                 {"fr": "Zone G1 · Hôtel-Dieu", "en": "Zone G1 · Hôtel-Dieu"},
                 {
-                    "fr": "Personnel de nuit : places de visiteurs permises jusqu’à 8 h 30.",
+                    "fr": "Personnel de nuit : places de visiteurs permises jusqu’à 8 h 30.",
                     "en": "Night staff: visitor spaces allowed until 08:30.",
                 },
             ),

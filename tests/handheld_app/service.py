@@ -16,7 +16,7 @@ import httpx
 
 DEADLINE = 60
 NOTE = {
-    "fr": "Personnel de nuit : places de visiteurs permises jusqu’à 8 h 30.",
+    "fr": "Personnel de nuit : places de visiteurs permises jusqu’à 8 h 30.",
     "en": "Night staff: visitor spaces allowed until 08:30.",
 }
 

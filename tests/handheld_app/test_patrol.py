@@ -643,3 +643,18 @@ def test_a_file_that_is_too_large_is_refused(patrol: Patrol, tmp_path: Path) -> 
 def test_a_file_that_is_gone_is_refused(patrol: Patrol, tmp_path: Path) -> None:
     with pytest.raises(PhotoRefused, match="unreadable"):
         patrol.take_photo(tmp_path / "gone.jpg")
+
+
+def test_a_draft_can_still_be_shown_when_the_plates_are_gone(
+    handheld: Handheld, world: World
+) -> None:
+    world.permit("ABC123", zone="G2")
+    fill(handheld, world)
+    patrol = handheld.patrol
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    handheld.forget_sites()
+    assert patrol.site() is None
+    assert draft.site is not None
+    assert draft.zone == world.zones["G1"]
+    assert draft.codes == ["P02"]
+    assert "P02" in {code.id for code in draft.known_codes}

@@ -11,8 +11,19 @@ import pytest
 
 from handheld_app import wording
 from handheld_app.handheld import Handheld
-from handheld_app.wording import age_of_knowledge, day, duration, face, instant, verdict_word
-from sync.entities import Vehicle
+from handheld_app.patrol import NotReady
+from handheld_app.wording import (
+    age_of_knowledge,
+    day,
+    duration,
+    face,
+    instant,
+    verdict_word,
+    zone_title,
+)
+from sync.entities import Vehicle, Zone
+from sync.plates import UnusablePlate
+from sync.replica import BeforeRetention
 from sync.validity import VERDICTS
 from tests.handheld_app.conftest import DAY, NOW, World, fill
 
@@ -189,6 +200,76 @@ def test_the_age_of_the_data_is_told() -> None:
 def test_the_two_instruments_never_mix() -> None:
     assert wording.outcome_words("notice", "avis", "fr") == "Avis de réclamation"
     assert wording.outcome_words("notice", "constat", "fr") == "Constat d’infraction"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Zone G1 · Hôtel-Dieu", "Zone G1 · Hôtel-Dieu"),
+        ("G1", "G1"),
+        ("Hôtel-Dieu", "G1 · Hôtel-Dieu"),
+        ("Stationnement étagé de la zone G1", "G1 · Stationnement étagé de la zone G1"),
+    ],
+)
+def test_a_zone_is_told_by_its_code_first(name: str, told: str) -> None:
+    assert zone_title(Zone("G1", {"fr": name}, None), "fr") == told
+
+
+def test_of_many_zones_with_long_names_the_codes_are_told() -> None:
+    long = {"fr": "Centre hospitalier universitaire, pavillon Hôtel-Dieu"}
+    zones = {code: Zone(code, long, None) for code in ("G1", "G2")}
+    assert wording.zone_names(["G1", "G2"], zones, "fr") == "G1, G2"
+    assert wording.zone_names(["G1"], zones, "fr").startswith("G1 · Centre")
+    assert wording.zone_names(["*"], zones, "fr") == "toutes les zones"
+
+
+@pytest.mark.parametrize(
+    ("taken", "required", "fr", "en"),
+    [
+        (0, 0, "Photos", "Photos"),
+        (0, 1, "Photos · encore 1 exigée", "Photos · 1 more needed"),
+        (1, 3, "Photos · encore 2 exigées", "Photos · 2 more needed"),
+        (12, 1, "Photos", "Photos"),
+    ],
+)
+def test_photos_are_counted_while_some_are_needed(
+    taken: int, required: int, fr: str, en: str
+) -> None:
+    assert [wording.photos_title(taken, required, lang) for lang in ("fr", "en")] == [fr, en]
+
+
+def test_a_plate_that_is_not_judged_says_why(handheld: Handheld, world: World) -> None:
+    fill(handheld, world)
+    with pytest.raises(UnusablePlate) as short:
+        handheld.patrol.check("A", "CA-QC")
+    assert wording.not_judged(short.value, "fr")[0] == "Trop court"
+    behind = NotReady()
+    behind.__cause__ = BeforeRetention(NOW)
+    assert wording.not_judged(behind, "fr")[0] == "Heure à régler"
+    assert wording.not_judged(NotReady(), "fr")[0] == "Pas de verdict"
+
+
+@pytest.mark.parametrize("lang", wording.LANGUAGES)
+def test_what_hinders_the_sync_is_told_with_what_to_do(lang: str) -> None:
+    for connection in ("offline", "untrusted", "refused", "revoked", "failing"):
+        told = wording.trouble(connection, lang, fetched=False, reason="why")
+        assert told is not None
+        assert told.word
+        assert told.words
+    for connection in ("starting", "online"):
+        assert wording.trouble(connection, lang, fetched=False) is None
+    known, unknown = (
+        wording.trouble("offline", lang, fetched=fetched) for fetched in (True, False)
+    )
+    assert known != unknown
+
+
+def test_a_refused_enrolment_is_told_in_the_language_of_the_screen() -> None:
+    problem = {"type": "/problems/enrolment-refused", "title": "T", "detail": "D"}
+    assert "Ce code" in wording.enrolment_refused(problem, "fr")
+    assert "This enrolment code" in wording.enrolment_refused(problem, "en")
+    unheard = {"type": "/problems/unheard-of", "title": "Plus tard", "detail": "Attendez."}
+    assert wording.enrolment_refused(unheard, "fr") == "Plus tard. Attendez."
 
 
 def test_nothing_shown_has_a_character_that_the_letters_lack() -> None:

@@ -96,7 +96,7 @@ def test_answers_have_meanings(answer: httpx.Response | Exception, meaning: type
 
 
 def test_a_refusal_says_why() -> None:
-    with client(problem(422, "invalid")) as service, pytest.raises(Refused, match="T: D"):
+    with client(problem(422, "invalid")) as service, pytest.raises(Refused, match=r"T\. D"):
         service.put_infraction("1", {})
 
 
