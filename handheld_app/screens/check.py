@@ -319,10 +319,9 @@ class CheckScreen(PatrolScreen):
 
     def synced(self) -> None:
         """Something may have been learnt: judge anew what is being looked at."""
+        self.refresh()
         if self.sighting is not None:
             self.check()
-        else:
-            self.refresh()
 
     def judge_again(self) -> None:
         """Also without network a verdict changes when its instant comes."""
