@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -77,7 +78,8 @@ def _fits(
         return True
     # A word wider than the box would be broken in two, and Kivy leaves out lines that it finds
     # too low even where their picture would have fitted.
-    words = text.replace("\n", " ").split(" ")
+    plain = re.sub(r"\[/?[a-z][^\]]*\]", "", text) if markup else text
+    words = plain.replace("\n", " ").split(" ")
     if any(label.get_extents(word)[0] > width for word in words):
         return False
     wrapped = len(label._cached_lines)

@@ -354,6 +354,8 @@ class CheckScreen(PatrolScreen):
         lang, card = self.app.lang, self.ids.card
         card.detail = card.note = card.aside = card.vehicle = ""
         self._offers = []
+        if self.patrol.site() is None:
+            self.sighting = None  # the copy was wiped: nothing is known of that plate any more
         if self.sighting is not None:
             for plate in self.sighting.check.suggestions:
                 self._offers.append(partial(self._offer, plate, self.sighting.plate))

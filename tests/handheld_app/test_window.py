@@ -200,7 +200,8 @@ class Hand:
         where = f"{name}, {self.app.lang}, {self.window.size}"
         for widget in check.walk(restrict=True):
             for child in widget.children:
-                if widget is not check and child.opacity and child.width and child.height:
+                seen = child.opacity and child.width and child.height and getattr(child, "text", 1)
+                if widget is not check and seen:
                     outside = max(widget.x - child.x, child.right - widget.right)
                     outside = max(outside, widget.y - child.y, child.top - widget.top)
                     assert outside < 1, (where, child)
@@ -316,11 +317,13 @@ async def test_a_patrol_by_touch(hand: Hand, service: ServiceProcess) -> None:
     await chooses_a_zone(hand)
     await checks_plates(hand)
     await checks_a_look_alike(hand)
+    await compares_many_look_alikes(hand, service)
     await types_on_a_real_keyboard(hand)
     await changes_the_jurisdiction(hand)
     id = await records_an_infraction_with_a_photo(hand, service)
     await sees_it_received(hand, service, id)
     await records_without_network(hand, service)
+    await is_revoked(hand, service)
     assert len(hand.seen) == len(set(hand.seen))
 
 
@@ -403,8 +406,46 @@ async def checks_a_look_alike(hand: Hand) -> None:
     hand.app.go("check")
 
 
+async def compares_many_look_alikes(hand: Hand, service: ServiceProcess) -> None:
+    base = {"site": "1085", "zones": ["G1"], "valid_from": "2026-01-01", "status": "active"}
+    plates = ["CA-QC SOS8B0", "CA-QC S0SB80", "CA-ON 5OS8BO", "US-VT 50588O", "CA-NB SQSBBD"]
+    updates = [
+        {**base, "id": f"l{n}", "version": 1, "plate": plate, "permit_number": "1"}
+        | {"jurisdiction": jurisdiction}
+        for n, (jurisdiction, plate) in enumerate(line.split() for line in plates)
+    ]
+    service.ask("POST", "/v1/plate-updates", json={"updates": updates})
+    await hand.resize(SIZES[0])
+    check = await hand.type_plate("SOSBBO")
+    has_permits = hand.app.patrol.has_permits
+    await hand.until(lambda: has_permits("SQSBBD", "CA-NB"), "the look-alikes")
+    await hand.touch(check.ids.check)
+    assert len(check.sighting.check.suggestions) == len(plates)
+    assert len(check.ids.offers.children) == len(plates)
+    await hand.look("check-look-alikes")
+    await hand.resize(SIZES[1])
+    rest, *offered = check.ids.offers.children
+    assert len(offered) == 2
+    await hand.touch(rest)
+    await hand.frames(20)
+    sheet = hand.window.children[0]
+    assert len(sheet.ids.grid.children) == len(plates)
+    await hand.look("compare")
+    vermont = next(offer for offer in sheet.ids.grid.children if offer.where == "VT")
+    await hand.touch(vermont)
+    await hand.until(lambda: sheet.parent is None, "the sheet gone")
+    assert check.sighting.plate.jurisdiction == "US-VT"
+    assert check.sighting.verdict == "valid"
+    await hand.resize(SIZES[0])
+    check.begin()
+
+
 async def types_on_a_real_keyboard(hand: Hand) -> None:
     check = await hand.screen("check")
+    await hand.touch(check.ids.wipe)
+    await hand.press_keys("q\n")
+    assert check.sighting is None
+    await hand.look("check-too-short")
     await hand.touch(check.ids.wipe)
     await hand.press_keys("qqq111x\b\n")
     assert check.ids.plate.text == "QQQ111"
@@ -425,6 +466,8 @@ async def changes_the_jurisdiction(hand: Hand) -> None:
     await hand.frames(20)
     await hand.look("jurisdiction")
     sheet = hand.window.children[0]
+    await hand.press_keys("abc\b\n")
+    assert check.ids.plate.text == "H4K7M2"
     ontario = next(key for key in sheet.ids.grid.children if key.glyph == "ON")
     await hand.touch(ontario)
     await hand.until(lambda: sheet.parent is None, "the sheet gone")
@@ -549,3 +592,28 @@ async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     await hand.touch(screen.ids.now)
     await hand.until(lambda: hand.app.status.unsent == 0, "the outbox empty again")
     assert service.ask("GET", f"/v1/infractions/{id}")["codes"] == ["P02"]
+
+
+async def is_revoked(hand: Hand, service: ServiceProcess) -> None:
+    hand.app.go("check")
+    check = await hand.type_plate("XYZ789")
+    await hand.touch(check.ids.infraction)
+    screen = await hand.screen("infraction")
+    service.ask("DELETE", f"/v1/devices/{hand.app.patrol.device.device}")
+    await hand.until(lambda: hand.app.status.connection == "revoked", "the revocation")
+    await hand.touch(screen.ids.review)
+    last = await hand.screen("lastlook")
+    assert last.ids.summary.plate == "XYZ789 · QC"
+    await hand.look("lastlook-revoked")
+    hand.app.go("check")
+    assert check.sighting is None
+    assert not check.ready
+    await hand.look("check-revoked")
+    await hand.touch(check.ids.card)
+    await hand.screen("sync")
+    await hand.look("sync-revoked")
+    hand.app.go("place")
+    place = await hand.screen("place")
+    await hand.look("place-revoked")
+    await hand.touch(place.ids.enrol)
+    await hand.screen("enrol")
