@@ -308,15 +308,16 @@ class Patrol:
         """
         plate = Plate.parse(raw, jurisdiction)
         clock = self._read_clock()
-        with self._looking() as view:
-            if view is None:
-                raise NotReady("nothing was fetched yet")
-            try:
+        try:
+            with self._looking() as view:
+                if view is None:
+                    raise NotReady("nothing was fetched yet")
                 check = view.check(plate, zone=self.device.zone, at=clock.corrected)
-            except ReplicaError as error:
-                raise NotReady(str(error)) from error
-            typed = raw if typed is None else typed
-            return Sighting(typed, check, view.state, _known_at(view.state), clock)
+                state = view.state
+        except ReplicaError as error:
+            raise NotReady(str(error)) from error
+        typed = raw if typed is None else typed
+        return Sighting(typed, check, state, _known_at(state), clock)
 
     def is_over(self, sighting: Sighting) -> bool:
         """Whether the instant has come at which the verdict changes by itself (DOMAIN 2.5)."""
@@ -329,8 +330,11 @@ class Patrol:
             plate = Plate.parse(raw, jurisdiction)
         except ValueError:
             return False
-        with self._looking() as view:
-            return view is not None and bool(view.permits_for(plate))
+        try:
+            with self._looking() as view:
+                return view is not None and bool(view.permits_for(plate))
+        except DamagedIndex:  # Check says so, and the next sync fetches it anew
+            return False
 
     def permits_behind(self, sighting: Sighting) -> Sequence[Permit]:
         """All permits that count for the plate, the deciding ones first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -28,7 +29,8 @@ from sync.codec import instant
 from sync.entities import InfractionCode, NoNotice
 from sync.outbox import RESERVE, AlreadyPut
 from sync.plates import Plate, UnusablePlate
-from sync.replica import UnknownZone
+from sync.replica import DamagedIndex, UnknownZone
+from tests.damage import DAMAGES, file_of
 from tests.handheld_app.conftest import CODES, DAY, NOW, World, fill
 
 
@@ -88,6 +90,38 @@ def test_nothing_is_judged_in_a_zone_that_is_gone(
     fill(handheld, world)
     with pytest.raises(NotReady):
         patrol.check("ABC123", "CA-QC")
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_damaged_index_gives_no_verdict_and_ends_no_program(
+    handheld: Handheld, patrol: Patrol, world: World, damage: str
+) -> None:
+    world.permit("ABC123")
+    fill(handheld, world)
+    replica = handheld.replica_of("1085")
+    DAMAGES[damage](replica)
+    replica.close()
+    assert not patrol.has_permits("ABC123", "CA-QC")
+    assert patrol.site() is None
+    with pytest.raises(NotReady):
+        patrol.check("ABC123", "CA-QC")
+    fill(handheld, world)
+    assert patrol.check("ABC123", "CA-QC").verdict == "valid"
+
+
+def test_a_damaged_page_of_permits_gives_no_verdict_of_them(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.permit("ABC123")
+    fill(handheld, world)
+    with sqlite3.connect(file_of(handheld.replica_of("1085"))) as connection:
+        connection.execute("DROP TABLE permit")
+    connection.close()
+    assert not patrol.has_permits("ABC123", "CA-QC")
+    with pytest.raises(NotReady):
+        patrol.check("ABC123", "CA-QC")
+    with pytest.raises(DamagedIndex):  # which the next sync is told
+        handheld.replica_of("1085").state()
 
 
 def test_a_verdict_carries_what_the_handheld_knew(
