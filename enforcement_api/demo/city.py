@@ -135,7 +135,7 @@ def _site() -> dict[str, Any]:
                 "name": {"fr": "Général, zone 1", "en": "General, zone 1"},
                 "note": {
                     "fr": "La nuit, le personnel peut occuper les places de visiteurs"
-                    " jusqu'à 8 h 30.",
+                    " jusqu'à 8\u00a0h\u00a030.",
                     "en": "At night, staff may use the visitors' spaces until 08:30.",
                 },
             },
