@@ -183,8 +183,14 @@ async def test_a_photo_still_being_added_is_waited_for(
 
 
 @pytest.mark.asyncio
-async def test_what_is_being_recorded_is_changed_no_more(hand: Hand, known: World) -> None:
+async def test_what_is_being_recorded_is_changed_no_more(
+    hand: Hand, known: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check = await at_work(hand, known)
+    told: list[Any] = []
+    monkeypatch.setattr(check, "announce", lambda draft, announce=check.announce: (
+        told.append(draft.id), announce(draft),
+    ))  # fmt: skip
     last = await last_look(hand)
     screen = hand.app.screens.get_screen("infraction")
     screen.ids.note.text = "kept"
@@ -202,6 +208,10 @@ async def test_what_is_being_recorded_is_changed_no_more(hand: Hand, known: Worl
     assert item.body is not None
     assert item.body["note"] == "kept"
     assert check.ids.card.word == "Enregistrée"
+    done: list[None] = []
+    hand.app.workers.write(lambda: None, done.append, lambda error: None)
+    await hand.until(lambda: done, "what was asked after it")
+    assert told == [item.id]
     await last_look(hand, "QQQ222")
     assert screen.ids.note.text == ""
     assert last.draft.note == ""
