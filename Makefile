@@ -1,6 +1,6 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format translations pins
+.PHONY: help setup demo test check bench simulate format translations pins
 
 BIN := .venv/bin
 
@@ -25,6 +25,10 @@ check: setup  ## format, lint, types, who imports whom, translations
 
 bench: setup  ## measures, prints a table, writes bench.json
 	@$(BIN)/python -m benchmarks
+
+SEEDS ?= 100
+simulate: setup  ## seeded faults: networks, crashes, damage (SEEDS=1000)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 format: setup  ## formats the sources and repairs what the linter can
 	$(BIN)/ruff format

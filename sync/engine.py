@@ -38,12 +38,19 @@ class Puller:
     """Keeps one site's replica level with the service."""
 
     def __init__(
-        self, client: ServiceClient, site: str, replica: Replica, clock: TrustedClock
+        self,
+        client: ServiceClient,
+        site: str,
+        replica: Replica,
+        clock: TrustedClock,
+        *,
+        page: int = PAGE,
     ) -> None:
         self._client = client
         self._site = site
         self._replica = replica
         self._clock = clock
+        self._most = page
         self._measured = False
         self.mismatches = 0
 
@@ -91,12 +98,12 @@ class Puller:
         """Fill an empty replica from the beginning of the feed, without a snapshot."""
         return self._replica.apply(self._catch_up(self._page(None, 0)), after=None)
 
-    def _page(self, after: str | None, wait: int, *, limit: int = PAGE) -> ChangePage:
+    def _page(self, after: str | None, wait: int, *, limit: int | None = None) -> ChangePage:
         """One page. Only one that was not waited for measures the clock: the service tells the
         time when it answers, and how much of a wait was the way back nobody knows.
         """
         sent_at = self._clock.device_now()
-        page = self._client.changes(self._site, after=after, limit=limit, wait=wait)
+        page = self._client.changes(self._site, after=after, limit=limit or self._most, wait=wait)
         if wait == 0:
             self._measured = True
             self._clock.observe(

@@ -408,17 +408,35 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path, *, mode: str = "rwc") -> sqlite3.Connection:
-    """`mode` rw: only what is there already is opened."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=30, cached_statements=32
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA cache_size = -16384")
-    connection.execute("PRAGMA mmap_size = 1073741824")
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open an index that is there. Raises DamagedIndex."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=30, cached_statements=32
+        )
+    except sqlite3.OperationalError as error:
+        if path.exists():
+            raise
+        raise DamagedIndex(f"{path} is gone") from error
+    try:
+        # Every index was made so before it was pointed to; turning it on now would wait for others.
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            raise DamagedIndex(f"{path} has no write-ahead log")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA mmap_size = 1073741824")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _prepare(path: Path) -> None:
+    """Make a file, new or fetched, one that an index can be: with a write-ahead log."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(Database(connection, execute_plugins=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,11 +521,9 @@ class Replica:
             if path is None:
                 raise NotFilled("nothing has been fetched for this site yet")
             try:
-                connection = _connect(path, mode="rw")
-            except sqlite3.OperationalError as error:
+                connection = _connect(path)
+            except (DamagedIndex, sqlite3.OperationalError):
                 if self._pointer() == pointer:
-                    if not path.exists():
-                        raise DamagedIndex(f"{path} is gone") from error
                     raise
                 continue  # it was replaced, and swept away, in between
             local.connection, local.version, local.pointer = connection, None, pointer
@@ -576,8 +592,7 @@ class Replica:
 
     def _create(self) -> Path:
         path = self.folder / f"{uuid.uuid4().hex}.db"
-        with contextlib.closing(_connect(path)) as connection:
-            migrations.apply(Database(connection, execute_plugins=False))
+        _prepare(path)
         self._point_to(path)
         return path
 
@@ -658,8 +673,7 @@ class Replica:
             try:
                 _unpack(file, path, manifest)
                 state = _inspect(path, manifest)
-                # A reader cannot turn this on beside another one: it would find the file locked.
-                _connect(path).close()
+                _prepare(path)
             except BaseException:
                 for left in self.folder.glob(f"{path.name}*"):
                     left.unlink(missing_ok=True)

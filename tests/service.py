@@ -196,6 +196,7 @@ class Service:
         self.start()
         for bridge in (old, *handhelds):
             bridge._loop, bridge.transport = self.loop, self.bridge.transport
+        self.bridge = old
 
     def close(self) -> None:
         for handheld in self._handhelds:

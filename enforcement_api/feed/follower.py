@@ -117,10 +117,9 @@ class Follower:
 
     def _is_whole(self, site: str) -> bool:
         try:
-            self._replica(site).state()
+            return self._replica(site).state() is not None
         except DamagedIndex:
             return False
-        return True
 
     def catch_up(self, site: str) -> None:
         """Bring the index of a site level with the record.
