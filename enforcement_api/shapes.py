@@ -57,6 +57,11 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+def shown_as(example: Any) -> ConfigDict:
+    """A model's configuration with an example of it for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 def storable(text: str) -> str:
     """The text itself if every engine can keep it. Raises ValueError."""
     if _CONTROL.search(text):

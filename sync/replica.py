@@ -194,17 +194,20 @@ def _row(record: Record) -> _Row:
 
 def _permit(row: _Row) -> Permit:
     (id, plate, jurisdiction, zones, number, starts, ends, active, status, make, colour) = row
-    return Permit(
-        id,
-        Plate(plate, jurisdiction),
-        tuple(zones.split(" ")),
-        number,
-        _FROM_TIMESTAMP(starts, UTC),
-        None if ends is None else _FROM_TIMESTAMP(ends, UTC),
-        _FROM_TIMESTAMP(active, UTC),
-        cast(PermitStatus, status),
-        None if make is None and colour is None else Vehicle(make, colour),
-    )
+    try:
+        return Permit(
+            id,
+            Plate(plate, jurisdiction),
+            tuple(zones.split(" ")),
+            number,
+            _FROM_TIMESTAMP(starts, UTC),
+            None if ends is None else _FROM_TIMESTAMP(ends, UTC),
+            _FROM_TIMESTAMP(active, UTC),
+            cast(PermitStatus, status),
+            None if make is None and colour is None else Vehicle(make, colour),
+        )
+    except (ValueError, OverflowError, OSError) as error:
+        raise DamagedIndex(f"the permit {id} in the index cannot be read: {error}") from error
 
 
 # Reading
@@ -242,7 +245,10 @@ class View:
             found = self._execute(
                 "SELECT record FROM entry WHERE kind = ? AND plate = ? ORDER BY id", (kind, key)
             )
-        return [codec.entity(kind, json.loads(record)) for (record,) in found]
+        try:
+            return [codec.entity(kind, json.loads(record)) for (record,) in found]
+        except ValueError as error:
+            raise DamagedIndex(f"a {kind} in the index cannot be read: {error}") from error
 
     def lots(self) -> list[Lot]:
         """The site's lots, by code."""
@@ -631,12 +637,16 @@ class Replica:
     # snapshots
 
     def export(self, folder: Path) -> SnapshotFile:
-        """Write the index, compacted and gzipped, under its SHA-256. Raises NotFilled."""
+        """Write the index, compacted and gzipped, under its SHA-256.
+
+        Raises NotFilled, DamagedIndex.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         plain = folder / f"{uuid.uuid4().hex}.tmp"
         packed = plain.with_suffix(".gz.tmp")
         try:
-            self._reader().execute("VACUUM INTO ?", (str(plain),))
+            with self._finding_damage():
+                self._reader().execute("VACUUM INTO ?", (str(plain),))
             with contextlib.closing(sqlite3.connect(plain)) as connection:
                 state = _read_state(connection)
             with open(plain, "rb") as source, open(packed, "wb") as file:

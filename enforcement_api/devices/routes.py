@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import ConfigDict, Field, Strict
+from pydantic import Field, Strict
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -16,7 +16,7 @@ from enforcement_api.devices.core import Device, EnrolmentRefused, FailureLimit
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal, new_secret
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import Id, Line, Shape, page_cursor, page_position
+from enforcement_api.shapes import Id, Line, Shape, page_cursor, page_position, shown_as
 from sync import codec
 
 MOST_SITES = 1000
@@ -81,33 +81,29 @@ class DeviceCursorOut(Shape):
 class DeviceOut(Shape):
     """A device as last heard of. `unsent`: what it still had to upload."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
+    model_config = shown_as(
+        {
+            "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
+            "name": "Handheld 7",
+            "sites": ["1085"],
+            "created_at": "2026-11-23T15:15:00Z",
+            "enrolled_at": "2026-11-23T15:17:12Z",
+            "revoked_at": None,
+            "last_seen_at": "2026-11-23T18:02:44Z",
+            "app_version": "0.1.0",
+            "unsent": 0,
+            "clock_offset_ms": -120,
+            "battery_percent": 83,
+            "plates_held": 4210,
+            "cursors": [
                 {
-                    "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
-                    "name": "Handheld 7",
-                    "sites": ["1085"],
-                    "created_at": "2026-11-23T15:15:00Z",
-                    "enrolled_at": "2026-11-23T15:17:12Z",
-                    "revoked_at": None,
-                    "last_seen_at": "2026-11-23T18:02:44Z",
-                    "app_version": "0.1.0",
-                    "unsent": 0,
-                    "clock_offset_ms": -120,
-                    "battery_percent": 83,
+                    "site": "1085",
+                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+                    "sequence": 1234,
+                    "at": "2026-11-23T18:02:44Z",
                     "plates_held": 4210,
-                    "cursors": [
-                        {
-                            "site": "1085",
-                            "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
-                            "sequence": 1234,
-                            "at": "2026-11-23T18:02:44Z",
-                            "plates_held": 4210,
-                        }
-                    ],
                 }
-            ]
+            ],
         }
     )
 

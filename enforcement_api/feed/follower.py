@@ -91,9 +91,10 @@ class Follower:
         """Catch up with every site that has changed. Raises StorageFailed."""
         for level in self._record.read(store.levels):
             known = self._levels.get(level.site)
-            if known is None or known.sequence != level.sequence or not self._is_whole(level.site):
+            is_level = known is not None and known.sequence == level.sequence
+            if not is_level or self.is_behind(level.site) or not self._is_whole(level.site):
                 self.catch_up(level.site)
-            elif known.fed_at != level.fed_at:
+            elif known is None or known.fed_at != level.fed_at:
                 self._levels[level.site] = level
 
     def follow(self, site: str) -> None:

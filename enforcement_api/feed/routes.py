@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic.config import JsonDict
 from sqlalchemy import Connection
 from starlette.background import BackgroundTask
@@ -20,6 +20,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.problems import N_, Problem
 from enforcement_api.security import Guard, Principal
+from enforcement_api.shapes import shown_as
 from sync import codec
 from sync.messages import PROTOCOL_VERSION, ChangePage
 
@@ -48,21 +49,17 @@ _ZONE_EXAMPLE: JsonDict = {"id": "G1", "name": {"fr": "Zone 1", "en": "Zone 1"},
 class ChangesOut(BaseModel):
     """A page of the feed. `digest` is the site's at `cursor`, null while there is more."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "protocol": 1,
-                    "epoch": "5b0c3f0e9a1d",
-                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
-                    "sequence": 1234,
-                    "more": False,
-                    "changes": [{"kind": "zone", "id": "G1", "record": _ZONE_EXAMPLE}],
-                    "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
-                    "server_time": "2026-11-23T15:15:00Z",
-                    "fed_at": "2026-11-23T15:14:02Z",
-                }
-            ]
+    model_config = shown_as(
+        {
+            "protocol": 1,
+            "epoch": "5b0c3f0e9a1d",
+            "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+            "sequence": 1234,
+            "more": False,
+            "changes": [{"kind": "zone", "id": "G1", "record": _ZONE_EXAMPLE}],
+            "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
+            "server_time": "2026-11-23T15:15:00Z",
+            "fed_at": "2026-11-23T15:14:02Z",
         }
     )
 
@@ -80,23 +77,19 @@ class ChangesOut(BaseModel):
 class SnapshotOut(BaseModel):
     """Where to fetch the index as a file, and what it must turn out to be."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "protocol": 1,
-                    "epoch": "5b0c3f0e9a1d",
-                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
-                    "sequence": 1234,
-                    "url": "/v1/sites/1085/snapshots/9f86d08188" + "0" * 54 + ".gz",
-                    "sha256": "9f86d08188" + "0" * 54,
-                    "bytes": 812345,
-                    "encoding": "gzip",
-                    "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
-                    "server_time": "2026-11-23T15:15:00Z",
-                    "fed_at": "2026-11-23T15:14:02Z",
-                }
-            ]
+    model_config = shown_as(
+        {
+            "protocol": 1,
+            "epoch": "5b0c3f0e9a1d",
+            "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+            "sequence": 1234,
+            "url": "/v1/sites/1085/snapshots/9f86d08188" + "0" * 54 + ".gz",
+            "sha256": "9f86d08188" + "0" * 54,
+            "bytes": 812345,
+            "encoding": "gzip",
+            "digest": {"count": 1200, "sum": "9f2c81d07a4be310"},
+            "server_time": "2026-11-23T15:15:00Z",
+            "fed_at": "2026-11-23T15:14:02Z",
         }
     )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from enforcement_api.feed.follower import Follower
 from enforcement_api.problems import N_, Problem, storage
-from sync.replica import SnapshotFile
+from sync.replica import DamagedIndex, NotFilled, Replica, SnapshotFile
 
 KEPT_SECONDS = 3600
 """How long a superseded snapshot can still be fetched."""
@@ -30,6 +32,15 @@ class UnknownSnapshot(Problem):
     detail = N_("Ask /v1/sites/{site}/snapshot for the newest one.")
 
 
+class NoSnapshotNow(Problem):
+    """The index is being made anew, and there is nothing to hand out yet."""
+
+    status = 503
+    slug = "no-snapshot-now"
+    title = N_("The snapshot is not ready")
+    detail = N_("The index is being made anew. Ask again in {retry_after} seconds.")
+
+
 class Snapshots:
     """The newest snapshot of each site, made when it is asked for."""
 
@@ -41,30 +52,47 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def newest(self, site: str) -> SnapshotFile:
-        """A snapshot that is level, or nearly; catching up from it is quick. Raises UnknownSite."""
-        replica = self._follower.replica(site)
+        """A snapshot that is level, or nearly; catching up from it is quick.
+
+        Raises UnknownSite, NoSnapshotNow, StorageFailed.
+        """
         with self._lock:
             making = self._locks.setdefault(site, threading.Lock())
         with making:
-            found = self._newest.get(site)
-            state = replica.state()
-            assert state is not None
-            fresh = (
-                found is not None
-                and found.path.exists()
-                and found.state.epoch == state.epoch
-                and (state.sequence - found.state.sequence) * _SHARE <= state.digest.count
-            )
-            if found is None or not fresh:
-                folder = self._folder / site
-                with storage(folder):
-                    superseded = self._latest(folder)
-                    found = replica.export(folder)
-                    if superseded is not None:
-                        os.utime(superseded)
-                    self._sweep(folder, found.path)
-                self._newest[site] = found
-            return found
+            try:
+                return self._fresh(site)
+            except DamagedIndex:
+                self._follower.follow(site)  # makes it anew
+            try:
+                return self._fresh(site)
+            except (DamagedIndex, NotFilled) as error:
+                raise NoSnapshotNow(retry_after=5) from error
+
+    def _fresh(self, site: str) -> SnapshotFile:
+        replica = self._follower.replica(site)
+        state = replica.state()
+        if state is None:
+            raise DamagedIndex("the index is being made anew")
+        found = self._newest.get(site)
+        if (
+            found is None
+            or not found.path.exists()
+            or found.state.epoch != state.epoch
+            or (state.sequence - found.state.sequence) * _SHARE > state.digest.count
+        ):
+            found = self._newest[site] = self._make(site, replica)
+        return found
+
+    def _make(self, site: str, replica: Replica) -> SnapshotFile:
+        folder = self._folder / site
+        with storage(folder):
+            superseded = _latest(folder)
+            made = replica.export(folder)
+            if superseded is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(superseded)
+            _sweep(folder, made.path)
+            return made
 
     def path(self, site: str, sha256: str) -> Path:
         """Where a snapshot lies. Raises UnknownSnapshot."""
@@ -73,13 +101,22 @@ class Snapshots:
             raise UnknownSnapshot(site=site)
         return path
 
-    def _latest(self, folder: Path) -> Path | None:
-        """The newest file, whichever process made it; one that others took away is not it."""
-        found = [(path.stat().st_mtime, path) for path in folder.glob("*.gz")]
-        return max(found)[1] if found else None
 
-    def _sweep(self, folder: Path, newest: Path) -> None:
-        oldest = time.time() - KEPT_SECONDS
-        for path in folder.iterdir():
-            if path != newest and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+def _files(folder: Path) -> Iterator[tuple[float, Path]]:
+    """When each file was made or superseded; other processes make and take away, too."""
+    for path in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat().st_mtime, path
+
+
+def _latest(folder: Path) -> Path | None:
+    """The newest snapshot, whichever process made it."""
+    found = [file for file in _files(folder) if file[1].suffix == ".gz"]
+    return max(found)[1] if found else None
+
+
+def _sweep(folder: Path, newest: Path) -> None:
+    oldest = time.time() - KEPT_SECONDS
+    for made, path in _files(folder):
+        if path != newest and made < oldest:
+            path.unlink(missing_ok=True)

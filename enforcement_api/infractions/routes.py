@@ -21,7 +21,7 @@ from enforcement_api.permits.core import day_begins
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, day, instant, json_schema, mebibytes
+from enforcement_api.shapes import capped_body, day, instant, json_schema, mebibytes, shown_as
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
@@ -52,24 +52,20 @@ class ReceiptOut(BaseModel):
     photos_missing: list[str]
     warnings: list[str]
 
-    model_config = {"json_schema_extra": {"examples": [dict(core.RECEIPT_EXAMPLE)]}}
+    model_config = shown_as(dict(core.RECEIPT_EXAMPLE))
 
 
 class PhotoOut(BaseModel):
     """A photo that was received."""
 
-    model_config = {
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "sha256": "9f86d08188" + "0" * 54,
-                    "media_type": "image/jpeg",
-                    "bytes": 812345,
-                    "received_at": "2026-11-23T15:20:00Z",
-                }
-            ]
+    model_config = shown_as(
+        {
+            "sha256": "9f86d08188" + "0" * 54,
+            "media_type": "image/jpeg",
+            "bytes": 812345,
+            "received_at": "2026-11-23T15:20:00Z",
         }
-    }
+    )
 
     sha256: str
     media_type: str
@@ -80,9 +76,7 @@ class PhotoOut(BaseModel):
 class PageOut(BaseModel):
     """A page of the log."""
 
-    model_config = {
-        "json_schema_extra": {"examples": [{"items": [core.LOG_EXAMPLE], "next_cursor": None}]}
-    }
+    model_config = shown_as({"items": [core.LOG_EXAMPLE], "next_cursor": None})
 
     items: list[dict[str, Any]]
     next_cursor: str | None

@@ -268,8 +268,11 @@ def apply(
         return "applied", (new, *_replaced(plate_before, worked, new, since, site, now))
     if worked is None:
         return "applied", (new,)
-    # A renewal that starts later is no reason to wait for it with the plate before.
-    ready = max(new.active_from, min(new.starts_at, current.starts_at))
+    # A renewal that starts later is no reason to wait for it with the plate before, which ends when
+    # it did: unless it was cut short together with this one, which is given back now.
+    cut = current.facts.status == "cancelled" and worked.ends_at == current.ends_at
+    ended = current.starts_at if cut or worked.ends_at is None else worked.ends_at
+    ready = max(new.active_from, min(new.starts_at, ended))
     moved = _ending(worked, _takes_over(new, ready), site, now)
     return "applied", (new,) if moved.ends_at == worked.ends_at else (new, moved)
 

@@ -1,16 +1,16 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -21,7 +21,7 @@ from enforcement_api.permits.intake import OnChange
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, json_schema, mebibytes
+from enforcement_api.shapes import capped_body, json_schema, mebibytes, shown_as
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention, DamagedIndex, NotFilled
@@ -48,10 +48,6 @@ _ASKED = [
     _parameter("at", "query", "An instant; now, if left out", needed=False),
 ]
 """What a check is asked with, for the OpenAPI document."""
-
-
-def _example(example: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 _PERMIT_EXAMPLE = {
@@ -92,7 +88,7 @@ class SuggestionOut(BaseModel):
 class CheckOut(BaseModel):
     """May this plate be here, then? Permits: the deciding outcome first."""
 
-    model_config = _example(
+    model_config = shown_as(
         {
             "verdict": "valid",
             "plate": "ABC123",
@@ -124,7 +120,7 @@ class CheckOut(BaseModel):
 class PermitOut(BaseModel):
     """A permit as it stands, and every version of it, the oldest first."""
 
-    model_config = _example(
+    model_config = shown_as(
         {
             **_PERMIT_EXAMPLE,
             "site": "1085",
@@ -163,7 +159,7 @@ class RejectedOut(BaseModel):
 class UpdatesOut(BaseModel):
     """What became of the updates."""
 
-    model_config = _example(
+    model_config = shown_as(
         {
             "applied": 1,
             "unchanged": 0,
@@ -196,7 +192,7 @@ class UpdatesOut(BaseModel):
 class UpdatesIn(BaseModel):
     """Plate updates; an empty list is a heartbeat."""
 
-    model_config = _example({"updates": [updates.EXAMPLE]})
+    model_config = shown_as({"updates": [updates.EXAMPLE]})
 
     updates: list[updates.PlateUpdateIn]
 
@@ -245,8 +241,8 @@ def router(
 ) -> APIRouter:
     """The routes of permits."""
     routes = APIRouter(prefix="/v1")
-    # What a body becomes in memory is many times its size.
-    pushes = threading.BoundedSemaphore(_PUSHES_AT_ONCE)
+    # What a body becomes in memory is many times its size; and who waits holds no thread up.
+    pushes = CapacityLimiter(_PUSHES_AT_ONCE)
     feeds = Depends(guard.allow("feeder", "admin"))
     lets_in = guard.allow()
 
@@ -322,21 +318,24 @@ def router(
             }
         },
     )
-    def push(
+    async def push(
         request: Request,
         principal: Annotated[Principal, feeds],
         body: Annotated[bytes, Depends(body)],
         atomic: Annotated[bool, Query(description="All of them or none")] = False,
     ) -> Response:
         """Apply updates in the order given; safe to send again (`id` and `version`)."""
-        with pushes, intake.in_bulk():
-            taken = take(read(request, body), principal, atomic=atomic)
-            told = follower.follow if taken.applied else follower.fed
-            for site in taken.sequence:
-                told(site)
-        epoch = record.read(record.epoch)
-        answer = taken.as_json(epoch, language_of(request))
-        return Response(json_bytes(answer), media_type="application/json")
+
+        def work() -> bytes:
+            with intake.in_bulk():
+                taken = take(read(request, body), principal, atomic=atomic)
+                told = follower.follow if taken.applied else follower.fed
+                for site in taken.sequence:
+                    told(site)
+            return json_bytes(taken.as_json(record.read(record.epoch), language_of(request)))
+
+        answer = await to_thread.run_sync(work, limiter=pushes)
+        return Response(answer, media_type="application/json")
 
     def read(request: Request, body: bytes) -> list[updates.Item]:
         kind = request.headers.get("content-type", "application/json").partition(";")[0]

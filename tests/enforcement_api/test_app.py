@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from enforcement_api.feed.follower import Follower
 from enforcement_api.serving import listen
@@ -198,6 +201,77 @@ def test_every_limit_is_set_by_a_variable_of_its_name(
 def test_a_limit_that_is_none_is_told(tmp_path: Path, value: str) -> None:
     with pytest.raises(UnusableSetting, match="PATROUILLE_KEY_CACHE_SECONDS"):
         Settings.load(tmp_path, {"PATROUILLE_KEY_CACHE_SECONDS": value})
+
+
+def test_a_poll_shows_how_far_its_device_has_come(service: Service) -> None:
+    handheld = service.handheld()
+    state = handheld.puller.pull()
+    devices = service.admin.get("/v1/devices", params={"limit": 500}).json()["items"]
+    (found,) = (device for device in devices if device["id"] == handheld.id)
+    (cursor,) = found["cursors"]
+    assert (cursor["cursor"], cursor["sequence"]) == (state.cursor, state.sequence)
+
+
+def test_nobody_waits_behind_pushes_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is held; sixty feeders wait. Checks, new keys and polls do not."""
+    with running(tmp_path) as service, ThreadPoolExecutor(60) as pool:
+        service.site()
+        service.permit("ABC123")
+        device = service.device_client()
+        cursor = device.get("/v1/sites/1085/changes").json()["cursor"]
+        feeder, new_key = service.feeder, service.client(service.key("reader"))
+        feeder.post("/v1/plate-updates", json={"updates": []}).raise_for_status()
+        held, enough = threading.Event(), threading.Event()
+
+        def hold(*arguments: Any, **named: Any) -> Any:
+            held.set()
+            assert enough.wait(DEADLINE)
+            return {}
+
+        monkeypatch.setattr("enforcement_api.permits.intake.heartbeat", hold)
+        try:
+            pushes = [
+                pool.submit(feeder.post, "/v1/plate-updates", json={"updates": []})
+                for _ in range(60)
+            ]
+            assert held.wait(DEADLINE)
+            query = {"plate": "ABC123", "zone": "G1"}
+            assert new_key.get("/v1/sites/1085/check", params=query).json()["verdict"] == "valid"
+            page = device.get("/v1/sites/1085/changes", params={"after": cursor})
+            assert page.status_code == 200
+            assert not any(push.done() for push in pushes)
+        finally:
+            enough.set()
+        assert {push.result(DEADLINE).status_code for push in pushes} == {200}
+
+
+def test_a_check_with_a_new_key_waits_behind_no_other_work(tmp_path: Path) -> None:
+    """Every thread of the pool is busy; a key has threads of its own."""
+    with running(tmp_path) as service:
+        service.site()
+        service.permit("ABC123")
+        new_key = service.client(service.key("reader"))
+        enough = threading.Event()
+
+        async def fill_the_pool() -> list[asyncio.Task[Any]]:
+            threads = int(to_thread.current_default_thread_limiter().total_tokens)
+            tasks = [
+                asyncio.create_task(to_thread.run_sync(enough.wait, DEADLINE))
+                for _ in range(threads)
+            ]
+            await asyncio.sleep(0)
+            return tasks
+
+        tasks = service.loop.run(fill_the_pool())
+        try:
+            query = {"plate": "ABC123", "zone": "G1"}
+            answer = new_key.get("/v1/sites/1085/check", params=query)
+            assert answer.json()["verdict"] == "valid"
+            assert not any(task.done() for task in tasks)
+        finally:
+            enough.set()
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:

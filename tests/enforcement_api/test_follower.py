@@ -13,7 +13,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.problems import StorageFailed
 from sync.messages import EMPTY_DIGEST
 from sync.replica import DigestMismatch, Replica
-from tests.damage import DAMAGES
+from tests.damage import DAMAGES, file_of
 from tests.service import Service, running
 
 
@@ -174,3 +174,49 @@ def test_what_a_crash_left_of_an_index_goes_at_the_next_start(service: Service) 
     service.parts.follower.start()
     assert not left.exists()
     assert service.check("ABC123")["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_snapshot_of_a_damaged_index_is_one_of_the_index_made_anew(
+    service: Service, damage: str
+) -> None:
+    service.permit("ABC123")
+    DAMAGES[damage](service.parts.follower.replica("1085"))
+    handheld = service.handheld()
+    handheld.puller.pull()
+    handheld.assert_level_with(service)
+
+
+def test_bad_pages_that_only_a_copy_meets_are_made_anew_too(service: Service) -> None:
+    service.push(*(service.update(f"A{n:05}") for n in range(3000)))
+    replica = service.parts.follower.replica("1085")
+    path = file_of(replica)
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xa5" * 40 * 4096)
+    handheld = service.handheld()
+    handheld.puller.pull()
+    handheld.assert_level_with(service)
+
+
+def test_no_snapshot_while_the_index_cannot_be_made_is_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*arguments: object, **named: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    device = service.device_client()
+    DAMAGES["gone"](service.parts.follower.replica("1085"))
+    with monkeypatch.context() as locked:
+        locked.setattr(Replica, "apply", busy)
+        answer = device.get("/v1/sites/1085/snapshot")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/no-snapshot-now")
+    assert answer.headers["Retry-After"] == "5"
+
+
+def test_an_index_that_was_behind_is_used_again_once_it_is_level(service: Service) -> None:
+    follower = service.parts.follower
+    service.permit("ABC123")
+    follower._behind.add("1085")  # another thread caught up before this one could say so
+    follower.look()
+    assert not follower.is_behind("1085")

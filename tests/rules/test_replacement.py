@@ -172,6 +172,22 @@ def test_renewal_from_a_later_day_brings_no_old_plate_back(record: Record) -> No
     assert record.verdict("AAA111", ACTIVE + DAY) == "expired"
 
 
+def test_changes_after_a_renewal_from_a_later_day_bring_no_old_plate_back(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    later: dict[str, Any] = {"valid_from": date(2026, 9, 1)}
+    colour = GivenVehicle("Acura", "NSX", 2021, "rouge")
+    for version, facts in (
+        (3, later),
+        (4, later | {"vehicle": colour}),
+        (5, later | {"status": "cancelled"}),
+        (6, later),
+    ):
+        now = ACTIVE + (60 + version) * DAY
+        record.push(confirmed(CHANGED, "BBB222", version=version, **facts), now=now)
+        assert record.permits["p~1"].ends_at == ACTIVE
+        assert record.verdict("AAA111", now) == "expired"
+
+
 def test_new_plate_that_is_confirmed_again_long_after_brings_no_old_plate_back(
     record: Record,
 ) -> None:
