@@ -21,6 +21,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from sync.files import sqlite_code
+
 LANGUAGES = ("fr", "en")
 MEDIA_TYPE = "application/problem+json"
 
@@ -202,11 +204,6 @@ _SQLITE_STORAGE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
 }
-
-
-def sqlite_code(error: BaseException | None) -> int:
-    """SQLite's primary result code of an error; 0 for any other error."""
-    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def is_storage_error(error: BaseException | None) -> bool:

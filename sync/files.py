@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import uuid
 from pathlib import Path
 
@@ -41,3 +42,12 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+UNREADABLE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+"""What SQLite says of a file that is no database of its own, or a damaged one."""
+
+
+def sqlite_code(error: BaseException | None) -> int:
+    """SQLite's primary result code of an error; 0 for any other error."""
+    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

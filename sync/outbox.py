@@ -23,7 +23,7 @@ from typing import Any, Literal
 from sqlite_utils import Database, Migrations
 
 from sync import codec
-from sync.files import sweep_parts, write_durably
+from sync.files import UNREADABLE, sqlite_code, sweep_parts, write_durably
 
 RESERVE = 16 * 1024 * 1024
 """Bytes that photos leave free, so that an infraction can always be recorded."""
@@ -113,7 +113,6 @@ def _free(folder: Path) -> int:
 
 
 _FILE = "outbox.db"
-_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
 def _damaged(number: int | str) -> str:
@@ -138,7 +137,7 @@ class Outbox:
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+            if sqlite_code(error) not in UNREADABLE:
                 raise
             self._put_damaged_file_aside()
             self._connection = self._open()

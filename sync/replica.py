@@ -37,7 +37,7 @@ from sync.entities import (
     Vehicle,
     Zone,
 )
-from sync.files import fsync_folder, write_durably
+from sync.files import UNREADABLE, fsync_folder, sqlite_code, write_durably
 from sync.messages import EMPTY_DIGEST, ChangePage, Digest, Record, SnapshotManifest
 from sync.plates import Plate, fold
 from sync.validity import UNKNOWN, Check, Judgement, check, judge
@@ -104,7 +104,7 @@ class StaleSnapshot(ReplicaError):
     """The snapshot is older than what this replica has of the same epoch."""
 
 
-_DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGE = UNREADABLE | {0, sqlite3.SQLITE_ERROR}
 """SQLite's codes for what no second try mends: a bad page, a table that is not there."""
 
 
@@ -475,7 +475,7 @@ class Replica:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if int(getattr(error, "sqlite_errorcode", 0)) & 0xFF not in _DAMAGE:
+            if sqlite_code(error) not in _DAMAGE:
                 raise
             self._damaged = True
             raise DamagedIndex(f"the index is damaged: {error}") from error

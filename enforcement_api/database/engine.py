@@ -33,9 +33,9 @@ from enforcement_api.problems import (
     Problem,
     StorageFailed,
     is_storage_error,
-    sqlite_code,
     storage,
 )
+from sync.files import UNREADABLE, sqlite_code
 
 T = TypeVar("T")
 
@@ -48,7 +48,6 @@ _TOO_LONG = ("55P03", "57014")
 _NOT_LET_IN = ("08", "28", "3D000", "42501", "53", "57P")
 """SQLSTATEs of a lost connection, a wrong password, no such database, no rights, a server that is
 full or shutting down."""
-_SQLITE_DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _LOCK_SECONDS = 60
 """How long a transaction waits for another's lock."""
 _CONNECTIONS, _MORE_CONNECTIONS = 20, 30
@@ -255,7 +254,7 @@ class Record:
         cause = error.orig
         if is_storage_error(cause):
             return StorageFailed(where=self.where, reason=cause)
-        if sqlite_code(cause) in _SQLITE_DAMAGE:
+        if sqlite_code(cause) in UNREADABLE:
             return RecordDamaged(where=self.where, reason=cause)
         state = sqlstate(cause)
         if sqlite_code(cause) == sqlite3.SQLITE_BUSY or state in _TOO_LONG:
