@@ -75,7 +75,9 @@ class Syncing:
         self._new_client = new_client
         self._clients: list[ServiceClient] = []
         self._site = site
-        state = replica.state()
+        state = None
+        with contextlib.suppress(ReplicaError):  # a damaged index: the first pull fetches it anew
+            state = replica.state()
         self.status = SyncStatus(synced_at=state.server_time if state else None)
         self._count()
         self._threads = [

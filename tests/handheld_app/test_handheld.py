@@ -14,6 +14,7 @@ import pytest
 
 from handheld_app.handheld import Handheld, seconds_since_boot
 from sync.client import Unreachable
+from tests.damage import DAMAGES
 from tests.handheld_app.conftest import NOW, World, enrol, fill
 
 DEADLINE = 10
@@ -191,3 +192,19 @@ def test_another_site_is_synced_instead(enrolled: Handheld, service: Service) ->
     assert old.join(DEADLINE)
     assert enrolled._syncing is not old
     assert enrolled.patrol.zones() == {}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_damaged_index_does_not_stop_the_sync_from_starting(
+    enrolled: Handheld, service: Service, damage: str
+) -> None:
+    replica = enrolled.replica_of("1085")
+    DAMAGES[damage](replica)
+    replica.close()
+    enrolled.sync()
+    assert enrolled.status.synced_at is None
+    assert enrolled.status.unsent == 1
+    ends = time.monotonic() + DEADLINE
+    while not service.tokens:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
