@@ -5,25 +5,36 @@ Knows no screen and no network: what it needs from them are functions that it is
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from handheld_app.device import Device, DeviceFile
 from handheld_app.evidence import Photo, PhotoRefused, Refusal, read_picture
 from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
-from sync.entities import InfractionCode, Outcome, Permit, Site, Zone
+from sync.entities import InfractionCode, Outcome, Site, Zone
 from sync.messages import Enrolment
 from sync.outbox import Item, NoRoom, Outbox
 from sync.plates import Plate, certificate_hint
-from sync.replica import DamagedIndex, NotFilled, Replica, ReplicaError, State, UnknownZone, View
+from sync.replica import (
+    BeforeRetention,
+    DamagedIndex,
+    NotFilled,
+    Replica,
+    ReplicaError,
+    State,
+    UnknownZone,
+    View,
+)
 from sync.validity import Check, Verdict
+
+T = TypeVar("T")
 
 JURISDICTIONS = (
     "CA-QC", "CA-ON", "CA-NB", "CA-NS", "CA-PE", "CA-NL", "CA-MB", "CA-SK", "CA-AB", "CA-BC",
@@ -216,17 +227,23 @@ class Patrol:
         """The service's time, as well as this device knows it."""
         return self._read_clock().corrected
 
-    @contextlib.contextmanager
-    def _looking(self) -> Iterator[View | None]:
-        """What is known of the chosen site, held still; None before anything was fetched."""
-        with contextlib.ExitStack() as stack:
-            try:
-                if not self.device.site:
-                    raise NotFilled("no site chosen")
-                view = stack.enter_context(self._replica_of(self.device.site).reading())
-            except (NotFilled, DamagedIndex):  # the next sync fetches it
-                view = None
-            yield view
+    def _reading(self) -> AbstractContextManager[View]:
+        """What is known of the chosen site, held still. Raises NotFilled, DamagedIndex, also when
+        the block ends.
+        """
+        if not self.device.site:
+            raise NotFilled("no site chosen")
+        return self._replica_of(self.device.site).reading()
+
+    def _ask(self, read: Callable[[View], T], otherwise: T) -> T:
+        """What `read` finds; `otherwise` before anything was fetched, or if what is here cannot be
+        read: the next sync fetches it.
+        """
+        try:
+            with self._reading() as view:
+                return read(view)
+        except (NotFilled, DamagedIndex):
+            return otherwise
 
     def enrol(self, server: str, code: str) -> Device:
         """Become one of the service's handhelds. Raises ServiceError (InsecureAddress first)."""
@@ -245,13 +262,11 @@ class Patrol:
 
     def site(self) -> Site | None:
         """The chosen site, once known."""
-        with self._looking() as view:
-            return view.site if view else None
+        return self._ask(lambda view: view.site, None)
 
     def zones(self) -> Mapping[str, Zone]:
         """The zones of the chosen site by code; none before they are fetched."""
-        with self._looking() as view:
-            return dict(view.zones) if view else {}
+        return self._ask(lambda view: dict(view.zones), {})
 
     def zone(self) -> Zone | None:
         """The chosen zone; None when there is none or the site has it no more."""
@@ -288,16 +303,16 @@ class Patrol:
 
     def state(self) -> State | None:
         """How far this handheld has come with the chosen site."""
-        with self._looking() as view:
-            return view.state if view else None
+        return self._ask(lambda view: view.state, None)
 
     def is_stale(self) -> bool:
         """Whether what is known is older than the site allows before a warning (DOMAIN 2.7)."""
-        with self._looking() as view:
-            if view is None:
-                return True
+
+        def is_old(view: View) -> bool:
             known_at = _known_at(view.state)
             return known_at is None or self.now() - known_at > view.site.stale_after
+
+        return self._ask(is_old, True)
 
     # checking
 
@@ -309,9 +324,7 @@ class Patrol:
         plate = Plate.parse(raw, jurisdiction)
         clock = self._read_clock()
         try:
-            with self._looking() as view:
-                if view is None:
-                    raise NotReady("nothing was fetched yet")
+            with self._reading() as view:
                 check = view.check(plate, zone=self.device.zone, at=clock.corrected)
                 state = view.state
         except ReplicaError as error:
@@ -330,15 +343,7 @@ class Patrol:
             plate = Plate.parse(raw, jurisdiction)
         except ValueError:
             return False
-        try:
-            with self._looking() as view:
-                return view is not None and bool(view.permits_for(plate))
-        except DamagedIndex:  # Check says so, and the next sync fetches it anew
-            return False
-
-    def permits_behind(self, sighting: Sighting) -> Sequence[Permit]:
-        """All permits that count for the plate, the deciding ones first."""
-        return sighting.check.judgement.permits
+        return self._ask(lambda view: bool(view.permits_for(plate)), False)
 
     def certificate_hint(self, raw: str) -> str | None:
         """A plate to offer when what was typed looks like a certificate number (DOMAIN 3.3)."""
@@ -348,15 +353,7 @@ class Patrol:
 
     def codes(self) -> list[InfractionCode]:
         """The codes that may be recorded at this site, in its instrument (DOMAIN 5)."""
-        with self._looking() as view:
-            if view is None:
-                return []
-            return [
-                code
-                for code in view.codes()
-                if code.active
-                and (not code.instruments or view.site.instrument in code.instruments)
-            ]
+        return self._ask(_codes, [])
 
     def draft(self, sighting: Sighting | None) -> Draft:
         """Begin an infraction, with what the verdict suggests filled in."""
@@ -412,28 +409,32 @@ class Patrol:
         cautions: list[Caution] = []
         if draft.outcome == "notice" and self.is_stale():
             cautions.append("stale")
-        with self._looking() as view:
-            if view is None or draft.outcome == "no_issue":
-                return cautions
-            now = self.now()
-            if draft.sighting is not None:
-                verdict = _verdict_now(view, draft.sighting, now)
-                if verdict != draft.sighting.verdict:
-                    cautions.append("verdict_changed")
-                if verdict == "valid" and any(code in PERMIT_CODES for code in draft.codes):
-                    cautions.append("valid")
-            if draft.outcome == "notice" and any(
-                window.covers(self.device.zone, now) for window in view.site.no_notice
-            ):
-                cautions.append("no_notice")
+        if draft.outcome == "no_issue":
+            return cautions
+        sighting, verdict = draft.sighting, self.verdict_now(draft)
+        if sighting is not None and verdict is not None:
+            if verdict != sighting.verdict:
+                cautions.append("verdict_changed")
+            if verdict == "valid" and any(code in PERMIT_CODES for code in draft.codes):
+                cautions.append("valid")
+        if draft.outcome == "notice" and self._wants_no_notice():
+            cautions.append("no_notice")
         return cautions
 
+    def _wants_no_notice(self) -> bool:
+        zone, now = self.device.zone, self.now()
+        return self._ask(
+            lambda view: any(window.covers(zone, now) for window in view.site.no_notice), False
+        )
+
     def verdict_now(self, draft: Draft) -> Verdict | None:
-        """The verdict on the draft's plate with what is known by now; None without a plate."""
-        with self._looking() as view:
-            if view is None or draft.sighting is None:
-                return None
-            return _verdict_now(view, draft.sighting, self.now())
+        """The verdict on the draft's plate with what is known by now; None without a plate, or
+        when nothing is known.
+        """
+        sighting, now = draft.sighting, self.now()
+        if sighting is None:
+            return None
+        return self._ask(lambda view: _verdict_now(view, sighting, now), None)
 
     def take_photo(self, source: Path) -> Photo:
         """Keep a picture file as evidence: its bytes unaltered, its hash and the time now.
@@ -555,5 +556,14 @@ def _known_at(state: State) -> datetime | None:
 def _verdict_now(view: View, sighting: Sighting, now: datetime) -> Verdict:
     try:
         return view.judge(sighting.plate, zone=sighting.check.zone.id, at=now).verdict
-    except ReplicaError:
+    except (UnknownZone, BeforeRetention):
         return sighting.verdict
+
+
+def _codes(view: View) -> list[InfractionCode]:
+    instrument = view.site.instrument
+    return [
+        code
+        for code in view.codes()
+        if code.active and (not code.instruments or instrument in code.instruments)
+    ]

@@ -124,6 +124,19 @@ def test_a_damaged_page_of_permits_gives_no_verdict_of_them(
         handheld.replica_of("1085").state()
 
 
+def test_damage_that_a_look_up_meets_halts_no_infraction(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    with sqlite3.connect(file_of(handheld.replica_of("1085"))) as connection:
+        connection.execute("DROP TABLE permit")
+    connection.close()
+    assert patrol.verdict_now(draft) is None
+    assert patrol.cautions(draft) == []
+    assert patrol.lacks(draft) == []
+    patrol.record(draft)
+
+
 def test_a_verdict_carries_what_the_handheld_knew(
     handheld: Handheld, patrol: Patrol, world: World
 ) -> None:
