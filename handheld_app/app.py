@@ -202,9 +202,14 @@ class HandheldApp(App):
     # the sync
 
     def enrolled(self) -> None:
-        """The service knows this handheld now: fetch its permits, ask where and who."""
+        """The service knows this handheld now: fetch its permits, ask where and who, unless
+        something else was gone on with meanwhile.
+        """
         self.handheld.sync()
-        self.go("place")
+        if self.screens.current == "enrol":
+            self.go("place")
+        else:
+            self._refresh()
 
     def sync_now(self) -> None:
         """Try at once."""

@@ -112,6 +112,7 @@ class Sighting:
     """One check as it was made: the answer, and what the handheld knew when it gave it."""
 
     raw: str
+    site: Site
     check: Check
     state: State
     known_at: datetime | None
@@ -136,8 +137,8 @@ class Draft:
     """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate.
 
     `begun` and `state`: when, and what the handheld knew then. `site`, `zone` and `known_codes` are
-    as they were then: they can be shown still when the device is revoked meanwhile and its copy is
-    wiped.
+    as they were then: it is of that place, also when the device is revoked meanwhile and its copy
+    is wiped, or when it is enrolled for another site.
     """
 
     id: str
@@ -227,20 +228,21 @@ class Patrol:
         """The service's time, as well as this device knows it."""
         return self._read_clock().corrected
 
-    def _reading(self) -> AbstractContextManager[View]:
-        """What is known of the chosen site, held still. Raises NotFilled, DamagedIndex, also when
-        the block ends.
+    def _reading(self, draft: Draft | None = None) -> AbstractContextManager[View]:
+        """What is known of the chosen site, or of the draft's, held still. Raises NotFilled,
+        DamagedIndex, also when the block ends.
         """
-        if not self.device.site:
+        site = draft.site.id if draft is not None and draft.site else self.device.site
+        if not site:
             raise NotFilled("no site chosen")
-        return self._replica_of(self.device.site).reading()
+        return self._replica_of(site).reading()
 
-    def _ask(self, read: Callable[[View], T], otherwise: T) -> T:
+    def _ask(self, read: Callable[[View], T], otherwise: T, *, of: Draft | None = None) -> T:
         """What `read` finds; `otherwise` before anything was fetched, or if what is here cannot be
         read: the next sync fetches it.
         """
         try:
-            with self._reading() as view:
+            with self._reading(of) as view:
                 return read(view)
         except (NotFilled, DamagedIndex):
             return otherwise
@@ -293,26 +295,25 @@ class Patrol:
 
     # what is known
 
-    def known_at(self) -> datetime | None:
+    def known_at(self, of: Draft | None = None) -> datetime | None:
         """How fresh what is known is: the older of the last sync and the feed's last contact.
 
         None when the subscription system was never heard of (DOMAIN 2.7).
         """
-        state = self.state()
-        return _known_at(state) if state else None
+        return self._ask(lambda view: _known_at(view.state), None, of=of)
 
     def state(self) -> State | None:
         """How far this handheld has come with the chosen site."""
         return self._ask(lambda view: view.state, None)
 
-    def is_stale(self) -> bool:
+    def is_stale(self, of: Draft | None = None) -> bool:
         """Whether what is known is older than the site allows before a warning (DOMAIN 2.7)."""
 
         def is_old(view: View) -> bool:
             known_at = _known_at(view.state)
             return known_at is None or self.now() - known_at > view.site.stale_after
 
-        return self._ask(is_old, True)
+        return self._ask(is_old, True, of=of)
 
     # checking
 
@@ -326,11 +327,11 @@ class Patrol:
         try:
             with self._reading() as view:
                 check = view.check(plate, zone=self.device.zone, at=clock.corrected)
-                state = view.state
+                site, state = view.site, view.state
         except ReplicaError as error:
             raise NotReady(str(error)) from error
         typed = raw if typed is None else typed
-        return Sighting(typed, check, state, _known_at(state), clock)
+        return Sighting(typed, site, check, state, _known_at(state), clock)
 
     def is_over(self, sighting: Sighting) -> bool:
         """Whether the instant has come at which the verdict changes by itself (DOMAIN 2.5)."""
@@ -355,6 +356,12 @@ class Patrol:
         """The codes that may be recorded at this site, in its instrument (DOMAIN 5)."""
         return self._ask(_codes, [])
 
+    def codes_for(self, draft: Draft) -> Sequence[InfractionCode]:
+        """Those that may be recorded where the draft is of; as they were when it was begun, once
+        nothing is known of that place any more.
+        """
+        return self._ask(_codes, draft.known_codes, of=draft)
+
     def draft(self, sighting: Sighting | None) -> Draft:
         """Begin an infraction, with what the verdict suggests filled in."""
         draft = Draft(
@@ -362,7 +369,7 @@ class Patrol:
             self._read_clock(),
             sighting,
             state=self.state(),
-            site=self.site(),
+            site=self.site() if sighting is None else sighting.site,
             zone=self.zone() if sighting is None else sighting.check.zone,
             known_codes=tuple(self.codes()),
         )
@@ -401,13 +408,13 @@ class Patrol:
         """How many photos the chosen codes ask for; none when nothing is issued."""
         if draft.outcome == "no_issue":
             return 0
-        chosen = [code for code in self.codes() if code.id in draft.codes]
+        chosen = [code for code in self.codes_for(draft) if code.id in draft.codes]
         return max((int(code.photos_required) for code in chosen), default=0)
 
     def cautions(self, draft: Draft) -> list[Caution]:
         """What a patroller should think of before issuing; all but `stale` only inform."""
         cautions: list[Caution] = []
-        if draft.outcome == "notice" and self.is_stale():
+        if draft.outcome == "notice" and self.is_stale(draft):
             cautions.append("stale")
         if draft.outcome == "no_issue":
             return cautions
@@ -417,14 +424,16 @@ class Patrol:
                 cautions.append("verdict_changed")
             if verdict == "valid" and any(code in PERMIT_CODES for code in draft.codes):
                 cautions.append("valid")
-        if draft.outcome == "notice" and self._wants_no_notice():
+        if draft.outcome == "notice" and self._wants_no_notice(draft):
             cautions.append("no_notice")
         return cautions
 
-    def _wants_no_notice(self) -> bool:
-        zone, now = self.device.zone, self.now()
-        return self._ask(
-            lambda view: any(window.covers(zone, now) for window in view.site.no_notice), False
+    def _wants_no_notice(self, draft: Draft) -> bool:
+        zone, now = draft.zone, self.now()
+        return zone is not None and self._ask(
+            lambda view: any(window.covers(zone.id, now) for window in view.site.no_notice),
+            False,
+            of=draft,
         )
 
     def verdict_now(self, draft: Draft) -> Verdict | None:
@@ -434,7 +443,7 @@ class Patrol:
         sighting, now = draft.sighting, self.now()
         if sighting is None:
             return None
-        return self._ask(lambda view: _verdict_now(view, sighting, now), None)
+        return self._ask(lambda view: _verdict_now(view, sighting, now), None, of=draft)
 
     def take_photo(self, source: Path) -> Photo:
         """Keep a picture file as evidence: its bytes unaltered, its hash and the time now.
@@ -481,10 +490,13 @@ class Patrol:
 
     def _infraction(self, draft: Draft) -> dict[str, Any]:
         """The body of `PUT /v1/infractions/{id}` (CONTRACT), with what this device knew."""
+        if draft.site is None or draft.zone is None:
+            raise NotReady("it is not known where this is")
         sighting = draft.sighting
         clock = sighting.clock if sighting else draft.begun
         record: dict[str, Any] = {
-            "site": self.device.site,
+            "site": draft.site.id,
+            "zone": draft.zone.id,
             "codes": list(draft.codes),
             "outcome": draft.outcome,
             "patroller": self.device.badge,
@@ -509,9 +521,8 @@ class Patrol:
             if state is None:
                 raise NotReady("nothing was fetched yet")
             return record | {
-                "zone": self.device.zone,
                 "plate": None,
-                "jurisdiction": self.home_jurisdiction(),
+                "jurisdiction": draft.site.jurisdiction,
                 "plate_raw": "",
                 "plate_source": "none",
                 "plate_missing_reason": draft.plate_missing_reason,
@@ -522,7 +533,6 @@ class Patrol:
             }
         permits = sighting.check.judgement.permits
         return record | {
-            "zone": sighting.check.zone.id,
             "plate": sighting.plate.text,
             "jurisdiction": sighting.plate.jurisdiction,
             "plate_raw": sighting.raw,

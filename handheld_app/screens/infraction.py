@@ -128,7 +128,7 @@ class InfractionScreen(PatrolScreen):
         lang, box = self.app.lang, self.ids.codes
         box.clear_widgets()
         self.code_rows: dict[str, Choice] = {}
-        for code in self.patrol.codes() or self.draft.known_codes:
+        for code in self.patrol.codes_for(self.draft):
             chosen = code.id in self.draft.codes
             if not (chosen or self.all_codes):
                 continue
@@ -290,7 +290,7 @@ class LastLookScreen(PatrolScreen):
         if self.draft.photo_refused:
             words = photo_refused(self.draft.photo_refused, lang)
             box.add_widget(Notice(text=words, tone="bad"))
-        age = age_of_knowledge(patrol.known_at(), lang, now=patrol.now())
+        age = age_of_knowledge(patrol.known_at(self.draft), lang, now=patrol.now())
         verdict = patrol.verdict_now(self.draft)
         word = verdict_word(verdict, lang) if verdict else ""
         for what in patrol.cautions(self.draft):

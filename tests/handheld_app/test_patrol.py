@@ -404,6 +404,25 @@ def test_the_zone_that_was_judged_is_recorded(handheld: Handheld, patrol: Patrol
     assert recorded(handheld)["zone"] == "G1"
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_infraction_is_of_where_it_was_begun_whatever_was_chosen_since(
+    handheld: Handheld, patrol: Patrol, world: World, seen: bool
+) -> None:
+    world.no_notice = (NoNotice(NOW - DAY, NOW + DAY, ("G1",), "Tempête"),)
+    fill(handheld, world)
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC") if seen else None)
+    draft.codes, draft.plate_missing_reason = ["R01"], "no_plate"
+    patrol.choose_zone("G2")
+    patrol.choose_site("2000")
+    assert patrol.lacks(draft) == ["photos"]
+    assert "no_notice" in patrol.cautions(draft)
+    draft.decide("warning")
+    draft.codes = ["M02"]
+    patrol.record(draft)
+    body = recorded(handheld)
+    assert (body["site"], body["zone"], body["jurisdiction"]) == ("1085", "G1", "CA-QC")
+
+
 def test_what_was_typed_is_recorded_with_the_plate_that_was_taken_instead(
     handheld: Handheld, patrol: Patrol
 ) -> None:

@@ -105,6 +105,20 @@ async def test_a_revocation_leaves_what_is_being_recorded(hand: Hand, known: Wor
 
 
 @pytest.mark.asyncio
+async def test_an_enrolment_that_succeeds_late_leaves_the_infraction_open(
+    hand: Hand, known: World
+) -> None:
+    await at_work(hand, known)
+    last = await last_look(hand)
+    hand.app.enrolled()
+    assert hand.app.screens.current == "lastlook"
+    assert last.draft is not None
+    hand.app.go("enrol")
+    hand.app.enrolled()
+    assert hand.app.screens.current == "place"
+
+
+@pytest.mark.asyncio
 async def test_an_enrolled_device_goes_on_while_it_is_enrolled_again(
     hand: Hand, known: World
 ) -> None:
