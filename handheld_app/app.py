@@ -25,7 +25,7 @@ from handheld_app import theme
 from handheld_app.controls import Alert
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import Draft
-from handheld_app.syncing import SyncStatus
+from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
@@ -240,7 +240,7 @@ class HandheldApp(App):
         amber = theme.TONES["wait"][0]
         self.sync_ground, self.sync_color = theme.NAVY_SOFT, amber
         waiting = status.unsent - status.set_aside
-        if status.connection in ("refused", "revoked"):
+        if status.connection in SAID_NO:
             words, sign = gettext("Refused", lang), "warning"
         elif status.set_aside:
             words, sign = refused_items(status.set_aside, lang), "warning"

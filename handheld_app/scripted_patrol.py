@@ -22,7 +22,7 @@ import click
 
 from handheld_app.handheld import Handheld
 from handheld_app.patrol import NotReady, Sighting
-from handheld_app.syncing import SyncStatus
+from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.wording import (
     LANGUAGES,
     Face,
@@ -149,7 +149,7 @@ class ScriptedPatrol:
 
     def _is_level(self) -> bool:
         status = self._handheld.status
-        if status.connection in ("refused", "revoked") or status.set_aside:
+        if status.connection in SAID_NO or status.set_aside:
             raise NotAsExpected("sync", expected="online", found=str(status))
         return status.connection == "online" and not self._handheld.outbox.unsent()
 

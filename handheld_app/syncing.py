@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.client import Refused, Revoked, ServiceClient, ServiceError, Untrusted
+from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unauthorized, Untrusted
 from sync.clock import TrustedClock
 from sync.codec import MalformedMessage
 from sync.engine import Puller, Pusher
@@ -35,7 +35,12 @@ for a handheld whose sync has ended looks like one that is level.
 
 _log = logging.getLogger(__name__)
 
-Connection = Literal["starting", "online", "offline", "untrusted", "refused", "revoked", "failing"]
+Connection = Literal[
+    "starting", "online", "offline", "untrusted", "refused", "unauthorized", "revoked", "failing"
+]
+
+SAID_NO: tuple[Connection, ...] = ("refused", "unauthorized", "revoked")
+"""The service answers, and not with what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,8 @@ class Syncing:
         connection: Connection = "offline"
         if isinstance(error, Untrusted):
             connection = "untrusted"
+        elif isinstance(error, Unauthorized):
+            connection = "unauthorized"
         elif isinstance(error, Refused):
             connection = "refused"
         trouble = str(error)

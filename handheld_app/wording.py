@@ -403,7 +403,7 @@ class Trouble:
 def trouble(connection: str, lang: str, *, fetched: bool, reason: str = "") -> Trouble | None:
     """What to tell of a connection; None when nothing is amiss.
 
-    `fetched`: permits are known here. `reason`: the network's or the program's own words.
+    `fetched`: permits are known here. `reason`: the service's, network's or program's own words.
     """
     if connection == "revoked":
         words = _(
@@ -411,13 +411,15 @@ def trouble(connection: str, lang: str, *, fetched: bool, reason: str = "") -> T
             lang,
         )
         return Trouble(_("Device revoked", lang), words, "void", "bad")
-    if connection == "refused":
+    if connection == "unauthorized":
         words = _(
             "The service does not know this device. Ask a supervisor for a code, then enrol it "
             "again.",
             lang,
         )
         return Trouble(_("Device refused", lang), words, "void", "bad")
+    if connection == "refused":
+        return Trouble(_("Refused by the service", lang), reason, "warning", "bad")
     if connection == "offline":
         words = (
             _("Checks go on with what is known here; what you record waits.", lang)

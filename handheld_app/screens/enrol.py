@@ -55,4 +55,6 @@ class EnrolScreen(PatrolScreen):
             return certificate_trouble(str(error), lang)
         if isinstance(error, ServiceError):
             return gettext("The service does not answer. Check the address and the network.", lang)
+        if isinstance(error, OSError):
+            return gettext("The change could not be saved: is the storage full?", lang)
         return gettext("This address cannot be used.", lang)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
+from handheld_app.syncing import SAID_NO
 from handheld_app.wording import gettext, localized, trouble, zone_title
 
 
@@ -72,8 +73,8 @@ class PlaceScreen(PatrolScreen):
     def _show_trouble(self, *, fetched: bool) -> None:
         lang, status = self.app.lang, self.app.status
         hindrance = trouble(status.connection, lang, fetched=fetched, reason=status.trouble)
-        self.to_enrol = status.connection in ("refused", "revoked")
-        self.may_enrol = self.to_enrol or not fetched
+        self.to_enrol = status.connection in ("unauthorized", "revoked")
+        self.may_enrol = status.connection in SAID_NO or not fetched
         self.trouble, self.tone = "", "idle"
         if hindrance is not None:
             self.trouble, self.tone = f"{hindrance.word}. {hindrance.words}", hindrance.tone

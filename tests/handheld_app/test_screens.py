@@ -17,6 +17,7 @@ import pytest
 from handheld_app.device import DeviceFile
 from handheld_app.evidence import picture_files
 from handheld_app.syncing import SyncStatus
+from sync.messages import Enrolment
 from sync.outbox import Outbox
 from tests.handheld_app.conftest import World, enrol, fill
 from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
@@ -102,6 +103,20 @@ async def test_a_revocation_leaves_what_is_being_recorded(hand: Hand, known: Wor
     last.record()
     await hand.until(lambda: hand.app.patrol.unsent() == 1, "the infraction kept")
     await hand.screen("check")
+
+
+@pytest.mark.asyncio
+async def test_an_enrolment_that_the_disk_does_not_take_blames_no_address(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = await hand.screen("enrol")
+    enrolment = Enrolment("d1", "secret", ("1085",))
+    monkeypatch.setattr(hand.app.patrol, "_ask_enrolment", lambda *asked: enrolment)
+    monkeypatch.setattr(os, "fsync", full)
+    screen.prefill("https://parking.example", "CODE")
+    screen.enrol()
+    await hand.until(lambda: screen.trouble, "the trouble")
+    assert "mémoire" in screen.trouble
 
 
 @pytest.mark.asyncio

@@ -51,6 +51,9 @@ class Service:
     def revoked(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, json={"type": "/problems/device-revoked", "title": "Revoked"})
 
+    def revokes_the_sender(self, request: httpx.Request) -> httpx.Response:
+        return self.revoked(request) if request.method == "PUT" else self.unreachable(request)
+
     def forbids(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(403, json={"type": "/problems/forbidden", "title": "Forbidden"})
 
@@ -218,11 +221,7 @@ def test_sending_hears_of_a_revocation_too(
 ) -> None:
     patrol = handheld.patrol
     patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
-
-    def revokes_the_sender(request: httpx.Request) -> httpx.Response:
-        return service.revoked(request) if request.method == "PUT" else service.unreachable(request)
-
-    service.answer = revokes_the_sender
+    service.answer = service.revokes_the_sender
     syncing.start()
     watcher.until(lambda status: status.connection == "revoked")
     assert patrol.site() is None
@@ -282,6 +281,16 @@ def test_a_refusal_is_told_apart_from_no_network(
     syncing.start()
     status = watcher.until(lambda status: status.connection == "refused")
     assert "Forbidden" in status.trouble
+
+
+def test_a_key_that_the_service_does_not_know_is_told_apart_from_other_refusals(
+    syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    service.answer = lambda request: httpx.Response(
+        401, json={"type": "/problems/unauthorized", "title": "Unknown key"}
+    )
+    syncing.start()
+    watcher.until(lambda status: status.connection == "unauthorized")
 
 
 def test_what_the_service_refuses_is_set_aside_with_its_reason(
@@ -456,11 +465,7 @@ def test_who_was_revoked_is_not_merely_offline(
 ) -> None:
     patrol = handheld.patrol
     patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
-
-    def revokes_the_sender(request: httpx.Request) -> httpx.Response:
-        return service.revoked(request) if request.method == "PUT" else service.unreachable(request)
-
-    service.answer = revokes_the_sender
+    service.answer = service.revokes_the_sender
     syncing.start()
     watcher.until(lambda status: status.connection == "revoked")
     for times in (2, 3):  # the first was over before anybody heard of the revocation, or is now

@@ -251,7 +251,8 @@ def test_a_plate_that_is_not_judged_says_why(handheld: Handheld, world: World) -
 
 @pytest.mark.parametrize("lang", wording.LANGUAGES)
 def test_what_hinders_the_sync_is_told_with_what_to_do(lang: str) -> None:
-    for connection in ("offline", "untrusted", "refused", "revoked", "failing"):
+    hinders = ("offline", "untrusted", "refused", "unauthorized", "revoked", "failing")
+    for connection in hinders:
         told = wording.trouble(connection, lang, fetched=False, reason="why")
         assert told is not None
         assert told.word
@@ -262,6 +263,18 @@ def test_what_hinders_the_sync_is_told_with_what_to_do(lang: str) -> None:
         wording.trouble("offline", lang, fetched=fetched) for fetched in (True, False)
     )
     assert known != unknown
+
+
+@pytest.mark.parametrize("lang", wording.LANGUAGES)
+def test_only_an_unknown_device_is_sent_to_enrol_again(lang: str) -> None:
+    reason = "Site inconnu. Le site 2000 n’existe pas."
+    refused = wording.trouble("refused", lang, fetched=True, reason=reason)
+    unauthorized = wording.trouble("unauthorized", lang, fetched=True, reason=reason)
+    assert refused is not None
+    assert unauthorized is not None
+    assert refused.words == reason
+    assert reason not in unauthorized.words
+    assert refused.word != unauthorized.word
 
 
 def test_a_refused_enrolment_is_told_in_the_language_of_the_screen() -> None:
