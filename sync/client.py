@@ -22,8 +22,7 @@ from sync.messages import ChangePage, Enrolment, SnapshotManifest
 
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _LONG_POLL_SLACK = 15
-_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError)
-"""RuntimeError: the client was closed."""
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL)
 _CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
 """What httpcore's trace says when there is a socket."""
 

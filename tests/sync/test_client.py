@@ -95,6 +95,11 @@ def test_answers_have_meanings(answer: httpx.Response | Exception, meaning: type
     assert type(raised.value) is meaning
 
 
+def test_a_defect_is_not_taken_for_no_network() -> None:
+    with client(RecursionError("a defect")) as service, pytest.raises(RecursionError):
+        service.snapshot("1085")
+
+
 def test_a_refusal_says_why() -> None:
     with client(problem(422, "invalid")) as service, pytest.raises(Refused, match=r"T\. D"):
         service.put_infraction("1", {})
