@@ -370,6 +370,24 @@ def _read(what: str, read: Callable[[Any], T], message: Any) -> T:
         raise MalformedMessage(f"{what} cannot be read: {error!r}") from error
 
 
+def change_page_json(page: ChangePage) -> dict[str, Any]:
+    """The answer of `changes`, as `change_page` reads it."""
+    return {
+        "protocol": page.protocol,
+        "epoch": page.epoch,
+        "cursor": page.cursor,
+        "sequence": page.sequence,
+        "more": page.more,
+        "changes": [
+            {"kind": change.kind, "id": change.id, "record": change.record}
+            for change in page.changes
+        ],
+        "digest": digest_json(page.digest),
+        "server_time": instant(page.server_time),
+        "fed_at": optional_instant(page.fed_at),
+    }
+
+
 def change_page(message: Any) -> ChangePage:
     """The answer of `changes`. Raises MalformedMessage, UnknownProtocol."""
 
@@ -387,6 +405,23 @@ def change_page(message: Any) -> ChangePage:
         )
 
     return _read("a page of changes", read, message)
+
+
+def snapshot_manifest_json(manifest: SnapshotManifest) -> dict[str, Any]:
+    """The answer of `snapshot`, as `snapshot_manifest` reads it."""
+    return {
+        "protocol": manifest.protocol,
+        "epoch": manifest.epoch,
+        "cursor": manifest.cursor,
+        "sequence": manifest.sequence,
+        "url": manifest.url,
+        "sha256": manifest.sha256,
+        "bytes": manifest.bytes,
+        "encoding": manifest.encoding,
+        "digest": digest_json(manifest.digest),
+        "server_time": instant(manifest.server_time),
+        "fed_at": optional_instant(manifest.fed_at),
+    }
 
 
 def snapshot_manifest(message: Any) -> SnapshotManifest:
@@ -410,6 +445,18 @@ def snapshot_manifest(message: Any) -> SnapshotManifest:
         )
 
     return _read("a snapshot manifest", read, message)
+
+
+def receipt_json(receipt: Receipt) -> dict[str, Any]:
+    """An acknowledgement, as `receipt` reads it."""
+    return {
+        "id": receipt.id,
+        "received_at": instant(receipt.received_at),
+        "state": receipt.state,
+        "recheck": {"verdict": receipt.recheck_verdict, "differs": receipt.recheck_differs},
+        "photos_missing": list(receipt.photos_missing),
+        "warnings": list(receipt.warnings),
+    }
 
 
 def receipt(message: Any) -> Receipt:

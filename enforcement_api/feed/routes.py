@@ -22,7 +22,7 @@ from enforcement_api.problems import N_, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import shown_as
 from sync import codec
-from sync.messages import PROTOCOL_VERSION, ChangePage
+from sync.messages import PROTOCOL_VERSION, ChangePage, SnapshotManifest
 
 Seen = Callable[..., None]
 """Told, in a transaction of its own, how far a device has come."""
@@ -132,25 +132,6 @@ def check_range(request: Request, size: int) -> None:
         raise RangeNotSatisfiable(size=size, headers={"Content-Range": f"bytes */{size}"})
 
 
-def changes_json(page: ChangePage) -> bytes:
-    """A page as it travels."""
-    message = {
-        "protocol": page.protocol,
-        "epoch": page.epoch,
-        "cursor": page.cursor,
-        "sequence": page.sequence,
-        "more": page.more,
-        "changes": [
-            {"kind": change.kind, "id": change.id, "record": change.record}
-            for change in page.changes
-        ],
-        "digest": codec.digest_json(page.digest),
-        "server_time": codec.instant(page.server_time),
-        "fed_at": codec.optional_instant(page.fed_at),
-    }
-    return codec.json_text(message).encode()
-
-
 def router(
     *,
     record: Record,
@@ -173,19 +154,20 @@ def router(
         follower.follow(site)
         file = snapshots.newest(site)
         state = file.state
-        return {
-            "protocol": PROTOCOL_VERSION,
-            "epoch": state.epoch,
-            "cursor": state.cursor,
-            "sequence": state.sequence,
-            "url": f"/v1/sites/{site}/snapshots/{file.sha256}.gz",
-            "sha256": file.sha256,
-            "bytes": file.bytes,
-            "encoding": "gzip",
-            "digest": codec.digest_json(state.digest),
-            "server_time": codec.instant(now()),
-            "fed_at": codec.optional_instant(follower.level(site).fed_at),
-        }
+        manifest = SnapshotManifest(
+            protocol=PROTOCOL_VERSION,
+            epoch=state.epoch,
+            cursor=state.cursor,
+            sequence=state.sequence,
+            url=f"/v1/sites/{site}/snapshots/{file.sha256}.gz",
+            sha256=file.sha256,
+            bytes=file.bytes,
+            encoding="gzip",
+            digest=state.digest,
+            server_time=now(),
+            fed_at=follower.level(site).fed_at,
+        )
+        return codec.snapshot_manifest_json(manifest)
 
     @routes.get(
         "/snapshots/{sha256}.gz",
@@ -229,7 +211,7 @@ def router(
 
         def answer() -> tuple[ChangePage, bytes]:
             page = record.read(read)
-            return page, changes_json(page)
+            return page, codec.json_text(codec.change_page_json(page)).encode()
 
         page, body = await run_in_threadpool(answer)
         if wait and not page.changes and not page.more:

@@ -24,7 +24,6 @@ from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.shapes import Instant, NotAPageCursor, page_cursor, page_position
 from sync import codec
 from sync.entities import Notice, Outcome
-from sync.messages import Receipt
 from sync.plates import LONGEST_RAW, Plate, UnusablePlate, check_jurisdiction
 from sync.validity import VERDICTS, Verdict
 
@@ -521,18 +520,6 @@ class Event:
             "by": self.by,
             "facts": dict(self.facts),
         }
-
-
-def receipt_json(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as it travels (`sync.codec.receipt` reads it)."""
-    return {
-        "id": receipt.id,
-        "received_at": codec.instant(receipt.received_at),
-        "state": receipt.state,
-        "recheck": {"verdict": receipt.recheck_verdict, "differs": receipt.recheck_differs},
-        "photos_missing": list(receipt.photos_missing),
-        "warnings": list(receipt.warnings),
-    }
 
 
 # What is asked of the log

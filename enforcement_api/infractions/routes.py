@@ -219,7 +219,7 @@ def router(
         if received.is_new:
             follow(upload.sent.site)
         status = 201 if received.is_new else 200
-        return JSONResponse(core.receipt_json(received.receipt), status)
+        return JSONResponse(codec.receipt_json(received.receipt), status)
 
     @routes.get(
         "/infractions",
