@@ -80,7 +80,8 @@ sites = Table(
 )
 
 # Counters: the one row that a transaction on replicated state locks. `sequence`, and the digest
-# of the feed at that sequence.
+# of the feed at that sequence. `horizon`: the sequence from which on everything is still known;
+# what was superseded before it may be gone.
 counters = Table(
     "counters",
     metadata,
@@ -89,6 +90,7 @@ counters = Table(
     Column("digest_count", BigInteger, nullable=False),
     Column("digest_sum", Hash64, nullable=False),
     Column("fed_at", Instant),
+    Column("horizon", BigInteger, nullable=False, server_default="0"),
 )
 
 zones = Table(
@@ -249,6 +251,15 @@ devices = Table(
     Column("unsent", Integer),
     Column("clock_offset_ms", BigInteger),
     Column("battery_percent", Integer),
+    # A token that is being replaced is good until the new one has been used.
+    Column("next_token_hash", String),
+    # How often a replica differed from the record and was fetched anew, and the last time.
+    Column("mismatches", Integer, nullable=False, server_default="0"),
+    Column("mismatched_at", Instant),
+    # Numbers that the device has left to print, and how many plates it held at its last contact.
+    Column("numbers_left", Integer),
+    Column("plates_held", Integer),
+    Index("ix_devices_next_token_hash", "next_token_hash", unique=True),
 )
 
 device_cursors = Table(
@@ -293,6 +304,8 @@ infractions = Table(
     Column("observed_at", Instant, nullable=False),
     Column("device_time", Instant, nullable=False),
     Column("clock_offset_ms", BigInteger, nullable=False),
+    Column("clock_uncertainty_ms", BigInteger),
+    Column("clock_jumped", Boolean),
     Column("verdict", String),
     Column("epoch", Text, nullable=False),
     Column("cursor", Text, nullable=False),
@@ -300,6 +313,8 @@ infractions = Table(
     Column("note", Text),
     Column("content_hash", String, nullable=False),
     Column("warnings", JSON, nullable=False),
+    # What the service makes of the device's cursor: null when that can't be reconstructed.
+    Column("cursor_verdict", String),
     Column("recheck_verdict", String),
     Column("differs", Boolean, nullable=False),
     Column("rechecked_at", Instant),
@@ -352,17 +367,22 @@ infraction_photos = Table(
     Index("ix_infraction_photos_sha256", "sha256"),
 )
 
-infraction_history = Table(
-    "infraction_history",
+# What was decided of an infraction; a decision is undone by another one.
+reviews = Table(
+    "reviews",
     metadata,
     Column("site", String, primary_key=True),
     Column("infraction", String, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("at", Instant, nullable=False),
-    Column("event", String, nullable=False),
-    Column("state", String, nullable=False),
     Column("by", Text, nullable=False),
-    Column("facts", JSON, nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("reason", Text),
+    Column("note", Text),
+    Column("state_before", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("acknowledged_differs", Boolean, nullable=False),
 )
 
 photos = Table(
@@ -373,4 +393,64 @@ photos = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("device", String, nullable=False),
+)
+
+# The next number of a site's notices that was given to nobody.
+number_series = Table(
+    "number_series",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+# Numbers `first` to `last` are one device's, for good.
+number_blocks = Table(
+    "number_blocks",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("device", String, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("given_at", Instant, nullable=False),
+    Index("ix_number_blocks_first", "site", "first", unique=True),
+)
+
+# What a patrol leaves behind besides infractions, each as it was sent.
+events = Table(
+    "events",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("device", String, nullable=False),
+    Column("after_revocation", Boolean, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Index("ix_events_id", "id", unique=True),
+    Index("ix_events_at", "site", "kind", "at", "id"),
+)
+
+# The append-only log: chains of entries, one of each site and one (empty `chain`) of the
+# installation, so that no lock is wider than a site's. `entry` is the text that was hashed.
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    Index("ix_audit_log_subject", "chain", "subject", "number"),
 )

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
+from enforcement_api.audit.core import Entry
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.shapes import Instant, NotAPageCursor, page_cursor, page_position
 from sync import codec
@@ -510,6 +511,16 @@ class Event:
     state: str
     by: str
     facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, entry: Entry) -> Event:
+        """The line that an entry of the log is."""
+        facts = dict(entry.facts)
+        return cls(entry.at, entry.action, facts.pop("state"), entry.by, facts)
+
+    def entry(self, subject: str) -> Entry:
+        """The line as an entry of the log."""
+        return Entry(self.at, self.by, self.event, subject, {"state": self.state, **self.facts})
 
     def as_json(self) -> dict[str, Any]:
         """The line as it is shown."""

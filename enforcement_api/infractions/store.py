@@ -9,14 +9,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, exists, insert, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
+from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import (
     codes,
     infraction_codes,
-    infraction_history,
     infraction_photos,
     infractions,
     lots,
@@ -241,7 +241,7 @@ def _insert(
         at=infraction.received_at,
         event="received",
         state=infraction.state,
-        by=infraction.device,
+        by=f"device:{infraction.device}",
         facts={"recheck": recheck, "after_revocation": infraction.after_revocation},
     )
     _remember(tx, sent.site, infraction.id, received)
@@ -249,23 +249,7 @@ def _insert(
 
 def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
     """Append to an infraction's history."""
-    last = tx.execute(
-        select(func.max(infraction_history.c.position)).where(
-            infraction_history.c.site == site, infraction_history.c.infraction == id
-        )
-    ).scalar()
-    tx.execute(
-        insert(infraction_history).values(
-            site=site,
-            infraction=id,
-            position=0 if last is None else last + 1,
-            at=event.at,
-            event=event.event,
-            state=event.state,
-            by=event.by,
-            facts=dict(event.facts),
-        )
-    )
+    audit.append(tx, event.entry(f"infraction:{id}"), site=site)
 
 
 def _receipt(tx: Connection, site: str, id: str) -> Receipt:
@@ -381,12 +365,7 @@ def known_now(tx: Connection, infraction: Infraction) -> Judgement | None:
 
 def history(tx: Connection, site: str, id: str) -> list[Event]:
     """What became of an infraction, the oldest first."""
-    found = tx.execute(
-        select(infraction_history)
-        .where(infraction_history.c.site == site, infraction_history.c.infraction == id)
-        .order_by(infraction_history.c.position)
-    )
-    return [Event(row.at, row.event, row.state, row.by, row.facts) for row in found]
+    return [Event.of(entry) for entry in audit.entries(tx, f"infraction:{id}", site=site)]
 
 
 def log(
