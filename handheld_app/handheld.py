@@ -21,9 +21,11 @@ from pathlib import Path
 import httpx
 
 from handheld_app.device import DeviceFile
+from handheld_app.edges import DeviceEdges
 from handheld_app.ids import uuid7
 from handheld_app.patrol import Patrol
 from handheld_app.syncing import Syncing, SyncStatus
+from sync import exchange
 from sync.client import ServiceClient
 from sync.clock import TrustedClock
 from sync.messages import Enrolment
@@ -137,9 +139,14 @@ class Handheld:
         device = self.device_file.device
         return self._client(device.server, device.token)
 
+    def new_edges(self) -> DeviceEdges:
+        """The edges of a sync with the chosen site, for one thread."""
+        replica = self.replica_of(self.device_file.device.site)
+        return DeviceEdges(self.new_client(), replica, self.outbox, self.clock, self.device_file)
+
     def _ask_enrolment(self, address: str, code: str, install_id: str) -> Enrolment:
         with self._client(address, None) as client:
-            return client.enrol(code, install_id=install_id)
+            return client.call(exchange.enrol(code, install_id=install_id))
 
     def _client(self, address: str, token: str | None) -> ServiceClient:
         language = self.device_file.device.lang
@@ -164,11 +171,10 @@ class Handheld:
             self.stop_syncing()
             self._syncing_as = wanted
             self._syncing = Syncing(
-                new_client=self.new_client,
+                new_edges=self.new_edges,
                 site=device.site,
                 replica=self.replica_of(device.site),
                 outbox=self.outbox,
-                clock=self.clock,
                 forget=self.forget_sites,
                 changed=self._changed,
             )

@@ -35,8 +35,8 @@ from handheld_app.wording import (
     verdict_word,
 )
 from sync import codec
-from sync.client import ServiceError
 from sync.entities import Site
+from sync.exchange import ServiceError
 from sync.outbox import Item
 
 _ = gettext

@@ -1,30 +1,30 @@
-"""Keeps the handheld level with the service: pulling and pushing, a thread each (DESIGN)."""
+"""Keeps the handheld level with the service: pulling and pushing, a thread each (DESIGN).
+
+What is done, and when it is tried again, is `sync.engine`'s; here are the threads, and who is told.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
-from sync.client import Refused, Revoked, ServiceClient, ServiceError, Unauthorized, Untrusted
-from sync.clock import TrustedClock
+from sync import engine
+from sync.client import ServiceClient
 from sync.codec import MalformedMessage
-from sync.engine import Puller, Pusher
+from sync.edges import Edges
+from sync.engine import Effect, Pass
+from sync.exchange import Refused, Revoked, ServiceError, Unauthorized, Untrusted
 from sync.outbox import Outbox
 from sync.replica import Replica, ReplicaError
-
-LONG_POLL = 25
-"""Seconds that a request waits at the service for something new."""
-FIRST_RETRY, LAST_RETRY = 1.0, 30.0
-"""Seconds between attempts without an answer: doubled each time."""
-IDLE_PUSH = 15.0
-"""Seconds after which what waits is tried again without being asked."""
 
 _LATER = (ServiceError, ReplicaError, MalformedMessage, sqlite3.Error, OSError)
 """What may be over at the next attempt: no network, a full disk, a service that is updated.
@@ -60,24 +60,26 @@ class Syncing:
     def __init__(
         self,
         *,
-        new_client: Callable[[], ServiceClient],
+        new_edges: Callable[[], Edges],
         site: str,
         replica: Replica,
         outbox: Outbox,
-        clock: TrustedClock,
         forget: Callable[[], None],
         changed: Callable[[SyncStatus], None],
+        dice: engine.Dice = random.random,
     ) -> None:
-        """`forget` removes every plate from this device, once it is no longer trusted."""
+        """`new_edges` gives each thread edges of its own; `forget` removes every plate from this
+        device, once it is no longer trusted.
+        """
         self._forget = forget
-        self._clock = clock
         self._outbox = outbox
         self._replica = replica
         self._changed = changed
+        self._dice = dice
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._revoked = threading.Event(), threading.Event()
         self._asked = {"pull": threading.Event(), "push": threading.Event()}
-        self._new_client = new_client
+        self._new_edges = new_edges
         self._clients: list[ServiceClient] = []
         self._site = site
         state = None
@@ -121,72 +123,57 @@ class Syncing:
     # the threads
 
     def _pull_on(self) -> None:
-        self._talk("pull", self._keep_level)
+        self._go_on("pull", lambda: engine.keep_level(self._site, dice=self._dice))
         self._replica.close()
 
     def _push_on(self) -> None:
-        self._talk("push", self._keep_empty)
+        self._go_on("push", lambda: engine.keep_empty(self._site, dice=self._dice))
 
-    def _talk(self, which: str, go_on: Callable[[ServiceClient], None]) -> None:
+    def _go_on(self, which: str, steps: Callable[[], Pass[None]]) -> None:
         """With a client of the thread's own: to make one, many certificates are read."""
         while not self._stopping.is_set():
             try:
-                client = self._new_client()
+                edges = self._new_edges()
             except Exception as error:
                 self._trouble(error)
-                self._rest(which, LAST_RETRY)
+                self._rest(which, engine.LAST_RETRY)
                 continue
-            with client:
+            with edges.client, contextlib.suppress(_Stopped):
                 with self._lock:
-                    self._clients.append(client)
-                if not self._stopping.is_set():
-                    go_on(client)
+                    self._clients.append(edges.client)
+                engine.run(steps(), partial(self._perform, which, edges))
             return
 
-    def _keep_level(self, client: ServiceClient) -> None:
-        puller = Puller(client, self._site, self._replica, self._clock)
-        pause, wait = FIRST_RETRY, 0
-        while not self._stopping.is_set():
-            try:
-                try:
-                    state = puller.pull(wait=wait)
-                except Revoked as error:
-                    self._end_trust(error)
-                    break
-            except Exception as error:
-                if self._stopping.is_set():
-                    break
-                self._trouble(error)
-                self._rest("pull", pause)
-                pause, wait = min(pause * 2, LAST_RETRY), 0
-                continue
-            pause, wait = FIRST_RETRY, LONG_POLL
-            if self.status.connection != "online":
-                self._asked["push"].set()  # the network is back: what waits goes at once
-            self._tell(connection="online", synced_at=state.server_time, trouble="")
-
-    def _keep_empty(self, client: ServiceClient) -> None:
-        pusher = Pusher(client, self._outbox, self._clock)
-        pause = FIRST_RETRY
-        while not self._stopping.is_set():
-            try:
-                try:
-                    pushed = pusher.push()
-                except Revoked as error:
-                    self._end_trust(error)
-                    raise
-                held_up = pushed.waiting and not pushed.sent
-                pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
-            except _LATER:
-                pause = min(pause * 2, LAST_RETRY)  # pulling tells of it
-            except Exception as error:
-                pause = min(pause * 2, LAST_RETRY)
-                if not self._stopping.is_set():
-                    self._trouble(error)
-            with contextlib.suppress(Exception):
+    def _perform(self, which: str, edges: Edges, effect: Effect) -> Any:
+        if self._stopping.is_set():
+            raise _Stopped
+        match effect:
+            case engine.Rest(seconds):
+                self._rest(which, seconds)
+            case engine.Level(state):
+                if self.status.connection != "online":
+                    self._asked["push"].set()  # the network is back: what waits goes at once
+                self._tell(connection="online", synced_at=state.server_time, trouble="")
+            case engine.Pushed():
                 self._count()
-            waiting = self.status.unsent > self.status.set_aside
-            self._rest("push", pause if waiting else IDLE_PUSH)
+            case engine.Trouble(error):
+                # Of what is in the network's way, pulling tells.
+                if which == "pull" or not isinstance(error, _LATER):
+                    self._trouble(error)
+                with contextlib.suppress(Exception):
+                    self._count()
+            case engine.EndTrust(error):
+                self._end_trust(error)
+            case engine.Install() | engine.Apply():
+                try:
+                    return edges.perform(effect)
+                finally:
+                    # The other thread may have heard of it meanwhile, and deleted too early.
+                    if self._revoked.is_set():
+                        self._forget()
+            case _:
+                return edges.perform(effect)
+        return None
 
     def _rest(self, which: str, seconds: float) -> None:
         if self._stopping.is_set():
@@ -198,10 +185,16 @@ class Syncing:
         """The plates go; what was recorded stays, and is still sent."""
         if self._stopping.is_set():
             return  # another enrolment may have taken the place of this one
+        with self._lock:
+            if self._revoked.is_set():
+                return  # the other thread has heard of it
+            self._revoked.set()
         self._forget()
         self._tell(connection="revoked", synced_at=None, trouble=str(error))
 
     def _trouble(self, error: Exception) -> None:
+        if self._stopping.is_set():
+            return
         connection: Connection = "offline"
         if isinstance(error, Untrusted):
             connection = "untrusted"
@@ -226,3 +219,7 @@ class Syncing:
             status = self.status
         if not self._stopping.is_set():
             self._changed(status)
+
+
+class _Stopped(BaseException):
+    """The sync was told to end: no pass may take it for a failure."""

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS
-from sync.client import in_a_row
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
+from sync.exchange import in_a_row
 from sync.plates import UnusablePlate
 from sync.replica import BeforeRetention
 from sync.validity import Check, Verdict, outcome

@@ -13,6 +13,16 @@ JUMP = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """A moment by the device's two clocks: the wall clock (aware, UTC), and the seconds of one that
+    nobody sets.
+    """
+
+    wall: datetime
+    boot: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClockReading:
     """One instant as the device says it, as the service would say it, and how sure that is."""
 
@@ -51,17 +61,20 @@ class TrustedClock:
         """The device's own clock, as it is."""
         return self._now()
 
-    def observe(self, server_time: datetime, *, sent_at: datetime, received_at: datetime) -> None:
+    def stamp(self) -> Stamp:
+        """The moment that it is, by the device's clocks as they are."""
+        return Stamp(self._now(), self._boot())
+
+    def observe(self, server_time: datetime, *, sent: Stamp, received: Stamp) -> None:
         """Measure the offset from one answer. `server_time` is truncated to whole seconds."""
-        round_trip = received_at - sent_at
+        round_trip = timedelta(seconds=received.boot - sent.boot)
         if round_trip < timedelta(0):
             return
         with self._lock:
-            boot = self._boot()
-            true_now = server_time + _HALF_SECOND + round_trip / 2
-            self._offset = true_now - received_at
+            true_then = server_time + _HALF_SECOND + round_trip / 2
+            self._offset = true_then - received.wall
             self._uncertainty = _HALF_SECOND + round_trip / 2
-            self._anchor = (true_now, boot)
+            self._anchor = (true_then, received.boot)
             offset = self._offset
         # It may wait for a disk: whoever reads the clock meanwhile does not.
         self._keep(offset)

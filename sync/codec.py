@@ -30,8 +30,10 @@ from sync.messages import (
     ChangePage,
     Digest,
     Enrolment,
+    NumberBlock,
     Receipt,
     Record,
+    SignIn,
     SnapshotManifest,
 )
 from sync.plates import Plate
@@ -483,3 +485,34 @@ def enrolment(message: Any) -> Enrolment:
         return Enrolment(device=m["device"], token=m["token"], sites=tuple(m["sites"]))
 
     return _read("an enrolment", read, message)
+
+
+def sign_in(message: Any) -> SignIn:
+    """Who signed in. Raises MalformedMessage."""
+
+    def read(m: Any) -> SignIn:
+        return SignIn(patroller=m["patroller"], offline_until=parse_instant(m["offline_until"]))
+
+    return _read("a sign-in", read, message)
+
+
+def number_block(message: Any) -> NumberBlock:
+    """A block of numbers. Raises MalformedMessage."""
+
+    def read(m: Any) -> NumberBlock:
+        if not 0 <= m["first"] <= m["last"]:
+            raise ValueError(f"{m['first']} to {m['last']} are no numbers")
+        return NumberBlock(prefix=m["prefix"], first=m["first"], last=m["last"])
+
+    return _read("a block of numbers", read, message)
+
+
+def new_token(message: Any) -> str:
+    """A device's new token. Raises MalformedMessage."""
+
+    def read(m: Any) -> str:
+        if not isinstance(m["token"], str) or not m["token"]:
+            raise ValueError("it has no token")
+        return m["token"]
+
+    return _read("a new token", read, message)

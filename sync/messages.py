@@ -101,3 +101,20 @@ class Enrolment:
     device: str
     token: str
     sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Who a badge and a PIN belong to, and until when the device may say so by itself."""
+
+    patroller: str
+    offline_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NumberBlock:
+    """Numbers of notices for one device alone: the prefix and the integers `first` to `last`."""
+
+    prefix: str
+    first: int
+    last: int

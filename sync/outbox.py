@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,10 @@ from sync.files import UNREADABLE, sqlite_code, sweep_parts, write_durably
 RESERVE = 16 * 1024 * 1024
 """Bytes that photos leave free, so that an infraction can always be recorded."""
 
-ItemKind = Literal["infraction", "photo"]
+KEPT = timedelta(days=30)
+"""How long what was sent is kept, to be sent again when the service was restored since."""
+
+ItemKind = Literal["infraction", "photo", "event"]
 
 migrations = Migrations("outbox")
 
@@ -60,6 +63,12 @@ def one_row_an_item(db: Database) -> None:
 def what_is_not_sent_is_counted_without_the_rest(db: Database) -> None:
     """What was sent stays for the log, and grows."""
     db.execute("CREATE INDEX item_unsent ON item (state) WHERE state != 'sent'")
+
+
+@migrations()
+def what_is_known_of_the_service(db: Database) -> None:
+    """`epoch`: which one last had what was sent."""
+    db.execute("CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +235,16 @@ class Outbox:
             if found.fetchone()[0] != text:
                 raise AlreadyPut(id)
 
+    def put_event(self, id: str, body: Mapping[str, Any], *, at: datetime) -> None:
+        """Keep an event for sending. Durable when this returns; once each."""
+        text = json.dumps(body, ensure_ascii=False)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO item (kind, id, body, put_at) VALUES ('event', ?, ?, ?)"
+                " ON CONFLICT (kind, id) DO NOTHING",
+                (id, text, codec.instant(at)),
+            )
+
     def waiting(self) -> list[Item]:
         """What is still to be sent, the oldest first."""
         return self._items("state = 'waiting' ORDER BY number")
@@ -257,19 +276,52 @@ class Outbox:
             rows = self._reader.execute(select, (-1 if most is None else most,)).fetchall()
         return [_item(row) for row in rows]
 
-    def acknowledge(self, item: Item, answer: Mapping[str, Any], *, at: datetime) -> None:
-        """The service has the item durably: it leaves the queue."""
-        self._settle(item, "sent", None, answer, at)
+    def acknowledge(
+        self, item: Item, answer: Mapping[str, Any], *, missing: Sequence[str] = (), at: datetime
+    ) -> None:
+        """The service has the item durably: it leaves the queue. Of an infraction's photos those
+        that are `missing` there wait from now on, and the others do no longer.
+        """
+        photos = [photo["sha256"] for photo in (item.body or {}).get("photos", ())]
+        with self._writing() as connection:
+            self._settle(connection, item, "sent", None, answer, at)
+            if item.kind == "infraction":
+                connection.executemany(
+                    "UPDATE item SET state = ? WHERE kind = 'photo' AND id = ?"
+                    " AND state != 'set_aside'",
+                    [("waiting" if sha in missing else "sent", sha) for sha in photos],
+                )
 
     def refuse(self, item: Item, problem: str, *, at: datetime) -> None:
         """The service will never take the item: set it aside, so that it blocks nothing."""
-        self._settle(item, "set_aside", problem, None, at)
+        with self._writing() as connection:
+            self._settle(connection, item, "set_aside", problem, None, at)
 
     def send_again(self, kind: ItemKind, id: str) -> None:
-        """Put an item back in the queue: the service says that it lacks it."""
+        """Put an item back in the queue."""
         with self._writing() as connection:
             connection.execute(
                 "UPDATE item SET state = 'waiting' WHERE kind = ? AND id = ?", (kind, id)
+            )
+
+    def note_epoch(self, epoch: str, *, sent_since: datetime) -> None:
+        """The service's record is of this epoch. If what was sent went to another one, the record
+        was restored since: all that was sent since that instant waits again.
+        """
+        with self._reading:
+            found = self._reader.execute("SELECT value FROM fact WHERE name = 'epoch'").fetchone()
+        if found == (epoch,):
+            return
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE item SET state = 'waiting' WHERE state = 'sent' AND kind != 'photo'"
+                " AND answered_at >= ?",
+                (codec.instant(sent_since),),
+            )
+            connection.execute(
+                "INSERT INTO fact VALUES ('epoch', ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (epoch,),
             )
 
     def failed(self, item: Item, problem: str) -> None:
@@ -282,21 +334,21 @@ class Outbox:
 
     def _settle(
         self,
+        connection: sqlite3.Connection,
         item: Item,
         state: str,
         problem: str | None,
         answer: Mapping[str, Any] | None,
         at: datetime,
     ) -> None:
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE item SET state = ?, problem = ?, answer = ?, answered_at = ?,"
-                " attempts = attempts + 1 WHERE number = ?",
-                (
-                    state,
-                    problem,
-                    None if answer is None else json.dumps(answer, ensure_ascii=False),
-                    codec.instant(at),
-                    item.number,
-                ),
-            )
+        connection.execute(
+            "UPDATE item SET state = ?, problem = ?, answer = ?, answered_at = ?,"
+            " attempts = attempts + 1 WHERE number = ?",
+            (
+                state,
+                problem,
+                None if answer is None else json.dumps(answer, ensure_ascii=False),
+                codec.instant(at),
+                item.number,
+            ),
+        )

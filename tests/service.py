@@ -5,7 +5,7 @@
         service.permit("ABC123", zone="G1")
         assert service.check("ABC 123", zone="G1")["verdict"] == "valid"
         handheld = service.handheld()
-        handheld.puller.pull()
+        handheld.pull()
 
 Nothing of ours is replaced: requests go through the whole ASGI application, the record is a real
 file or a real PostgreSQL database, and the clock is the one that composition roots are given.
@@ -38,13 +38,15 @@ from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.settings import Settings
 from enforcement_api.staff import keys
+from sync import engine, exchange
 from sync.client import ServiceClient
 from sync.clock import TrustedClock
 from sync.codec import instant
-from sync.engine import Puller, Pusher
+from sync.edges import Edges
+from sync.engine import Pushed
 from sync.outbox import Outbox
 from sync.plates import Plate
-from sync.replica import Replica
+from sync.replica import Replica, State
 from sync.validity import Judgement
 
 T = TypeVar("T")
@@ -349,15 +351,23 @@ class Handheld:
         self.bridge = Bridge(service.loop, None)
         self.bridge.transport = service.bridge.transport
         with ServiceClient(ADDRESS, transport=self.bridge) as stranger:
-            enrolment = stranger.enrol(code, install_id=str(uuid.uuid4()))
+            enrolment = stranger.call(exchange.enrol(code, install_id=str(uuid.uuid4())))
         self.id, self.token = enrolment.device, enrolment.token
         self.client = ServiceClient(ADDRESS, token=self.token, transport=self.bridge)
         self.clock = TrustedClock(service.clock, lambda: service.clock().timestamp())
         self.replica = Replica(folder / "index")
         folder.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(folder)
-        self.puller = Puller(self.client, site, self.replica, self.clock)
-        self.pusher = Pusher(self.client, self.outbox, self.clock)
+        self.edges = Edges(self.client, self.replica, self.outbox, self.clock)
+
+    def pull(self, *, wait: int = 0, limit: int = engine.PAGE) -> State:
+        return self.edges.run(engine.pull(self.site, wait=wait, limit=limit))
+
+    def pull_by_pages(self) -> State:
+        return self.edges.run(engine.pull_by_pages(self.site))
+
+    def push(self) -> Pushed:
+        return self.edges.run(engine.push())
 
     def close(self) -> None:
         self.replica.close()

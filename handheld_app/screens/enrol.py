@@ -6,7 +6,7 @@ from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
 from handheld_app.wording import certificate_trouble, enrolment_refused, gettext
-from sync.client import InsecureAddress, Refused, ServiceError, Untrusted
+from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted
 
 
 class EnrolScreen(PatrolScreen):

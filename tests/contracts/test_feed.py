@@ -360,7 +360,7 @@ def test_interrupted_download_goes_on_where_it_stopped(service: Service) -> None
     part = handheld.replica.folder / "downloads" / f"{manifest.sha256}.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(whole[:1000])
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
     assert not part.exists()
 
@@ -371,12 +371,12 @@ def test_interrupted_download_goes_on_where_it_stopped(service: Service) -> None
 def test_replica_installs_a_snapshot_after_a_restore_of_the_service(service: Service) -> None:
     service.permit("ABC123")
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     service.parts.record.write(
         lambda tx: tx.execute(meta.update().where(meta.c.name == "epoch").values(value="another"))
     )
     service.permit("DDD444")
-    state = handheld.puller.pull()
+    state = handheld.pull()
     assert state.epoch == "another"
     handheld.assert_level_with(service)
     assert handheld.verdict("DDD444", at=NOW) == "valid"
@@ -385,7 +385,7 @@ def test_replica_installs_a_snapshot_after_a_restore_of_the_service(service: Ser
 def test_damaged_replica_heals_itself(service: Service) -> None:
     service.push(*(service.update(f"A{n:03}") for n in range(10)))
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     path = handheld.replica._current()
     assert path is not None
     damaged = sqlite3.connect(path)
@@ -393,8 +393,8 @@ def test_damaged_replica_heals_itself(service: Service) -> None:
     damaged.commit()
     damaged.close()
     service.push(service.update("A003", id="permit-4", version=2))
-    handheld.puller.pull()
-    assert handheld.puller.mismatches == 1
+    handheld.pull()
+    assert handheld.edges.mismatches == 1
     handheld.assert_level_with(service)
 
 
@@ -402,7 +402,7 @@ def test_far_behind_is_a_snapshot(service: Service) -> None:
     """Far behind is more changes than pages are quick for."""
     service.permit("ABC123")
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     state = handheld.replica.state()
     assert state is not None
     # as if so much had happened meanwhile: numbers were taken, none is left without a row
@@ -413,7 +413,7 @@ def test_far_behind_is_a_snapshot(service: Service) -> None:
     )
     service.permit("DDD444")
     handheld.bridge.requests.clear()
-    handheld.puller.pull()
+    handheld.pull()
     assert any("/snapshots/" in path for _, path in handheld.bridge.requests)
     handheld.assert_level_with(service)
 
@@ -447,9 +447,9 @@ def test_sequence_has_no_gaps_and_pollers_miss_nothing(service: Service) -> None
     def poll(number: int) -> None:
         handheld = pollers[number]
         while not done.is_set():
-            handheld.puller.pull(wait=1)
+            handheld.pull(wait=1)
             polls[number] += 1
-        handheld.puller.pull()
+        handheld.pull()
         handheld.assert_level_with(service)
         handheld.replica.close()
 
@@ -461,7 +461,7 @@ def test_sequence_has_no_gaps_and_pollers_miss_nothing(service: Service) -> None
             done.set()
         for future in polling:
             future.result(60)
-    assert [handheld.puller.mismatches for handheld in pollers] == [0, 0]
+    assert [handheld.edges.mismatches for handheld in pollers] == [0, 0]
 
     with service.parts.record.reading() as tx:
         numbers = tx.execute(

@@ -176,13 +176,13 @@ def test_atomic_request_without_one_is_kept(service: Service) -> None:
 def test_empty_list_is_a_heartbeat(service: Service) -> None:
     service.permit("ABC123")
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     service.clock.advance(hours=3)
     answer = service.push()
     assert counts(answer) == (0, 0, 0, 0)
     assert list(answer["sequence"]) == ["1085"]
     assert service.check("ABC123")["fed_at"] == "2026-11-23T18:15:00Z"
-    handheld.puller.pull()
+    handheld.pull()
     state = handheld.replica.state()
     assert state is not None
     assert state.fed_at == service.clock()
@@ -355,7 +355,7 @@ def test_longer_retention_brings_back_what_counts_again(service: Service) -> Non
     service.site(retention_days=90)
     assert service.verdict("ABC123") == "expired"
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     assert handheld.verdict("ABC123", at=NOW) == "expired"
     service.assert_consistent()
 

@@ -92,13 +92,13 @@ class World:
             self._read_permits(code)
             self.by_snapshot[code] = service.handheld(code)
             self.by_pages[code] = service.handheld(code)
-            self.by_snapshot[code].puller.pull()
-            self.by_pages[code].puller.pull_by_pages()
+            self.by_snapshot[code].pull()
+            self.by_pages[code].pull_by_pages()
             self.pull(code)
 
     def pull(self, site: str) -> None:
         for handheld in self.handhelds(site):
-            handheld.puller.pull()
+            handheld.pull()
             handheld.assert_level_with(self.service)
 
     def handhelds(self, site: str) -> tuple[Handheld, Handheld]:
@@ -190,8 +190,8 @@ def test_handheld_that_comes_after_the_retention_agrees_too(world: World) -> Non
         assert world.service.prune(p, site) > 0
         world.by_snapshot[site] = world.service.handheld(site)
         world.by_pages[site] = world.service.handheld(site)
-        world.by_snapshot[site].puller.pull()
-        world.by_pages[site].puller.pull_by_pages()
+        world.by_snapshot[site].pull()
+        world.by_pages[site].pull_by_pages()
         for case in every:
             if case.at >= p:
                 assert world.on_handhelds(case) == {case.expected}, case

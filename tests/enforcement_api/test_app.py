@@ -205,7 +205,7 @@ def test_a_limit_that_is_none_is_told(tmp_path: Path, value: str) -> None:
 
 def test_a_poll_shows_how_far_its_device_has_come(service: Service) -> None:
     handheld = service.handheld()
-    state = handheld.puller.pull()
+    state = handheld.pull()
     devices = service.admin.get("/v1/devices", params={"limit": 500}).json()["items"]
     (found,) = (device for device in devices if device["id"] == handheld.id)
     (cursor,) = found["cursors"]

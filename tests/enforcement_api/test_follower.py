@@ -183,7 +183,7 @@ def test_a_snapshot_of_a_damaged_index_is_one_of_the_index_made_anew(
     service.permit("ABC123")
     DAMAGES[damage](service.parts.follower.replica("1085"))
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
 
 
@@ -195,7 +195,7 @@ def test_bad_pages_that_only_a_copy_meets_are_made_anew_too(service: Service) ->
         file.seek(path.stat().st_size // 2 // 4096 * 4096)
         file.write(b"\xa5" * 40 * 4096)
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
 
 

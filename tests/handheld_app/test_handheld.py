@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from handheld_app.handheld import Handheld, seconds_since_boot
-from sync.client import Unreachable
+from sync.exchange import Unreachable
 from tests.damage import DAMAGES
 from tests.handheld_app.conftest import NOW, World, enrol, fill
 
@@ -28,7 +28,8 @@ def test_hours_asleep_are_no_jump_of_the_clock(
     monkeypatch.setattr(time, "clock_gettime", lambda clock: boot if clock == 7 else 0.0)
     handheld = Handheld(tmp_path, now=lambda: now)
     try:
-        handheld.clock.observe(NOW, sent_at=NOW, received_at=NOW)
+        stamp = handheld.clock.stamp()
+        handheld.clock.observe(NOW, sent=stamp, received=stamp)
         now, boot = NOW + timedelta(hours=3), boot + 3 * 3600
         reading = handheld.clock.read()
     finally:

@@ -24,9 +24,9 @@ from handheld_app.patrol import (
     NotReady,
     Patrol,
 )
-from sync.client import InsecureAddress
 from sync.codec import instant
 from sync.entities import InfractionCode, NoNotice
+from sync.exchange import InsecureAddress
 from sync.outbox import RESERVE, AlreadyPut
 from sync.plates import Plate, UnusablePlate
 from sync.replica import DamagedIndex, UnknownZone
@@ -170,7 +170,8 @@ def test_verdicts_use_the_services_time(handheld: Handheld, patrol: Patrol, worl
     world.permit("ABC123", active_from=NOW + timedelta(minutes=5))
     fill(handheld, world)
     assert patrol.check("ABC123", "CA-QC").verdict == "pending_activation"
-    handheld.clock.observe(NOW + timedelta(minutes=10), sent_at=world.now, received_at=world.now)
+    stamp = handheld.clock.stamp()
+    handheld.clock.observe(NOW + timedelta(minutes=10), sent=stamp, received=stamp)
     assert patrol.check("ABC123", "CA-QC").verdict == "valid"
 
 
@@ -386,7 +387,8 @@ def test_a_wrong_clock_is_told_beside_the_right_time(
     handheld: Handheld, patrol: Patrol, world: World, picture: Callable[..., Path]
 ) -> None:
     at = NOW + timedelta(minutes=10)
-    handheld.clock.observe(at, sent_at=NOW, received_at=NOW)
+    stamp = handheld.clock.stamp()
+    handheld.clock.observe(at, sent=stamp, received=stamp)
     draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
     draft.photos.append(patrol.take_photo(picture()))
     patrol.record(draft)

@@ -10,14 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
 
+from handheld_app.edges import DeviceEdges
 from handheld_app.handheld import Handheld
 from handheld_app.syncing import Syncing, SyncStatus
-from sync import codec
+from sync import codec, engine
 from sync.client import ServiceClient
+from sync.edges import Edges
 from tests.handheld_app.conftest import NOW, World, fill
 
 DEADLINE = 10
@@ -106,6 +109,28 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def client_of(service: Service, address: str = "https://parking.example") -> ServiceClient:
+    return ServiceClient(address, token="t", transport=httpx.MockTransport(service))
+
+
+def edges(handheld: Handheld, client: Callable[[], ServiceClient]) -> Callable[[], Edges]:
+    replica = handheld.replica_of("1085")
+    return lambda: DeviceEdges(
+        client(), replica, handheld.outbox, handheld.clock, handheld.device_file
+    )
+
+
+def parts(handheld: Handheld, watcher: Watcher) -> dict[str, Any]:
+    return {
+        "site": "1085",
+        "replica": handheld.replica_of("1085"),
+        "outbox": handheld.outbox,
+        "forget": handheld.forget_sites,
+        "changed": watcher,
+        "dice": lambda: 0.5,
+    }
+
+
 @pytest.fixture
 def service() -> Service:
     return Service()
@@ -123,15 +148,8 @@ def syncing(
     world.permit("ABC123")
     fill(handheld, world)
     syncing = Syncing(
-        new_client=lambda: ServiceClient(
-            "https://parking.example", token="t", transport=httpx.MockTransport(service)
-        ),
-        site="1085",
-        replica=handheld.replica_of("1085"),
-        outbox=handheld.outbox,
-        clock=handheld.clock,
-        forget=handheld.forget_sites,
-        changed=watcher,
+        new_edges=edges(handheld, lambda: client_of(service)),
+        **parts(handheld, watcher),
     )
     state = handheld.patrol.state()
     assert state is not None
@@ -325,13 +343,8 @@ def test_stopping_waits_for_no_answer(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         hanging = Syncing(
-            new_client=lambda: ServiceClient(address, token="t"),
-            site="1085",
-            replica=handheld.replica_of("1085"),
-            outbox=handheld.outbox,
-            clock=handheld.clock,
-            forget=handheld.forget_sites,
-            changed=watcher,
+            new_edges=edges(handheld, lambda: ServiceClient(address, token="t")),
+            **parts(handheld, watcher),
         )
         hanging.start()
         listener.settimeout(DEADLINE)
@@ -383,7 +396,7 @@ def test_with_the_network_back_what_waits_goes_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for pause in ("FIRST_RETRY", "LAST_RETRY", "IDLE_PUSH"):
-        monkeypatch.setattr("handheld_app.syncing." + pause, 3600.0)
+        monkeypatch.setattr(engine, pause, 3600.0)
     patrol = handheld.patrol
     patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
     syncing.start()
@@ -400,13 +413,8 @@ def test_an_address_that_cannot_be_used_is_told_and_ends_no_thread(
     fill(handheld, world)
     addresses = ["http://parking.example", "https://parking.example"]
     syncing = Syncing(
-        new_client=lambda: ServiceClient(addresses[0], transport=httpx.MockTransport(service)),
-        site="1085",
-        replica=handheld.replica_of("1085"),
-        outbox=handheld.outbox,
-        clock=handheld.clock,
-        forget=handheld.forget_sites,
-        changed=watcher,
+        new_edges=edges(handheld, lambda: client_of(service, addresses[0])),
+        **parts(handheld, watcher),
     )
     syncing.start()
     watcher.until(lambda status: "https is needed" in status.trouble)

@@ -12,9 +12,9 @@ import pytest
 from handheld_app.device import DeviceFile
 from handheld_app.ids import uuid7
 from handheld_app.patrol import Patrol
-from sync.client import Revoked, Unreachable
 from sync.codec import instant
 from sync.engine import Pushed
+from sync.exchange import Revoked, Unreachable
 from sync.validity import VERDICTS
 from tests.builders import DAY, HOUR
 from tests.enforcement_api.program import patrouille
@@ -93,7 +93,7 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
 
     # A handheld is enrolled with a code, and gets level by a snapshot.
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
     assert any("/snapshots/" in path for _, path in handheld.bridge.requests)
     patrol = patroller(handheld, tmp_path)
@@ -101,7 +101,7 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
     # The network is lost.
     handheld.lose_network()
     with pytest.raises(Unreachable):
-        handheld.puller.pull()
+        handheld.pull()
 
     # It gives the right verdict for any plate.
     plates = dict(zip(
@@ -124,7 +124,7 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
     draft.note = "Aucun permis affiché, neige déneigée"
     id = patrol.record(draft)
     with pytest.raises(Unreachable):
-        handheld.pusher.push()
+        handheld.push()
     assert patrol.unsent() == 2
 
     # Still without network, the activation of a plate takes effect at its instant.
@@ -143,9 +143,9 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
     handheld.find_network()
     handheld.bridge.lose = lambda request: request.method == "PUT"
     with pytest.raises(Unreachable):
-        handheld.pusher.push()
+        handheld.push()
     handheld.bridge.lose = lambda request: False
-    assert handheld.pusher.push() == Pushed(sent=2, set_aside=0, waiting=0)
+    assert handheld.push() == Pushed(sent=2, set_aside=0, waiting=0)
     assert patrol.unsent() == 0
 
     # The log shows it, once, with its photo and the re-check.
@@ -174,7 +174,7 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
     assert (item.id, item.state) == (id, "sent")
     assert item.answer is not None
     assert item.answer["recheck"] == {"verdict": "valid", "differs": True}
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
     assert not patrol.is_stale()
     assert patrol.check("NOBODY1", "CA-QC").verdict == "valid"
@@ -187,7 +187,7 @@ def test_revoked_handheld_hands_over_what_it_holds_and_nothing_more(
 ) -> None:
     service.permit("ABC123")
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     patrol = patroller(handheld, tmp_path)
     draft = patrol.draft(patrol.check("NOBODY1", "CA-QC"))
     (tmp_path / "car.jpg").write_bytes(picture())
@@ -196,8 +196,8 @@ def test_revoked_handheld_hands_over_what_it_holds_and_nothing_more(
 
     service.admin.delete(f"/v1/devices/{handheld.id}").raise_for_status()
     with pytest.raises(Revoked):
-        handheld.puller.pull()
-    assert handheld.pusher.push().sent == 2
+        handheld.pull()
+    assert handheld.push().sent == 2
     found = service.reader.get(f"/v1/infractions/{id}").json()
     assert (found["after_revocation"], found["complete"]) == (True, True)
 
@@ -205,14 +205,14 @@ def test_revoked_handheld_hands_over_what_it_holds_and_nothing_more(
 def test_service_that_restarts_keeps_everything(service: Service, tmp_path: Path) -> None:
     service.permit("ABC123")
     handheld = service.handheld()
-    handheld.puller.pull()
+    handheld.pull()
     patrol = patroller(handheld, tmp_path)
     draft = patrol.draft(patrol.check("NOBODY1", "CA-QC"))
     draft.outcome, draft.no_issue_reason = "no_issue", "driver_returned"
     id = patrol.record(draft)
-    handheld.pusher.push()
+    handheld.push()
     service.restart()
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
     assert service.verdict("ABC123") == "valid"
     found = service.reader.get(f"/v1/infractions/{id}").json()

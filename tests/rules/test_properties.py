@@ -324,15 +324,15 @@ def test_service_and_handhelds_agree_whatever_happened(
         take(service, site, [u | {"id": f"{u['id']}-{number}"} for u in history])
         service.parts.follower.follow(site)
         by_snapshot, by_pages = service.handheld(site), service.handheld(site)
-        by_snapshot.puller.pull()
-        by_pages.puller.pull_by_pages()
+        by_snapshot.pull()
+        by_pages.pull_by_pages()
         followers += [by_snapshot, by_pages]
         if pruned is not None and number == 0:
             service.prune(pruned, site)
         for handheld in followers:
-            handheld.puller.pull()
+            handheld.pull()
             handheld.assert_level_with(service)
-            assert handheld.puller.mismatches == 0
+            assert handheld.edges.mismatches == 0
     for handheld in followers[-2:]:
         agree(service, handheld, since=pruned)
     agree(service, followers[0], since=pruned)

@@ -15,13 +15,14 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from sync.client import ServiceError
-from sync.engine import Puller, Pusher
+from sync.edges import Edges
+from sync.exchange import ServiceError
 from sync.outbox import Outbox
 from sync.replica import Replica, ReplicaError
 from tests.damage import DAMAGES
@@ -117,11 +118,11 @@ class Simulation:
 
     def _a_handheld_pulls(self) -> None:
         with contextlib.suppress(ServiceError, ReplicaError):
-            self._handheld().puller.pull()
+            self._handheld().pull(limit=PAGE)
 
     def _a_handheld_pushes(self) -> None:
         with contextlib.suppress(ServiceError):
-            self._handheld().pusher.push()
+            self._handheld().push()
 
     def _a_patroller_records(self) -> None:
         handheld = self._handheld()
@@ -174,7 +175,7 @@ class Simulation:
             return False
 
         lose, handheld.bridge.lose = handheld.bridge.lose, crash
-        action = self._dice.choice([handheld.puller.pull, handheld.pusher.push])
+        action = self._dice.choice([partial(handheld.pull, limit=PAGE), handheld.push])
         with contextlib.suppress(Crash, ServiceError, ReplicaError):
             action()
         handheld.bridge.lose = lose
@@ -185,10 +186,7 @@ class Simulation:
         handheld.outbox.close()
         folder = handheld.replica.folder
         handheld.replica, handheld.outbox = Replica(folder), Outbox(folder.parent)
-        handheld.puller = Puller(
-            handheld.client, handheld.site, handheld.replica, handheld.clock, page=PAGE
-        )
-        handheld.pusher = Pusher(handheld.client, handheld.outbox, handheld.clock)
+        handheld.edges = Edges(handheld.client, handheld.replica, handheld.outbox, handheld.clock)
 
     def _an_index_is_damaged(self) -> None:
         handheld = self._handheld()
@@ -209,9 +207,9 @@ class Simulation:
         for handheld in self._handhelds:
             handheld.find_network()
             handheld.bridge.lose = lambda request: False
-            assert handheld.pusher.push().waiting == 0
+            assert handheld.push().waiting == 0
         for handheld in self._handhelds:  # of what the other one has sent, too
-            handheld.puller.pull()
+            handheld.pull()
 
     def _compare(self) -> None:
         service = self._service

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sync.client import ServiceClient, Unreachable, Untrusted, trusted_certificates
+from sync import exchange
+from sync.client import ServiceClient, trusted_certificates
+from sync.exchange import Unreachable, Untrusted
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
@@ -50,7 +52,7 @@ def address(authority: trustme.CA) -> Iterator[str]:
 
 def meaning(address: str) -> type[Exception]:
     with ServiceClient(address) as client, pytest.raises(Unreachable) as raised:
-        client.enrol("CODE", install_id="1")
+        client.call(exchange.enrol("CODE", install_id="1"))
     return type(raised.value)
 
 
@@ -60,7 +62,7 @@ def test_a_certificate_that_nobody_vouches_for_is_untrusted(address: str) -> Non
 
 def test_it_is_told_why(address: str) -> None:
     with ServiceClient(address) as client, pytest.raises(Untrusted, match="certificate"):
-        client.enrol("CODE", install_id="1")
+        client.call(exchange.enrol("CODE", install_id="1"))
 
 
 def test_a_certificate_of_another_name_is_untrusted(
@@ -94,4 +96,4 @@ def test_no_proxy_of_the_environment_is_used(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with ServiceClient(address) as client, pytest.raises(Unreachable, match="503"):
-        client.enrol("CODE", install_id="1")
+        client.call(exchange.enrol("CODE", install_id="1"))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from sync import engine
-from sync.client import Unauthorized, Unreachable
-from sync.messages import ChangePage
+from sync.exchange import Unauthorized, Unreachable
 from sync.replica import BadSnapshot, DigestMismatch
 from tests.damage import DAMAGES
 from tests.service import NOW, Handheld, Service, infraction, new_id, picture, running
@@ -48,16 +47,16 @@ def spoil(handheld: Handheld) -> None:
 
 def test_a_new_handheld_installs_the_snapshot(service: Service, handheld: Handheld) -> None:
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     assert asked(handheld, "/snapshots/") == 1
     assert handheld.verdict("ABC123", at=NOW) == "valid"
     handheld.assert_level_with(service)
 
 
 def test_a_level_handheld_asks_for_changes_alone(service: Service, handheld: Handheld) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     assert asked(handheld, "/snapshots/") == 1
     handheld.assert_level_with(service)
 
@@ -65,58 +64,49 @@ def test_a_level_handheld_asks_for_changes_alone(service: Service, handheld: Han
 def test_a_handheld_that_was_waiting_hears_of_a_change(
     service: Service, handheld: Handheld
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     service.permit("ABC123")
-    state = handheld.puller.pull(wait=30)
+    state = handheld.pull(wait=30)
     assert state.sequence == service.check("ABC123")["sequence"]
 
 
 def test_a_handheld_far_behind_installs_a_snapshot(
     service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     monkeypatch.setattr(engine, "FAR_BEHIND", 3)
     for number in range(5):
         service.permit(f"ABC{number}00")
-    handheld.puller.pull()
+    handheld.pull()
     assert asked(handheld, "/snapshots/") == 2
     handheld.assert_level_with(service)
 
 
-def test_a_cut_catch_up_is_never_half_applied(
-    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handheld.puller.pull()
+def test_a_cut_catch_up_is_never_half_applied(service: Service, handheld: Handheld) -> None:
+    handheld.pull()
     before = handheld.replica.state()
-    monkeypatch.setattr(
-        handheld.client, "changes", lambda *a, **k: _paged(handheld, *a, **{**k, "limit": 2})
-    )
     for number in range(6):
         service.permit(f"ABC{number}00")
     answers = iter([False, True])
     handheld.bridge.lose = lambda request: next(answers, False)
     with pytest.raises(Unreachable):
-        handheld.puller.pull()
+        handheld.pull(limit=2)
     assert handheld.replica.state() == before
     assert handheld.verdict("ABC000", at=NOW) == "unknown"
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
-
-
-def _paged(handheld: Handheld, *arguments: object, **named: object) -> object:
-    return type(handheld.client).changes(handheld.client, *arguments, **named)
 
 
 def test_a_replica_that_differs_says_so_and_fetches_itself_anew(
     service: Service, handheld: Handheld
 ) -> None:
     update = service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     spoil(handheld)
     assert handheld.verdict("ABC123", at=NOW) == "wrong_zone"
     service.push(update | {"version": 2, "zones": ["G1", "G2"]})
-    handheld.puller.pull()
-    assert handheld.puller.mismatches == 1
+    handheld.pull()
+    assert handheld.edges.mismatches == 1
     assert handheld.verdict("ABC123", at=NOW) == "valid"
     handheld.assert_level_with(service)
 
@@ -124,10 +114,10 @@ def test_a_replica_that_differs_says_so_and_fetches_itself_anew(
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
 def test_a_damaged_index_is_fetched_anew(service: Service, handheld: Handheld, damage: str) -> None:
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     DAMAGES[damage](handheld.replica)
     handheld.replica.close()  # the damage is found when the file is opened next
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
     assert handheld.verdict("ABC123", at=NOW) == "valid"
 
@@ -136,7 +126,7 @@ def test_a_handheld_ahead_of_a_record_that_was_rolled_back_takes_what_there_is(
     service: Service, handheld: Handheld
 ) -> None:
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     path = handheld.replica.folder / (handheld.replica.folder / "current").read_text()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE state SET value = '1000000' WHERE name = 'sequence'")
@@ -146,7 +136,7 @@ def test_a_handheld_ahead_of_a_record_that_was_rolled_back_takes_what_there_is(
         handheld,
         lambda request: next(answers, None) if request.url.path.endswith("/changes") else None,
     )
-    handheld.puller.pull()
+    handheld.pull()
     handheld.assert_level_with(service)
 
 
@@ -157,10 +147,10 @@ def test_a_service_that_contradicts_itself_is_not_asked_for_ever(
         raise DigestMismatch(handheld.replica.state().digest, handheld.replica.state().digest)
 
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     monkeypatch.setattr(handheld.replica, "apply", contradict)
     with pytest.raises(DigestMismatch):
-        handheld.puller.pull()
+        handheld.pull()
     assert asked(handheld, "/snapshots/") == 2
 
 
@@ -168,23 +158,23 @@ def test_a_damaged_snapshot_is_not_installed_and_the_old_index_still_answers(
     service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.permit("ABC123")
-    handheld.puller.pull()
+    handheld.pull()
     monkeypatch.setattr(engine, "FAR_BEHIND", 0)
 
-    def damage(url: str, path: Path) -> None:
-        type(handheld.client).download(handheld.client, url, path)
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
+    def damage(effect: engine.Effect) -> object:
+        if isinstance(effect, engine.Install):
+            (part,) = (handheld.replica.folder / "downloads").iterdir()
+            content = bytearray(part.read_bytes())
+            content[len(content) // 2] ^= 1
+            part.write_bytes(content)
+        return handheld.edges.perform(effect)
 
-    with monkeypatch.context() as bad_network:
-        bad_network.setattr(handheld.client, "download", damage)
-        service.permit("XYZ999")
-        with pytest.raises(BadSnapshot):
-            handheld.puller.pull()
+    service.permit("XYZ999")
+    with pytest.raises(BadSnapshot):
+        engine.run(engine.pull("1085"), damage)
     assert handheld.verdict("ABC123", at=NOW) == "valid"
     assert list((handheld.replica.folder / "downloads").iterdir()) == []
-    handheld.puller.pull()
+    handheld.pull()
     assert handheld.verdict("XYZ999", at=NOW) == "valid"
 
 
@@ -192,56 +182,51 @@ def test_a_replica_by_pages_equals_one_by_snapshot(service: Service) -> None:
     for number in range(30):
         service.permit(f"ABC{number:03}")
     by_pages, by_snapshot = service.handheld(), service.handheld()
-    by_pages.puller.pull_by_pages()
-    by_snapshot.puller.pull()
+    by_pages.pull_by_pages()
+    by_snapshot.pull()
     assert asked(by_pages, "/snapshot") == 0
     assert by_pages.replica.state().digest == by_snapshot.replica.state().digest
     by_pages.assert_level_with(service)
 
 
 def test_the_clock_is_measured_at_a_pull(service: Service, handheld: Handheld) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     assert handheld.clock.read().uncertainty is not None
 
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_the_clock_is_measured_at_a_pull_that_waited_but_not_by_the_wait(
-    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch, is_new: bool
+    service: Service, handheld: Handheld, is_new: bool
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     if is_new:
         service.permit("ABC123")
-    ask = handheld.client.changes
-    waits: list[int] = []
-    measured: list[timedelta] = []
-    device_now = NOW
+    waits: list[int | str] = []
+    measured: list[int | str] = []
 
-    def changes(site: str, *, after: str | None, limit: int, wait: int) -> ChangePage:
-        nonlocal device_now
-        waits.append(wait)
-        device_now += timedelta(seconds=wait)
-        return ask(site, after=after, limit=limit, wait=0)
+    def perform(effect: engine.Effect) -> object:
+        if isinstance(effect, engine.Ask):
+            waits.append(effect.request.parameters["wait"])
+            request = replace(effect.request, parameters=effect.request.parameters | {"wait": 0})
+            effect = replace(effect, request=request)
+        elif isinstance(effect, engine.Observe):
+            measured.append(waits[-1])
+        return handheld.edges.perform(effect)
 
-    def observe(server_time: datetime, *, sent_at: datetime, received_at: datetime) -> None:
-        measured.append(received_at - sent_at)
-
-    monkeypatch.setattr(handheld.client, "changes", changes)
-    monkeypatch.setattr(handheld.clock, "device_now", lambda: device_now)
-    monkeypatch.setattr(handheld.clock, "observe", observe)
-    handheld.puller.pull(wait=25)
+    engine.run(engine.pull("1085", wait=25), perform)
     assert waits == [25, 0]
-    assert measured == [timedelta(0)]
+    assert measured == [0]
     handheld.assert_level_with(service)
 
 
 def test_what_was_waited_for_is_kept_when_the_clock_cannot_be_measured(
     service: Service, handheld: Handheld
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     service.permit("ABC123")
     answers = iter([False, True])
     handheld.bridge.lose = lambda request: next(answers, False)
-    handheld.puller.pull(wait=25)
+    handheld.pull(wait=25)
     handheld.assert_level_with(service)
 
 
@@ -251,7 +236,7 @@ def test_what_was_waited_for_is_kept_when_the_clock_cannot_be_measured(
 def test_an_infraction_and_its_photo_arrive_once_whatever_is_lost(
     service: Service, handheld: Handheld
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     photo = picture()
     sha256 = handheld.outbox.keep_photo(photo)
     id = new_id()
@@ -263,9 +248,9 @@ def test_an_infraction_and_its_photo_arrive_once_whatever_is_lost(
     handheld.bridge.lose = lambda request: next(losing, False)
     for _ in range(2):
         with pytest.raises(Unreachable):
-            handheld.pusher.push()
+            handheld.push()
     assert handheld.outbox.unsent() > 0
-    handheld.pusher.push()
+    handheld.push()
     assert handheld.outbox.unsent() == 0
     items = service.reader.get("/v1/infractions").json()["items"]
     assert [item["id"] for item in items] == [id]
@@ -275,11 +260,11 @@ def test_an_infraction_and_its_photo_arrive_once_whatever_is_lost(
 def test_a_refused_item_is_set_aside_and_the_next_one_arrives(
     service: Service, handheld: Handheld
 ) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     first, second = new_id(), new_id()
     handheld.outbox.put_infraction(first, {"site": "1085"}, [], at=NOW)
     handheld.outbox.put_infraction(second, infraction(), [], at=NOW)
-    pushed = handheld.pusher.push()
+    pushed = handheld.push()
     assert (pushed.sent, pushed.set_aside, pushed.waiting) == (1, 1, 0)
     (item,) = handheld.outbox.set_aside()
     assert item.id == first
@@ -289,11 +274,11 @@ def test_a_refused_item_is_set_aside_and_the_next_one_arrives(
 
 
 def test_a_token_that_is_not_known_sets_nothing_aside(handheld: Handheld) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     handheld.outbox.put_infraction(new_id(), infraction(), [], at=NOW)
-    handheld.client._http.headers["Authorization"] = "Bearer nothing"
+    handheld.client._token = lambda: "nothing"
     with pytest.raises(Unauthorized):
-        handheld.pusher.push()
+        handheld.push()
     assert len(handheld.outbox.waiting()) == 1
 
 
@@ -328,7 +313,7 @@ def test_a_photo_whose_file_is_gone_is_set_aside_and_the_next_ones_arrive(
     _, gone = with_photo(handheld, "navy")
     _, kept = with_photo(handheld, "red")
     handheld.outbox.photo(gone).unlink()
-    pushed = handheld.pusher.push()
+    pushed = handheld.push()
     assert (pushed.sent, pushed.set_aside, pushed.waiting) == (3, 1, 0)
     (item,) = handheld.outbox.set_aside()
     assert item.id == gone
@@ -350,14 +335,14 @@ def test_an_item_that_gets_no_settling_answer_waits_and_keeps_nothing_back(
     bad, _ = with_photo(handheld, "navy")
     with_photo(handheld, "red")
     answering(handheld, lambda request: answer if bad in request.url.path else None)
-    pushed = handheld.pusher.push()
+    pushed = handheld.push()
     assert (pushed.sent, pushed.set_aside, pushed.waiting) == (3, 0, 1)
     (item,) = handheld.outbox.waiting()
     assert (item.id, item.attempts) == (bad, 1)
     assert item.problem
     assert service.reader.get("/v1/infractions").json()["items"][0]["id"] != bad
     answering(handheld, lambda request: None)
-    assert handheld.pusher.push().waiting == 0
+    assert handheld.push().waiting == 0
 
 
 @pytest.mark.parametrize(
@@ -375,13 +360,13 @@ def test_an_answer_that_holds_for_everything_ends_the_pass_and_loses_nothing(
     with_photo(handheld, "navy")
     paths = answering(handheld, lambda request: answer)
     with pytest.raises(Unreachable):
-        handheld.pusher.push()
+        handheld.push()
     assert len(paths) == 1
     assert len(handheld.outbox.waiting()) == 2
 
 
 def test_a_photo_that_the_service_lacks_is_sent_again(service: Service, handheld: Handheld) -> None:
-    handheld.puller.pull()
+    handheld.pull()
     photo = picture()
     sha256 = handheld.outbox.keep_photo(photo)
     body = infraction(
@@ -390,7 +375,7 @@ def test_a_photo_that_the_service_lacks_is_sent_again(service: Service, handheld
     handheld.outbox.put_infraction(new_id(), body, [sha256], at=NOW)
     photo_item = handheld.outbox.waiting()[1]
     handheld.outbox.acknowledge(photo_item, {}, at=NOW)
-    handheld.pusher.push()
-    handheld.pusher.push()
+    handheld.push()
+    handheld.push()
     assert handheld.outbox.unsent() == 0
     assert service.reader.get(f"/v1/photos/{sha256}").status_code == httpx.codes.OK
