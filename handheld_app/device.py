@@ -24,7 +24,7 @@ class Device:
     zone: str = ""
     badge: str = ""
     lang: str = "fr"
-    clock_offset_ms: int = 0
+    clock: dict[str, Any] | None = None
 
     @property
     def enrolled(self) -> bool:

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -27,13 +27,10 @@ from handheld_app.patrol import Patrol
 from handheld_app.syncing import Syncing, SyncStatus
 from sync import exchange
 from sync.client import ServiceClient
-from sync.clock import TrustedClock
+from sync.clock import Measurement, TrustedClock
 from sync.messages import Enrolment
 from sync.outbox import Outbox
 from sync.replica import Replica
-
-OFFSET_NOISE_MS = 1000
-"""Changes of the clock's offset that are not worth a write: the service tells whole seconds."""
 
 ENDS_WITHIN = 2.0
 """Seconds to wait for a sync that was told to end; only a connection not made yet takes longer."""
@@ -51,6 +48,14 @@ def seconds_since_boot() -> float:
     return time.monotonic()
 
 
+def which_start() -> str:
+    """A name of this start of the device; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 class Handheld:
     """What lies in a data folder, opened. `changed` hears of the sync, on another thread;
     `transport` is for tests.
@@ -62,6 +67,7 @@ class Handheld:
         *,
         now: Callable[[], datetime] = utc_now,
         boot: Callable[[], float] = seconds_since_boot,
+        boot_id: Callable[[], str] = which_start,
         changed: Callable[[SyncStatus], None] = lambda status: None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -69,8 +75,10 @@ class Handheld:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))
-        kept = timedelta(milliseconds=self.device_file.device.clock_offset_ms)
-        self.clock = TrustedClock(now, boot, offset=kept, keep=self._keep_offset)
+        kept = Measurement.from_json(self.device_file.device.clock)
+        self.clock = TrustedClock(
+            now, boot, boot_id=boot_id(), kept=kept, keep=self._keep_measurement
+        )
         self.outbox = Outbox(self.folder)
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
@@ -90,12 +98,10 @@ class Handheld:
         )
         self._sweep_sites()
 
-    def _keep_offset(self, offset: timedelta) -> None:
-        milliseconds = offset // timedelta(milliseconds=1)
-        if abs(milliseconds - self.device_file.device.clock_offset_ms) > OFFSET_NOISE_MS:
-            # A full disk takes nothing from what was measured: it is measured again.
-            with contextlib.suppress(OSError):
-                self.device_file.change(clock_offset_ms=milliseconds)
+    def _keep_measurement(self, measurement: Measurement) -> None:
+        # A full disk takes nothing from what was measured: it is measured again.
+        with contextlib.suppress(OSError):
+            self.device_file.change(clock=measurement.as_json())
 
     def replica_of(self, site: str) -> Replica:
         """The index of a site of this service; its folder has a name of our own."""

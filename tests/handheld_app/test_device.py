@@ -50,7 +50,8 @@ def test_a_later_versions_fields_do_no_harm(tmp_path: Path) -> None:
 def test_the_offset_of_the_clock_is_known_after_a_restart(tmp_path: Path) -> None:
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     before = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
-    before.clock.observe(noon + timedelta(hours=1), sent_at=noon, received_at=noon)
+    stamp = before.clock.stamp()
+    before.clock.observe(noon + timedelta(hours=1), sent=stamp, received=stamp)
     before.close()
     after = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
     assert after.clock.now() == noon + timedelta(hours=1, milliseconds=500)
@@ -106,6 +107,7 @@ def test_a_full_disk_does_not_stop_the_clock(
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     handheld = Handheld(tmp_path, now=lambda: noon, boot=lambda: 0.0)
     monkeypatch.setattr(os, "fsync", full)
-    handheld.clock.observe(noon + timedelta(hours=1), sent_at=noon, received_at=noon)
+    stamp = handheld.clock.stamp()
+    handheld.clock.observe(noon + timedelta(hours=1), sent=stamp, received=stamp)
     assert handheld.clock.now() == noon + timedelta(hours=1, milliseconds=500)
     handheld.close()
