@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,8 @@ from sync.engine import Effect
 from sync.outbox import Outbox
 from sync.replica import Replica
 
+OFFSET_NOISE_MS = 1000
+"""Changes of the offset that the service need not be told of: it tells whole seconds."""
 TOLD_EVERY = 300.0
 """Seconds after which the service is told how this device is doing, though nothing has changed."""
 
@@ -48,13 +51,14 @@ class DeviceEdges(Edges):
         return None
 
     def _facts(self) -> Mapping[str, Any] | None:
+        offset = self.clock.read().offset // timedelta(milliseconds=1)
         facts = {
             "app_version": version("patrouille"),
             "unsent": self.outbox.unsent(),
-            "clock_offset_ms": self._device_file.device.clock_offset_ms,
+            "clock_offset_ms": offset,
         }
-        if self._told is not None:
-            at, told = self._told
-            if told == facts and self.clock.stamp().boot - at < TOLD_EVERY:
-                return None
-        return facts
+        if self._told is None or self.clock.stamp().boot - self._told[0] > TOLD_EVERY:
+            return facts
+        told = self._told[1]
+        is_news = abs(told["clock_offset_ms"] - offset) > OFFSET_NOISE_MS
+        return facts if is_news or told != facts | {"clock_offset_ms": offset} else None
