@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -308,6 +309,23 @@ def test_the_photos_that_the_service_lacks_are_named_with_the_acknowledgement() 
     run(engine.push(), world)
     (acknowledged,) = [e for e in world.done if isinstance(e, engine.Acknowledge)]
     assert acknowledged.missing == ("p1", "p2")
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_photo_whose_answer_was_lost_is_sent_again_only_if_the_service_lacks_it(
+    arrived: bool,
+) -> None:
+    photo, owner = replace(item("photo", "p1"), attempts=1), item("infraction", "i1")
+    world = World(
+        Waiting=iter([[photo], []]),
+        OwnerOf=owner,
+        ReadPhoto=b"x",
+        Ask=answers(receipt("i1", *([] if arrived else ["p1"])), answer(200, {"sha256": "p1"})),
+    )
+    run(engine.push(), world)
+    assert world.asked() == ["PUT /v1/infractions/i1"] + ["PUT /v1/photos/p1"] * (not arrived)
+    acknowledged = [e.item.id for e in world.done if isinstance(e, engine.Acknowledge)]
+    assert acknowledged == ["i1"] + ["p1"] * (not arrived)
 
 
 def test_a_refused_item_keeps_nothing_back_and_is_tried_once() -> None:
