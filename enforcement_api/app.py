@@ -158,7 +158,7 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         limit=settings.largest_json,
-        apart=("/v1/plate-updates", "/v1/photos/", "/v1/infractions/"),
+        apart="/v1/(plate-updates|(photos|infractions)/[^/]*)",
     )
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(

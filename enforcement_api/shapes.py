@@ -216,18 +216,18 @@ def mebibytes(size: int) -> str:
 class BodyLimit:
     """Reads the body of every request no further than a limit, before anything else does.
 
-    Routes that read bodies by themselves have limits of their own: `apart` begins their paths.
+    Routes that read bodies by themselves have limits of their own: `apart` matches their paths.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, apart: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, apart: str) -> None:
         self._app = app
         self._limit = limit
-        self._apart = apart
+        self._apart = re.compile(apart)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body read, or answer 413."""
         has_body = scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH")
-        if not has_body or scope["path"].startswith(self._apart):
+        if not has_body or self._apart.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)

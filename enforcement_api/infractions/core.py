@@ -195,6 +195,10 @@ class Photo(_Sent):
     taken_at: Instant
 
 
+_ADDED = ("clock_uncertainty_ms", "clock_jumped")
+"""Fields that the first version did not have."""
+
+
 class InfractionIn(_Sent):
     """What a patroller recorded, and what the device knew (CONTRACT, "Infractions")."""
 
@@ -227,6 +231,8 @@ class InfractionIn(_Sent):
     observed_at: Instant
     device_time: Instant
     clock_offset_ms: Whole
+    clock_uncertainty_ms: Size | None = None
+    clock_jumped: bool | None = None
     verdict: Annotated[Verdict, BeforeValidator(_verdict, json_schema_input_type=Verdict)] | None
     epoch: Opaque
     cursor: Opaque
@@ -236,7 +242,11 @@ class InfractionIn(_Sent):
 
     def hash(self) -> str:
         """The same for the same content, however it is written down."""
-        return hashlib.sha256(codec.canonical(self.model_dump(mode="json")).encode()).hexdigest()
+        content = self.model_dump(mode="json")
+        for name in _ADDED:
+            if content[name] is None:
+                del content[name]  # so that what was received before has the hash it had
+        return hashlib.sha256(codec.canonical(content).encode()).hexdigest()
 
     def plate_at(self, jurisdiction: str) -> Plate | None:
         """The plate; of this jurisdiction unless it says another (DOMAIN 3.1)."""
@@ -260,6 +270,8 @@ EXAMPLE: Mapping[str, Any] = {
     "observed_at": "2026-11-23T15:15:00Z",
     "device_time": "2026-11-23T15:14:58Z",
     "clock_offset_ms": 2000,
+    "clock_uncertainty_ms": 540,
+    "clock_jumped": False,
     "verdict": "unknown",
     "epoch": "3f0c1d2e4a5b",
     "cursor": "MSAzZjBjMWQyZTRhNWIgMTIgMTA4NQ",
@@ -306,6 +318,7 @@ LOG_EXAMPLE: dict[str, Any] = {
     "received_at": "2026-11-23T15:20:00Z",
     "state": "received",
     "decision_reason": None,
+    "verdicts": {"device": "unknown", "cursor": "unknown", "now": "valid"},
     "warnings": ["unknown-lot"],
 }
 """An infraction as the log shows it."""
@@ -387,6 +400,8 @@ class Surroundings:
     number: bool
     """Whether the number lies in a block given to the device."""
     number_is_used: bool
+    cursor_verdict: str | None
+    """What a replica at the device's cursor says; None when nobody can tell."""
 
 
 def warnings_of(upload: Upload, known: Surroundings, received_at: datetime) -> list[str]:
@@ -406,6 +421,8 @@ def warnings_of(upload: Upload, known: Surroundings, received_at: datetime) -> l
         "source-without-plate": sent.plate is None and sent.plate_source != "none",
         "no-plate-reason": sent.plate is None and not sent.plate_missing_reason,
         "no-issue-reason": sent.outcome == "no_issue" and not sent.no_issue_reason,
+        "verdict-not-as-known": differs(sent.verdict, known.cursor_verdict),
+        "clock-jumped": bool(sent.clock_jumped),
         "observed-in-future": sent.observed_at > received_at + CLOCK_TOLERANCE,
         "unknown-field": upload.has_unknown_fields,
     }
@@ -433,6 +450,7 @@ class Infraction:
     state: str
     decision_reason: str | None
     warnings: Sequence[str]
+    cursor_verdict: str | None
     recheck_verdict: str | None
     differs: bool
     rechecked_at: datetime | None
@@ -498,6 +516,11 @@ class Infraction:
             "received_at": codec.instant(self.received_at),
             "state": self.state,
             "decision_reason": self.decision_reason,
+            "verdicts": {
+                "device": self.sent.verdict,
+                "cursor": self.cursor_verdict,
+                "now": self.recheck_verdict,
+            },
             "warnings": list(self.warnings),
         }
 

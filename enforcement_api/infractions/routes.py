@@ -13,15 +13,25 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import core, exports, photos, store
+from enforcement_api.infractions import core, exports, lifecycle, photos, store
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
+from enforcement_api.infractions.lifecycle import Decision
 from enforcement_api.infractions.photos import PhotoTooLarge, UnknownPhoto
 from enforcement_api.infractions.store import Received, StoredPhoto
 from enforcement_api.permits.core import day_begins
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, day, instant, json_schema, mebibytes, shown_as
+from enforcement_api.shapes import (
+    Line,
+    Shape,
+    capped_body,
+    day,
+    instant,
+    json_schema,
+    mebibytes,
+    shown_as,
+)
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
@@ -53,6 +63,52 @@ class ReceiptOut(BaseModel):
     warnings: list[str]
 
     model_config = shown_as(dict(core.RECEIPT_EXAMPLE))
+
+
+class ReviewIn(Shape):
+    """A decision. `expected_state` is the state that whoever decides was looking at."""
+
+    model_config = shown_as(
+        {"decision": "void", "reason": "misread_plate", "expected_state": "received"}
+    )
+
+    decision: Decision
+    reason: Line | None = None
+    note: core.Note | None = None
+    expected_state: Line
+    acknowledge_differs: bool = False
+
+
+class ReviewOut(BaseModel):
+    """A decision that was taken, and what is known of the plate now."""
+
+    model_config = shown_as(
+        {
+            "infraction": core.RECEIPT_EXAMPLE["id"],
+            "at": "2026-11-23T16:00:00Z",
+            "by": "key:3f0c1d2e4a5b",
+            "by_name": "Supervision",
+            "decision": "void",
+            "reason": "misread_plate",
+            "note": None,
+            "state_before": "received",
+            "state": "voided",
+            "acknowledged_differs": False,
+            "recheck": {"verdict": "valid", "differs": True},
+        }
+    )
+
+    infraction: str
+    at: str
+    by: str
+    by_name: str
+    decision: str
+    reason: str | None
+    note: str | None
+    state_before: str
+    state: str
+    acknowledged_differs: bool
+    recheck: Recheck
 
 
 class PhotoOut(BaseModel):
@@ -175,6 +231,7 @@ def router(
     routes = APIRouter(prefix="/v1")
     sender = Depends(guard.allow("device", revoked=True))
     reader = Depends(guard.allow("reader", "admin"))
+    decider = Depends(guard.allow("admin"))
 
     async def json_body(request: Request) -> bytes:
         return await capped_body(request, settings.largest_json, mebibytes(settings.largest_json))
@@ -352,13 +409,41 @@ def router(
                     "verdict": judgement.verdict,
                     "differs": core.differs(infraction.sent.verdict, judgement.verdict),
                 }
+                shown["verdicts"]["now"] = judgement.verdict
             permits = () if judgement is None else judgement.permits
             shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in permits]
-            shown["reviews"] = []
+            shown["reviews"] = [one.as_json() for one in store.reviews_of(tx, site, infraction.id)]
             shown["history"] = [event.as_json() for event in store.history(tx, site, id.lower())]
             return shown
 
         return JSONResponse(record.read(read))
+
+    @routes.post(
+        "/infractions/{id}/reviews",
+        operation_id="reviewInfraction",
+        tags=["infractions"],
+        summary="Decide an infraction",
+        response_model=ReviewOut,
+        status_code=201,
+        responses={
+            403: {"description": "The key is the patroller's own, or of another site"},
+            404: {"description": "There is no such infraction"},
+            409: {"description": "Its state has moved on, or the decision does not fit"},
+        },
+    )
+    def review_infraction(id: str, wanted: ReviewIn, by: Principal = decider) -> Any:
+        """Confirm, void with a reason, ask the patroller, or reopen. It is judged once more first:
+        confirming one whose verdict differs needs `acknowledge_differs`.
+
+        Nobody reviews their own: a key whose source is the patroller's badge or id is refused.
+        """
+        id = core.infraction_id(id)
+        at = now().replace(microsecond=0)
+        decision = lifecycle.Wanted(**wanted.model_dump())
+        after, review = record.write(lambda tx: store.review(tx, id, decision, by=by, at=at))
+        follow(after.sent.site)
+        recheck = {"verdict": after.recheck_verdict, "differs": after.differs}
+        return JSONResponse({"infraction": id, **review.as_json(), "recheck": recheck}, 201)
 
     # Photos
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.audit import store as audit
@@ -22,6 +22,7 @@ from enforcement_api.database.tables import (
     lots,
     patrollers,
     photos,
+    reviews,
     zones,
 )
 from enforcement_api.feed import store as feed
@@ -41,7 +42,8 @@ from enforcement_api.infractions.core import (
     UnknownInfraction,
     Upload,
 )
-from enforcement_api.permits.store import permits_for
+from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decide
+from enforcement_api.permits.store import permits_for, permits_known_at
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
 from sync import codec
@@ -98,7 +100,7 @@ def receive(
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
-    known = _surroundings(record, tx, sent, level=counter.sequence)
+    known = _surroundings(record, tx, sent, site, plate, level=counter.sequence)
     infraction = Infraction(
         id=id,
         sent=sent,
@@ -109,6 +111,7 @@ def receive(
         state="received",
         decision_reason=None,
         warnings=core.warnings_of(upload, known, received_at),
+        cursor_verdict=known.cursor_verdict,
         recheck_verdict=verdict,
         differs=core.differs(sent.verdict, verdict),
         rechecked_at=None if judgement is None else received_at,
@@ -132,19 +135,18 @@ def _judge(
 
 
 def _surroundings(
-    record: Record, tx: Connection, sent: InfractionIn, *, level: int
+    record: Record,
+    tx: Connection,
+    sent: InfractionIn,
+    site: Site,
+    plate: Plate | None,
+    *,
+    level: int,
 ) -> Surroundings:
     def there(*conditions: ColumnElement[bool]) -> bool:
         return bool(tx.execute(select(exists().where(*conditions))).scalar_one())
 
-    def is_cursor() -> bool:
-        try:
-            cursor = Cursor.parse(sent.cursor, site=sent.site)
-        except NotACursor:
-            return False
-        epoch = record.epoch(tx)
-        return cursor.epoch == sent.epoch == epoch and cursor.sequence <= level
-
+    cursor = _cursor(record, tx, sent, level)
     known_codes = tx.execute(
         select(codes.c.code, codes.c.active).where(
             codes.c.site == sent.site, codes.c.code.in_(set(sent.codes))
@@ -158,11 +160,29 @@ def _surroundings(
             patrollers.c.site == sent.site,
             or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
         ),
-        cursor=is_cursor(),
+        cursor=cursor is not None,
         number=False,  # No blocks of numbers are given out yet.
         number_is_used=sent.number is not None
         and there(_c.site == sent.site, _c.number == sent.number),
+        cursor_verdict=None
+        if cursor is None or plate is None
+        else best_outcome(
+            permits_known_at(tx, site.id, plate, cursor.sequence),
+            zone=sent.zone,
+            at=sent.observed_at,
+            retention=site.retention,
+        ),
     )
+
+
+def _cursor(record: Record, tx: Connection, sent: InfractionIn, level: int) -> Cursor | None:
+    """The device's cursor, if it is one of this record's."""
+    try:
+        cursor = Cursor.parse(sent.cursor, site=sent.site)
+    except NotACursor:
+        return None
+    is_ours = cursor.epoch == sent.epoch == record.epoch(tx) and cursor.sequence <= level
+    return cursor if is_ours else None
 
 
 def _insert(
@@ -200,6 +220,8 @@ def _insert(
             observed_at=sent.observed_at,
             device_time=sent.device_time,
             clock_offset_ms=sent.clock_offset_ms,
+            clock_uncertainty_ms=sent.clock_uncertainty_ms,
+            clock_jumped=sent.clock_jumped,
             verdict=sent.verdict,
             epoch=sent.epoch,
             cursor=sent.cursor,
@@ -207,6 +229,7 @@ def _insert(
             note=sent.note,
             content_hash=sent.hash(),
             warnings=list(infraction.warnings),
+            cursor_verdict=infraction.cursor_verdict,
             recheck_verdict=infraction.recheck_verdict,
             differs=infraction.differs,
             rechecked_at=infraction.rechecked_at,
@@ -327,6 +350,118 @@ def _undecided(tx: Connection, site: str, plates: set[Plate]) -> list[Any]:
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(values), _IN_ONE_QUERY):
         yield values[start : start + _IN_ONE_QUERY]
+
+
+# Deciding
+
+
+def review(
+    tx: Connection, id: str, wanted: Wanted, *, by: Principal, at: datetime
+) -> tuple[Infraction, Review]:
+    """Judge an infraction once more and decide it; handhelds are told (DOMAIN 5).
+
+    Raises UnknownInfraction, ForbiddenSite, and what lifecycle.decide raises.
+    """
+    site_id = find(tx, id).sent.site
+    by.check_site(site_id)
+    counter = feed.lock(tx, site_id)
+    here = find(tx, id)  # as it stands now that nobody else can change it
+    site = sites.site(tx, site_id)
+    judgement = _judge(tx, site, here.plate, zone=here.sent.zone, at=here.sent.observed_at)
+    verdict = None if judgement is None else judgement.verdict
+    judged = replace(
+        here,
+        recheck_verdict=verdict,
+        differs=core.differs(here.sent.verdict, verdict),
+        rechecked_at=None if verdict is None else at,
+    )
+    decided = decide(
+        judged,
+        wanted,
+        by=f"key:{by.id}",
+        by_name=by.name,
+        is_own=_is_own(tx, judged, by),
+        at=at,
+    )
+    after = replace(
+        judged,
+        state=decided.state,
+        decision_reason=decided.reason if decided.state == "voided" else None,
+    )
+    tx.execute(
+        update(infractions)
+        .where(_c.site == site_id, _c.id == id)
+        .values(
+            state=after.state,
+            decision_reason=after.decision_reason,
+            decided_at=at if after.state in DECIDED else None,
+            recheck_verdict=after.recheck_verdict,
+            differs=after.differs,
+            rechecked_at=after.rechecked_at,
+        )
+    )
+    _keep_review(tx, site_id, id, decided, judged)
+    is_told = tx.execute(select(_c.told_at).where(_c.site == site_id, _c.id == id)).scalar()
+    if is_told is not None:
+        feed.append(tx, counter, [codec.change_of(after.notice())])
+        feed.save(tx, counter)
+    return after, decided
+
+
+def _is_own(tx: Connection, infraction: Infraction, by: Principal) -> bool:
+    """Whether the key is that of the patroller who recorded it: a key's source says whose it is."""
+    sent = infraction.sent
+    names = {sent.patroller.casefold()}
+    for row in tx.execute(
+        select(patrollers.c.id, patrollers.c.badge).where(
+            patrollers.c.site == sent.site,
+            or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
+        )
+    ):
+        names |= {row.id.casefold(), row.badge.casefold()}
+    return by.source.casefold() in names
+
+
+def _keep_review(
+    tx: Connection, site: str, id: str, review: Review, infraction: Infraction
+) -> None:
+    here = (reviews.c.site == site, reviews.c.infraction == id)
+    last = tx.execute(select(func.max(reviews.c.position)).where(*here)).scalar()
+    facts = asdict(review)
+    position = 0 if last is None else last + 1
+    tx.execute(insert(reviews).values(site=site, infraction=id, position=position, **facts))
+    told = {
+        name: facts[name]
+        for name in ("decision", "reason", "note", "state_before", "acknowledged_differs")
+    }
+    told["recheck"] = {
+        "verdict": infraction.recheck_verdict,
+        "differs": infraction.differs,
+    }
+    _remember(tx, site, id, Event(review.at, "reviewed", review.state, review.by, told))
+
+
+def reviews_of(tx: Connection, site: str, id: str) -> list[Review]:
+    """What was decided of an infraction, the oldest first."""
+    found = tx.execute(
+        select(reviews)
+        .where(reviews.c.site == site, reviews.c.infraction == id)
+        .order_by(reviews.c.position)
+    )
+    return [
+        Review(
+            at=row.at,
+            by=row.by,
+            by_name=row.by_name,
+            decision=row.decision,
+            reason=row.reason,
+            note=row.note,
+            state_before=row.state_before,
+            state=row.state,
+            acknowledged_differs=row.acknowledged_differs,
+        )
+        for row in found
+    ]
 
 
 # Notices
@@ -532,6 +667,8 @@ def _infraction(
         observed_at=row.observed_at,
         device_time=row.device_time,
         clock_offset_ms=row.clock_offset_ms,
+        clock_uncertainty_ms=row.clock_uncertainty_ms,
+        clock_jumped=row.clock_jumped,
         verdict=row.verdict,
         epoch=row.epoch,
         cursor=row.cursor,
@@ -549,6 +686,7 @@ def _infraction(
         state=row.state,
         decision_reason=row.decision_reason,
         warnings=row.warnings,
+        cursor_verdict=row.cursor_verdict,
         recheck_verdict=row.recheck_verdict,
         differs=row.differs,
         rechecked_at=row.rechecked_at,
@@ -590,7 +728,27 @@ def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str)
         )
         .on_conflict_do_nothing()
     )
-    return bool(added.rowcount)
+    if not added.rowcount:
+        return False
+    for site, id in _with_photo(tx, kept.sha256):
+        (infraction,) = _build(
+            tx, site, tx.execute(select(infractions).where(_c.site == site, _c.id == id)).all()
+        )
+        facts = {"sha256": kept.sha256, "missing": len(infraction.photos_missing)}
+        at, state, by = kept.received_at, infraction.state, f"device:{device}"
+        _remember(tx, site, id, Event(at, "photo_received", state, by, facts))
+    return True
+
+
+def _with_photo(tx: Connection, sha256: str) -> list[tuple[str, str]]:
+    """The infractions that name a photo, in the order in which sites are locked."""
+    found = tx.execute(
+        select(infraction_photos.c.site, infraction_photos.c.infraction)
+        .where(infraction_photos.c.sha256 == sha256)
+        .distinct()
+        .order_by(infraction_photos.c.site, infraction_photos.c.infraction)
+    )
+    return [(row.site, row.infraction) for row in found]
 
 
 def sites_of_photo(tx: Connection, sha256: str) -> list[str]:

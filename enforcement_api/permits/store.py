@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, true, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, true, update
 
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
@@ -197,6 +197,21 @@ class Ledger:
 def permits_for(tx: Connection, site: str, plate: Plate) -> list[Permit]:
     """Every permit that the record knows of a plate, those removed from the feed included."""
     return _permits(tx, site, _c.plate == plate.text, _c.jurisdiction == plate.jurisdiction, plate)
+
+
+def permits_known_at(tx: Connection, site: str, plate: Plate, sequence: int) -> list[Permit]:
+    """The permits that a replica at this sequence holds of a plate."""
+    found = tx.execute(
+        select(*PERMIT_COLUMNS).where(
+            _c.site == site,
+            _c.plate == plate.text,
+            _c.jurisdiction == plate.jurisdiction,
+            _c.sequence <= sequence,
+            or_(_CURRENT, _c.superseded_at > sequence),
+            _c.removed.is_(False),
+        )
+    )
+    return [permit_of(row) for row in found]
 
 
 def look_alikes(tx: Connection, site: str, plate: Plate) -> list[Permit]:

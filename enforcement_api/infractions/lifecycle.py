@@ -1,0 +1,159 @@
+"""What may be decided of an infraction, and what becomes of it (DOMAIN 5, "Lifecycle"). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from enforcement_api.infractions.core import Infraction, State
+from enforcement_api.problems import N_, Invalid, Problem
+from sync import codec
+
+Decision = Literal["confirm", "void", "request_information", "reopen"]
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+
+_NEXT: Mapping[Decision, Mapping[str, State]] = {
+    "confirm": {"received": "confirmed", "information_requested": "confirmed"},
+    "void": {"received": "voided", "information_requested": "voided", "confirmed": "voided"},
+    "request_information": {"received": "information_requested"},
+    "reopen": {
+        "information_requested": "received",
+        "confirmed": "received",
+        "voided": "received",
+    },
+}
+"""What each decision makes of which state. What was paid or contested is another procedure's."""
+
+DECIDED: frozenset[State] = frozenset({"confirmed", "voided", "paid", "upheld", "cancelled"})
+"""States in which an infraction is not judged again when a permit changes."""
+
+VOID_REASONS: Mapping[str, str] = {
+    "permit_valid_at_the_time": N_("permit valid at the time"),
+    "replacement_under_way": N_("replacement under way"),
+    "misread_plate": N_("plate misread"),
+    "stale_replica": N_("stale copy on the handheld"),
+    "deficient_signs": N_("deficient signs"),
+    "emergency": N_("emergency"),
+    "duplicate": N_("duplicate"),
+    "wrong_code": N_("wrong code"),
+}
+"""Why an infraction may be voided (DOMAIN 5), and the words for it."""
+
+
+class StateMovedOn(Problem):
+    """Somebody else decided meanwhile."""
+
+    status = 409
+    slug = "state-moved-on"
+    title = N_("Somebody has decided meanwhile")
+    detail = N_("The infraction is {state} now, not {expected}: look at it again, then decide.")
+
+
+class NotDecidable(Problem):
+    """The decision does not fit the state."""
+
+    status = 409
+    slug = "not-decidable"
+    title = N_("That cannot be decided of this infraction")
+    detail = N_("It is {state}; from there one may: {allowed}.")
+
+
+class DiffersUnacknowledged(Problem):
+    """The device's verdict is not the one known now, and the reviewer has not said to know it."""
+
+    status = 409
+    slug = "differs-unacknowledged"
+    title = N_("What is known now contradicts the handheld's verdict")
+    detail = N_(
+        "The handheld said {given}; with what is known now it was {known}. To confirm all the same,"
+        " send `acknowledge_differs: true`."
+    )
+
+
+class OwnInfraction(Problem):
+    """Nobody reviews what they recorded."""
+
+    status = 403
+    slug = "own-infraction"
+    title = N_("Nobody reviews their own infractions")
+    detail = N_("This one was recorded by {patroller}: leave it to somebody else.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A decision that somebody wants to take. `expected_state`: what they were looking at."""
+
+    decision: Decision
+    reason: str | None
+    note: str | None
+    expected_state: str
+    acknowledge_differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A decision that was taken."""
+
+    at: datetime
+    by: str
+    by_name: str
+    decision: str
+    reason: str | None
+    note: str | None
+    state_before: str
+    state: str
+    acknowledged_differs: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The review as it is shown."""
+        return {
+            "at": codec.instant(self.at),
+            "by": self.by,
+            "by_name": self.by_name,
+            "decision": self.decision,
+            "reason": self.reason,
+            "note": self.note,
+            "state_before": self.state_before,
+            "state": self.state,
+            "acknowledged_differs": self.acknowledged_differs,
+        }
+
+
+def decide(
+    infraction: Infraction, wanted: Wanted, *, by: str, by_name: str, is_own: bool, at: datetime
+) -> Review:
+    """What the decision makes of an infraction that was judged again just now.
+
+    Raises OwnInfraction, StateMovedOn, NotDecidable, Invalid, DiffersUnacknowledged.
+    """
+    if is_own:
+        raise OwnInfraction(patroller=infraction.sent.patroller)
+    if infraction.state != wanted.expected_state:
+        raise StateMovedOn(state=infraction.state, expected=wanted.expected_state)
+    state = _NEXT[wanted.decision].get(infraction.state)
+    if state is None:
+        allowed = [one for one in DECISIONS if infraction.state in _NEXT[one]]
+        raise NotDecidable(state=infraction.state, allowed=", ".join(allowed) or "—")
+    if wanted.decision == "void" and wanted.reason not in VOID_REASONS:
+        told = N_("must be one of: {allowed}")
+        raise Invalid(
+            errors=[Problem.Error("/reason", told, allowed=", ".join(sorted(VOID_REASONS)))]
+        )
+    if wanted.decision == "confirm" and infraction.differs and not wanted.acknowledge_differs:
+        given, known = infraction.sent.verdict, infraction.recheck_verdict
+        raise DiffersUnacknowledged(
+            given=given, known=known, extra={"recheck": {"verdict": known, "differs": True}}
+        )
+    return Review(
+        at=at,
+        by=by,
+        by_name=by_name,
+        decision=wanted.decision,
+        reason=wanted.reason,
+        note=wanted.note,
+        state_before=infraction.state,
+        state=state,
+        acknowledged_differs=infraction.differs and wanted.acknowledge_differs,
+    )
