@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PART = ".part"
 """How the name of a file that is being written ends; one that is left over is of no use."""
 
 
-def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Make `content` the file `path`, in one step that survives a power cut.
+@contextlib.contextmanager
+def writing_durably(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Make what is written in the block the file `path`, in one step that survives a power cut.
 
     Raises OSError; the file is then what it was, and nothing is left beside it.
     """
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -27,6 +31,22 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         part.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Make `content` the file `path`, as writing_durably does."""
+    with writing_durably(path, mode=mode) as file:
+        file.write(content)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder and those that it lies in, so that a power cut does not take the name of one
+    from over what is durable in it. One that is there stays as it is.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent, mode=mode)
+        folder.mkdir(exist_ok=True, mode=mode)
+        fsync_folder(folder.parent)
 
 
 def sweep_parts(folder: Path) -> None:
