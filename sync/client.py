@@ -118,10 +118,11 @@ class ServiceClient:
         """`token`: what is shown, or a function that gives it at each request. `authority`: the
         only one whose certificates are believed (PEM); None: those that the device trusts.
         """
+        self.address = check_address(address)
         headers = {"Accept-Language": language}
         self._token = token if callable(token) or token is None else lambda: token
         self._http = httpx.Client(
-            base_url=check_address(address),
+            base_url=self.address,
             headers=headers,
             transport=transport,
             verify=trusted_certificates(authority),

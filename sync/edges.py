@@ -113,7 +113,9 @@ class Edges:
         outbox, now = self.outbox, self.clock.now
         match effect:
             case engine.Waiting():
-                return outbox.waiting()
+                return outbox.sendable(self.client.address)
+            case engine.OwnerOf(photo):
+                return outbox.owner_of(photo)
             case engine.ReadPhoto(sha256):
                 return outbox.photo(sha256).read_bytes()
             case engine.Acknowledge(item, answer, missing):
@@ -123,5 +125,5 @@ class Edges:
             case engine.Failed(item, problem):
                 return outbox.failed(item, problem)
             case engine.NoteEpoch(epoch):
-                return outbox.note_epoch(epoch, sent_since=now() - KEPT)
+                return outbox.note_epoch(self.client.address, epoch, sent_since=now() - KEPT)
         raise NotImplementedError(f"nothing here performs {effect}")

@@ -170,7 +170,6 @@ class Item:
     """One thing to send, sent, or refused by the service and set aside with its reason."""
 
     number: int
-    service: str
     kind: ItemKind
     id: str
     body: Mapping[str, Any] | None
@@ -180,19 +179,19 @@ class Item:
     problem: str | None
     answer: Mapping[str, Any] | None
     answered_at: datetime | None
-    round: int
+    service: str = ""
+    round: int = 0
 
 
 _COLUMNS = (
-    "number, service, kind, id, body, put_at, state, attempts, problem, answer, answered_at, round"
+    "number, kind, id, body, put_at, state, attempts, problem, answer, answered_at, service, round"
 )
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    number, service, kind, id, body, put_at, state, attempts, problem, answer, answered_at, r = row
+    number, kind, id, body, put_at, state, attempts, problem, answer, answered_at, *rest = row
     return Item(
         number=number,
-        service=service,
         kind=kind,
         id=id,
         body=None if body is None else json.loads(body),
@@ -202,7 +201,8 @@ def _item(row: tuple[Any, ...]) -> Item:
         problem=problem,
         answer=None if answer is None else json.loads(answer),
         answered_at=codec.parse_optional_instant(answered_at),
-        round=r,
+        service=rest[0],
+        round=rest[1],
     )
 
 
@@ -540,6 +540,19 @@ class Outbox:
                 f"SELECT {_COLUMNS} FROM item WHERE {_SENDABLE}", (service,)
             ).fetchall()
         return [_item(row) for row in rows]
+
+    def owner_of(self, photo: Item) -> Item | None:
+        """An infraction that the photo is of and that its service has: the receipt of that one,
+        sent once more, tells whether the photo is missing there. None if there is none.
+        """
+        with self._reading:
+            row = self._reader.execute(
+                f"SELECT {_COLUMNS} FROM item JOIN photo_of ON photo_of.infraction = item.id"
+                " WHERE photo_of.photo = ? AND kind = 'infraction' AND state = 'sent'"
+                " AND service = ? ORDER BY number LIMIT 1",
+                (photo.id, photo.service),
+            ).fetchone()
+        return None if row is None else _item(row)
 
     def set_aside(self, *, most: int | None = None) -> list[Item]:
         """What the service refused, with its reason in `problem`; the oldest `most` of it."""

@@ -336,9 +336,10 @@ def test_an_item_that_gets_no_settling_answer_waits_and_keeps_nothing_back(
     with_photo(handheld, "red")
     answering(handheld, lambda request: answer if bad in request.url.path else None)
     pushed = handheld.push()
-    assert (pushed.sent, pushed.set_aside, pushed.waiting) == (3, 0, 1)
-    (item,) = handheld.outbox.waiting()
+    assert (pushed.sent, pushed.set_aside, pushed.waiting) == (2, 0, 1)
+    item, photo = handheld.outbox.waiting()
     assert (item.id, item.attempts) == (bad, 1)
+    assert (photo.kind, photo.attempts) == ("photo", 0)
     assert item.problem
     assert service.reader.get("/v1/infractions").json()["items"][0]["id"] != bad
     answering(handheld, lambda request: None)

@@ -211,8 +211,15 @@ def of_item(outbox: Outbox, id: str) -> Item:
 
 
 def acknowledge(outbox: Outbox, *ids: str, at: datetime = AT) -> None:
+    """The service takes them; of photos it has those that it was told to take before."""
     for id in ids:
-        outbox.acknowledge(of_item(outbox, id), {}, at=at)
+        item = of_item(outbox, id)
+        missing = [
+            other.id
+            for other in outbox.waiting()
+            if other.kind == "photo" and other.service == item.service
+        ]
+        outbox.acknowledge(item, {}, missing=missing, at=at)
 
 
 def sendable(outbox: Outbox, service: str = HERE) -> list[str]:
@@ -269,6 +276,22 @@ def test_what_an_acknowledgement_misses_goes_back_with_it(outbox: Outbox) -> Non
     acknowledge(outbox, "a", "b")
     outbox.acknowledge(of_item(outbox, "i1"), {}, missing=["b", "c"], at=AT)
     assert sendable(outbox) == ["b", "c"]
+
+
+def test_a_photo_that_the_service_turns_out_to_have_waits_no_longer(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, ["a", "b"], at=AT, service=HERE)
+    acknowledge(outbox, "i1")
+    photo = of_item(outbox, "a")
+    owner = outbox.owner_of(photo)
+    assert owner is not None
+    assert owner.id == "i1"
+    outbox.acknowledge(owner, {}, missing=["b"], at=AT)
+    assert sendable(outbox) == ["b"]
+
+
+def test_nobody_owns_a_photo_whose_infraction_the_service_has_not(outbox: Outbox) -> None:
+    outbox.put_infraction("i1", {}, ["a"], at=AT, service=HERE)
+    assert outbox.owner_of(of_item(outbox, "a")) is None
 
 
 def test_an_outbox_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
