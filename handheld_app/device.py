@@ -5,26 +5,55 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sync import codec
 from sync.files import write_durably
+
+TOKEN_LIFE = timedelta(days=30)
+"""Age at which a device asks for another token."""
+
+INDEX_LIFETIME_HOURS = 72
+"""Hours after its last sync at which an index gives no verdicts any more, unless set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Empty `token`: not enrolled yet. `install_id` is made once and names this installation."""
+    """Empty `token`: not enrolled yet. `install_id` is made once and names this installation.
+
+    `next_token`: a newer secret, which the service has not been seen to take yet. `authority`: the
+    only one whose certificates are believed for this service (PEM); empty: the device's own.
+    `badge` is that of the last who signed in. `seen_at`: the latest instant that is known to have
+    been.
+    """
 
     install_id: str
     server: str = ""
     device: str = ""
     token: str = field(default="", repr=False)
+    next_token: str = field(default="", repr=False)
+    token_at: str = ""
+    authority: str = ""
     sites: tuple[str, ...] = ()
     site: str = ""
     zone: str = ""
     badge: str = ""
     lang: str = "fr"
     clock: dict[str, Any] | None = None
+    seen_at: str = ""
+    index_lifetime_hours: int = INDEX_LIFETIME_HOURS
+
+    @property
+    def secret(self) -> str:
+        """The token to show: the newest."""
+        return self.next_token or self.token
+
+    @property
+    def index_lifetime(self) -> timedelta:
+        """How long an index answers after its last sync."""
+        return timedelta(hours=self.index_lifetime_hours)
 
     @property
     def enrolled(self) -> bool:
@@ -56,6 +85,34 @@ class DeviceFile:
             write_durably(self._path, text.encode(), mode=0o600)
             self.device = device
             return device
+
+    # the token: an answer that is lost, or a power cut, locks no device out
+
+    def is_token_old(self, at: datetime) -> bool:
+        """Whether it is time for another token, and none is on its way."""
+        device = self.device
+        if not device.token or device.next_token:
+            return False
+        since = codec.parse_optional_instant(device.token_at or None)
+        return since is None or at - since >= TOKEN_LIFE
+
+    def keep_next_token(self, token: str) -> None:
+        """A new token, to be shown from now on; on disk, beside the old one, before it is."""
+        self.change(next_token=token)
+
+    def token_worked(self, token: str, *, at: datetime) -> None:
+        """The service took this token: if it is the new one, the old one is dead now."""
+        if token and token == self.device.next_token:
+            self.change(token=token, next_token="", token_at=codec.instant(at))
+
+    def token_refused(self, token: str) -> bool:
+        """The service does not know this token. Whether the old one is left to be shown: a record
+        that was restored may not know the new one.
+        """
+        if not token or token != self.device.next_token:
+            return False
+        self.change(next_token="")
+        return True
 
 
 def _read(path: Path) -> Device | None:

@@ -491,7 +491,11 @@ def sign_in(message: Any) -> SignIn:
     """Who signed in. Raises MalformedMessage."""
 
     def read(m: Any) -> SignIn:
-        return SignIn(patroller=m["patroller"], offline_until=parse_instant(m["offline_until"]))
+        return SignIn(
+            patroller=m["patroller"],
+            offline_until=parse_instant(m["offline_until"]),
+            name=m.get("name", ""),
+        )
 
     return _read("a sign-in", read, message)
 

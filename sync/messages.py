@@ -109,6 +109,7 @@ class SignIn:
 
     patroller: str
     offline_until: datetime
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import pytest
 from handheld_app.device import DeviceFile
 from handheld_app.handheld import Handheld
 
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "handheld" / "device.json"
@@ -111,3 +113,48 @@ def test_a_full_disk_does_not_stop_the_clock(
     handheld.clock.observe(noon + timedelta(hours=1), sent=stamp, received=stamp)
     assert handheld.clock.now() == noon + timedelta(hours=1, milliseconds=500)
     handheld.close()
+
+
+# the token
+
+
+def test_a_new_token_is_on_disk_beside_the_old_one_before_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    file = DeviceFile(path, new_install_id="i1")
+    file.change(token="old", token_at="2026-10-01T00:00:00Z")
+    assert file.is_token_old(NOON)
+    file.keep_next_token("new")
+    device = DeviceFile(path, new_install_id="i2").device
+    assert (device.token, device.secret) == ("old", "new")
+    assert not file.is_token_old(NOON)
+
+
+def test_a_token_that_worked_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+    file.change(token="old")
+    file.keep_next_token("new")
+    file.token_worked("old", at=NOON)
+    assert file.device.token == "old"
+    file.token_worked("new", at=NOON)
+    device = DeviceFile(tmp_path / "device.json", new_install_id="i2").device
+    assert (device.token, device.next_token) == ("new", "")
+    assert not file.is_token_old(NOON + timedelta(days=29))
+    assert file.is_token_old(NOON + timedelta(days=30))
+
+
+def test_a_restored_service_that_knows_the_old_token_alone_locks_nobody_out(
+    tmp_path: Path,
+) -> None:
+    file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+    file.change(token="old")
+    file.keep_next_token("new")
+    assert file.token_refused("new")
+    assert file.device.secret == "old"
+    assert not file.token_refused("old")
+    assert file.device.secret == "old"
+
+
+def test_no_token_is_in_a_message(tmp_path: Path) -> None:
+    file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+    file.keep_next_token("secret")
+    assert "secret" not in repr(file.device)
