@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from enforcement_api import openapi, problems
 from enforcement_api.database.engine import Record, check_writable
+from enforcement_api.devices import reporting
 from enforcement_api.devices import routes as devices_routes
 from enforcement_api.devices import store as devices
 from enforcement_api.feed import routes as feed_routes
@@ -29,15 +30,19 @@ from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
 from enforcement_api.problems import N_, Problem, StorageFailed
+from enforcement_api.rates import AddressLimit, Limit
 from enforcement_api.security import Guard, KeyRing, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import BodyLimit
 from enforcement_api.sites import routes as sites_routes
+from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 
 _log = logging.getLogger(__name__)
 _HOUR = 3600.0
+RATE_SECONDS = 10
+"""The window in which requests are counted."""
 
 
 def utc_now() -> datetime:
@@ -60,7 +65,10 @@ class Service:
             storage_failed=lambda problem: self.storage_failed(problem),
         )
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
-        self.guard = Guard(KeyRing(self._holder, seconds=settings.key_cache_seconds))
+        self.guard = Guard(
+            KeyRing(self._holder, seconds=settings.key_cache_seconds),
+            requests=Limit((settings.requests_by_key, RATE_SECONDS)),
+        )
         self.storage_failed: Callable[[StorageFailed], None] = lambda p: _log.error("%s", p)
         self._stopping = threading.Event()
         self._housekeeping: threading.Thread | None = None
@@ -89,9 +97,11 @@ class Service:
 
     def _holder(self, hash: str) -> Principal | None:
         def find(tx: Connection) -> Principal | None:
-            return keys.find(tx, hash) or devices.find(tx, hash)
+            return keys.find(tx, hash)
 
-        return self.record.read(find)
+        return self.record.read(find) or devices.holder(
+            self.record, hash, at=self.now(), on_change=self.guard.ring.forget
+        )
 
     def _keep_house(self) -> None:
         while not self._stopping.wait(_HOUR):
@@ -158,8 +168,9 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         limit=settings.largest_json,
-        apart="/v1/(plate-updates|(photos|infractions)/[^/]*)",
+        apart="/v1/(plate-updates|(photos|infractions|events)/[^/]*)",
     )
+    app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(
         permits_routes.router(
@@ -196,9 +207,25 @@ def create_app(
     )
     app.include_router(
         devices_routes.router(
-            record=record, guard=guard, settings=settings, now=now, plates_held=feed.plates_at
+            record=record,
+            guard=guard,
+            settings=settings,
+            now=now,
+            plates_held=feed.plates_at,
+            stale_after=sites.stale_after,
         )
     )
+    app.include_router(
+        reporting.router(
+            record=record,
+            guard=guard,
+            settings=settings,
+            now=now,
+            check_site=sites.site,
+            all_sites=lambda tx: [site.id for site in sites.all_sites(tx)],
+        )
+    )
+    app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
     app.include_router(
         infractions_routes.router(
             record=record, guard=guard, settings=settings, now=now, follow=follower.follow

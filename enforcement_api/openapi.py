@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from enforcement_api.problems import MEDIA_TYPE
 
-_KEYLESS = {"enrolDevice", "isLive", "isReady"}
+_KEYLESS = {"enrolDevice", "getAuthority", "isLive", "isReady"}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",

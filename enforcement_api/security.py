@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from enforcement_api.problems import N_, Problem
+from enforcement_api.rates import Limit, TooManyRequests
 
 Role = Literal["admin", "feeder", "reader", "device"]
 
@@ -64,6 +65,11 @@ class Principal:
     source: str
     sites: frozenset[str] | None
     revoked: bool = False
+
+    @property
+    def actor(self) -> str:
+        """How the log names who did something."""
+        return f"{'device' if self.role == 'device' else 'key'}:{self.id}"
 
     def may_touch(self, site: str) -> bool:
         """Whether the key is good at the site."""
@@ -135,13 +141,15 @@ Dependency = Callable[[Request], Coroutine[Any, Any, Principal]]
 class Guard:
     """Makes the dependencies that let a role in."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, *, requests: Limit | None = None) -> None:
+        """`requests`: how often one key may ask."""
         self.ring = ring
+        self._requests = requests or Limit()
         # Threads of their own: a check must not wait behind uploads for its key to be known.
         self._threads = CapacityLimiter(4)
 
     async def principal(self, request: Request) -> Principal:
-        """Whoever asks. Raises Unauthenticated."""
+        """Whoever asks. Raises Unauthenticated, TooManyRequests."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
@@ -152,6 +160,8 @@ class Guard:
         )
         if principal is None:
             raise Unauthenticated
+        if wait := self._requests.take(principal.actor):
+            raise TooManyRequests(retry_after=wait)
         return principal
 
     def allow(self, *roles: Role, revoked: bool = False) -> Dependency:

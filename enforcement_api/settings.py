@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,29 @@ class Settings:
     enrolment_failures_per_minute: int = 10
     """Wrong enrolment codes taken from one address before it is told to wait."""
 
+    numbers_in_a_block: int = 50
+    """Notice numbers that a device is given at once."""
+
+    sign_in_days: int = 30
+    """How long a patroller who has signed in on a device may do so there without network."""
+
+    requests_by_key: int = 3_000
+    """Requests in ten seconds with one key or device token; 0: no limit."""
+
+    requests_by_address: int = 10_000
+    """Requests in ten seconds from one address, which many handhelds may share; 0: no limit."""
+
+    connections_by_address: int = 2_000
+    """Connections that one address may hold open; 0: no limit. A handheld holds two."""
+
+    public_url: str = ""
+    """Where handhelds reach the service, such as https://patrouille.example.org, for the link
+    that they enrol by. Empty: the address that the request for the link was sent to."""
+
+    authority: Path | None = None
+    """The certificate (PEM) of the private authority that the service's certificate comes from.
+    The link that handhelds enrol by pins it; None: one that systems trust by themselves."""
+
     key_cache_seconds: float = 1.0
     """How long a key is believed without a look at the record: revoking takes this long at most."""
 
@@ -81,13 +104,17 @@ class Settings:
         folder = data_dir or Path(environment.get("PATROUILLE_DATA_DIR", DEFAULT_DATA_DIR))
         folder = folder.absolute()
         url = environment.get("PATROUILLE_DATABASE_URL") or f"sqlite:///{folder / 'record.db'}"
-        limits = {}
+        given: dict[str, Any] = {}
         for setting in fields(cls):
             variable = f"PATROUILLE_{setting.name.upper()}"
             text = environment.get(variable)
-            if isinstance(setting.default, int | float) and text:
-                limits[setting.name] = _number(variable, text, type(setting.default))
-        return cls(data_dir=folder, database_url=url, **limits)
+            if not text or setting.default is MISSING:
+                continue
+            if isinstance(setting.default, int | float):
+                given[setting.name] = _number(variable, text, type(setting.default))
+            else:
+                given[setting.name] = text if isinstance(setting.default, str) else Path(text)
+        return cls(data_dir=folder, database_url=url, **given)
 
     @property
     def index_dir(self) -> Path:

@@ -431,7 +431,8 @@ events = Table(
     Column("facts", JSON, nullable=False),
     Column("content_hash", String, nullable=False),
     Index("ix_events_id", "id", unique=True),
-    Index("ix_events_at", "site", "kind", "at", "id"),
+    Index("ix_events_at", "site", "at", "id"),
+    Index("ix_events_kind", "site", "kind", "at", "id"),
 )
 
 # The append-only log: chains of entries, one of each site and one (empty `chain`) of the

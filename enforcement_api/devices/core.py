@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import math
+import base64
+import hashlib
 import secrets
-import threading
-from collections import deque
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from enforcement_api.problems import N_, Problem
+from enforcement_api.rates import Limit
 from sync.plates import normalise
 
 ALPHABET = "ACEFHJKNPRTXY3479"
@@ -51,6 +53,59 @@ class UnknownDevice(Problem):
     detail = N_("Take the id {id} from the list of devices.")
 
 
+class DeviceIsRevoked(Problem):
+    """A revoked device is not enrolled again."""
+
+    status = 409
+    slug = "device-is-revoked"
+    title = N_("This device has been revoked")
+    detail = N_("A revocation is for good: make a new device and enrol the handheld as that.")
+
+
+class NoAuthority(Problem):
+    """The service has no authority of its own."""
+
+    status = 404
+    slug = "no-authority"
+    title = N_("This service has no certificate authority of its own")
+    detail = N_("Its certificate is one that systems trust by themselves; leave out the pin.")
+
+
+class UnusableAuthority(Problem):
+    """The file of the authority cannot be read."""
+
+    status = 503
+    slug = "unusable-authority"
+    title = N_("The certificate of the authority cannot be used")
+    detail = N_(
+        "{path} should be a certificate in PEM form (-----BEGIN CERTIFICATE-----): {reason}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The private authority that the service's certificate comes from."""
+
+    pem: str
+    pin: str
+    """The SHA-256 of the certificate (DER), in base64url without padding."""
+
+    @classmethod
+    def read(cls, path: Path) -> Authority:
+        """The first certificate of a PEM file. Raises UnusableAuthority."""
+        try:
+            text = path.read_text("ascii")
+            begins = text.index(ssl.PEM_HEADER)
+            ends = text.index(ssl.PEM_FOOTER, begins) + len(ssl.PEM_FOOTER)
+            pem = text[begins:ends] + "\n"
+            der = ssl.PEM_cert_to_DER_cert(pem)
+            ssl.create_default_context(cadata=der)
+        except (OSError, ValueError, ssl.SSLError) as error:
+            raise UnusableAuthority(path=path, reason=error) from error
+        pin = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+        return cls(pem, pin)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceCursor:
     """How far a device has come at a site, and when it said so."""
@@ -76,7 +131,24 @@ class Device:
     unsent: int | None
     clock_offset_ms: int | None
     battery_percent: int | None
+    mismatches: int
+    mismatched_at: datetime | None
+    numbers_left: int | None
+    plates_held: int | None
     cursors: tuple[DeviceCursor, ...]
+
+    def is_stale(self, at: datetime, stale_after: Mapping[str, timedelta]) -> bool:
+        """Whether its copy of a site is older than that site allows (DOMAIN 2.7), or never came.
+
+        One that is not enrolled, or was revoked, should hold nothing: it is not waited for.
+        """
+        if self.enrolled_at is None or self.revoked_at is not None:
+            return False
+        level = {cursor.site: cursor.at for cursor in self.cursors}
+        return any(
+            site not in level or at - level[site] > stale_after.get(site, timedelta.max)
+            for site in self.sites
+        )
 
 
 def new_code() -> str:
@@ -89,17 +161,14 @@ def typed_code(text: str) -> str:
     return normalise(text)
 
 
-def who_guesses(address: str | None) -> str:
-    """What counts as one address: an IPv4 address, or the /64 network that one IPv6 host gets."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return address or ""
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64)))
+def enrolment_link(server: str, code: str, *, pin: str | None) -> str:
+    """What a handheld reads from a QR code: where to enrol, with which code.
+
+    `pin`: the private authority that the server's certificate comes from, and that the handheld
+    is to trust for this service alone.
+    """
+    facts = {"server": server.rstrip("/"), "code": code} | ({} if pin is None else {"ca": pin})
+    return f"patrouille://enrol?{urlencode(facts, quote_via=quote, safe='/:')}"
 
 
 class FailureLimit:
@@ -108,21 +177,25 @@ class FailureLimit:
     Threads share it. What succeeds does not count.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._failures: deque[tuple[datetime, str]] = deque()
+    def __init__(self, most: int, *, now: Callable[[], datetime]) -> None:
+        seconds = int(WINDOW.total_seconds())
+        clock = lambda: now().timestamp()  # noqa: E731
+        self._here = Limit((most, seconds), now=clock)
+        self._everywhere = Limit((most * ADDRESSES_AT_LIMIT, seconds), now=clock)
 
     @contextmanager
-    def attempt(self, address: str, at: datetime) -> Iterator[None]:
+    def attempt(self, address: str) -> Iterator[None]:
         """One attempt, a failure if EnrolmentRefused leaves the block. Raises TooManyFailures.
 
         It counts from its beginning, so that many attempts at once are not free.
         """
-        failure = (at, address)
-        with self._lock:
-            self._check(address, at)
-            self._failures.append(failure)
+        wait = self._here.take(address)
+        if not wait:
+            wait = self._everywhere.take()
+            if wait:
+                self._here.give_back(address)
+        if wait:
+            raise TooManyFailures(retry_after=wait)
         refused = False
         try:
             yield
@@ -131,17 +204,5 @@ class FailureLimit:
             raise
         finally:
             if not refused:
-                with self._lock:
-                    if failure in self._failures:
-                        self._failures.remove(failure)
-
-    def _check(self, address: str, at: datetime) -> None:
-        # Threads come a little out of order; what lies far ahead is from before the clock was set.
-        while self._failures and abs(at - self._failures[0][0]) >= WINDOW:
-            self._failures.popleft()
-        here = [failed for failed, where in self._failures if where == address]
-        everywhere = [failed for failed, _ in self._failures]
-        for failures, most in ((here, self._most), (everywhere, self._most * ADDRESSES_AT_LIMIT)):
-            if len(failures) >= most:
-                wait = failures[-most] + WINDOW - at
-                raise TooManyFailures(retry_after=max(1, math.ceil(wait.total_seconds())))
+                self._here.give_back(address)
+                self._everywhere.give_back()

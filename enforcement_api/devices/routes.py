@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field, Strict
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import core, store
-from enforcement_api.devices.core import Device, EnrolmentRefused, FailureLimit
+from enforcement_api.devices.core import (
+    Authority,
+    Device,
+    EnrolmentRefused,
+    FailureLimit,
+    NoAuthority,
+)
 from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.rates import one_address
 from enforcement_api.security import Guard, Principal, new_secret
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import Id, Line, Shape, page_cursor, page_position, shown_as
@@ -21,8 +28,10 @@ from sync import codec
 
 MOST_SITES = 1000
 _COUNTS_KEPT = 10_000
+PEM = "application/x-pem-file"
 
 Name = Annotated[str, Path(description="The device's id.")]
+Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000, examples=[0])]
 
 
 # Shapes
@@ -44,6 +53,11 @@ class NewDeviceOut(Shape):
     id: str = Field(examples=["0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d"])
     enrolment_code: str = Field(examples=["K7PX4RTA"])
     expires_at: str = Field(examples=["2026-11-23T15:25:00Z"])
+    enrolment_link: str = Field(
+        description="For a QR code. `ca`: the SHA-256 of the service's own authority (DER, in"
+        " base64url), which GET /v1/authority gives.",
+        examples=["patrouille://enrol?server=https://patrouille.example.org&code=K7PX4RTA"],
+    )
 
 
 class EnrolmentShape(Shape):
@@ -68,44 +82,65 @@ class EnrolmentOut(Shape):
     sites: list[str] = Field(examples=[["1085"]])
 
 
+class TokenOut(Shape):
+    """A device's next secret, shown once."""
+
+    token: str = Field(examples=["patrouille_device_…"])
+
+
 class DeviceCursorOut(Shape):
-    """How far a device has come at a site, and how many plates it holds of it."""
+    """How far a device has come at a site."""
 
     site: str
     cursor: str
     sequence: int
     at: str
+
+
+class CountedCursorOut(DeviceCursorOut):
+    """How far a device has come at a site, and how many plates the record has at that cursor."""
+
     plates_held: int
 
 
-class DeviceOut(Shape):
-    """A device as last heard of. `unsent`: what it still had to upload."""
+_CURSOR_EXAMPLE: dict[str, Any] = {
+    "site": "1085",
+    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
+    "sequence": 1234,
+    "at": "2026-11-23T18:02:44Z",
+}
+_EXAMPLE: dict[str, Any] = {
+    "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
+    "name": "Handheld 7",
+    "sites": ["1085"],
+    "created_at": "2026-11-23T15:15:00Z",
+    "enrolled_at": "2026-11-23T15:17:12Z",
+    "revoked_at": None,
+    "last_seen_at": "2026-11-23T18:02:44Z",
+    "app_version": "0.1.0",
+    "unsent": 0,
+    "clock_offset_ms": -120,
+    "battery_percent": 83,
+    "mismatches": 0,
+    "mismatched_at": None,
+    "numbers_left": 41,
+    "plates_held": 4210,
+    "held_at_contact": 4210,
+    "stale": False,
+    "cursors": [_CURSOR_EXAMPLE],
+}
 
-    model_config = shown_as(
-        {
-            "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
-            "name": "Handheld 7",
-            "sites": ["1085"],
-            "created_at": "2026-11-23T15:15:00Z",
-            "enrolled_at": "2026-11-23T15:17:12Z",
-            "revoked_at": None,
-            "last_seen_at": "2026-11-23T18:02:44Z",
-            "app_version": "0.1.0",
-            "unsent": 0,
-            "clock_offset_ms": -120,
-            "battery_percent": 83,
-            "plates_held": 4210,
-            "cursors": [
-                {
-                    "site": "1085",
-                    "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
-                    "sequence": 1234,
-                    "at": "2026-11-23T18:02:44Z",
-                    "plates_held": 4210,
-                }
-            ],
-        }
-    )
+
+class DeviceOut(Shape):
+    """A device as last heard of.
+
+    `unsent`: what it still had to upload. `mismatches`: how often its copy differed from the
+    record and was fetched anew. `plates_held`: what it said; `held_at_contact`: that, or, of a
+    device that never said, what the record has at its cursors. `stale`: its copy is older than
+    its site allows.
+    """
+
+    model_config = shown_as(_EXAMPLE)
 
     id: str
     name: str
@@ -118,8 +153,21 @@ class DeviceOut(Shape):
     unsent: int | None
     clock_offset_ms: int | None
     battery_percent: int | None
-    plates_held: int
+    mismatches: int
+    mismatched_at: str | None
+    numbers_left: int | None
+    plates_held: int | None
+    held_at_contact: int
+    stale: bool
     cursors: list[DeviceCursorOut]
+
+
+class WholeDeviceOut(DeviceOut):
+    """A device by itself: what it holds of each site is counted from the record."""
+
+    model_config = shown_as(_EXAMPLE | {"cursors": [_CURSOR_EXAMPLE | {"plates_held": 4210}]})
+
+    cursors: list[CountedCursorOut]  # type: ignore[assignment]
 
 
 class DevicesOut(Shape):
@@ -138,6 +186,15 @@ class DeviceState(Shape):
         int, Strict(), Field(ge=-(10**15), le=10**15, examples=[-120], description="Its error.")
     ]
     battery_percent: Annotated[int, Strict(), Field(ge=0, le=100)] | None = None
+    mismatches: Annotated[
+        Count | None, Field(description="Its copies that differed from the record, ever.")
+    ] = None
+    numbers_left: Annotated[
+        Count | None, Field(description="Notice numbers that it can still print.")
+    ] = None
+    plates_held: Annotated[Count | None, Field(description="Different plates in its copies.")] = (
+        None
+    )
 
 
 _NO_SITE = N_("there is no site {site}")
@@ -153,11 +210,17 @@ def router(
     settings: Settings,
     now: Callable[[], datetime],
     plates_held: Callable[[Connection, str, int], int],
+    stale_after: Callable[[Connection], Mapping[str, timedelta]],
 ) -> APIRouter:
-    """The routes of devices. `plates_held` counts the plates of a site's index at a sequence."""
+    """The routes of devices.
+
+    `plates_held` counts the plates of a site's index at a sequence; `stale_after` tells how old
+    a copy of each site may become. Raises UnusableAuthority.
+    """
     routes = APIRouter(prefix="/v1", tags=["devices"])
-    limit_of_failures = FailureLimit(settings.enrolment_failures_per_minute)
+    failures = FailureLimit(settings.enrolment_failures_per_minute, now=now)
     admin, itself = guard.allow("admin"), guard.allow("device")
+    authority = None if settings.authority is None else Authority.read(settings.authority)
     # What was at a cursor never changes, and counting a large site takes a while.
     counts: dict[str, int] = {}
 
@@ -168,32 +231,56 @@ def router(
             counts[cursor.cursor] = plates_held(tx, cursor.site, cursor.sequence)
         return counts[cursor.cursor]
 
-    def shown(tx: Connection, device: Device) -> DeviceOut:
-        cursors = [
-            DeviceCursorOut(
-                site=cursor.site,
-                cursor=cursor.cursor,
-                sequence=cursor.sequence,
-                at=codec.instant(cursor.at),
-                plates_held=count(tx, cursor),
-            )
-            for cursor in device.cursors
-        ]
-        return DeviceOut(
-            id=device.id,
-            name=device.name,
-            sites=list(device.sites),
-            created_at=codec.instant(device.created_at),
-            enrolled_at=codec.optional_instant(device.enrolled_at),
-            revoked_at=codec.optional_instant(device.revoked_at),
-            last_seen_at=codec.optional_instant(device.last_seen_at),
-            app_version=device.app_version,
-            unsent=device.unsent,
-            clock_offset_ms=device.clock_offset_ms,
-            battery_percent=device.battery_percent,
-            plates_held=sum(cursor.plates_held for cursor in cursors),
-            cursors=cursors,
+    def facts(tx: Connection, device: Device, limits: Mapping[str, timedelta]) -> dict[str, Any]:
+        # Only a device knows what it holds; counting 500 cursors of a large site takes minutes.
+        held = device.plates_held
+        return {
+            "id": device.id,
+            "name": device.name,
+            "sites": list(device.sites),
+            "created_at": codec.instant(device.created_at),
+            "enrolled_at": codec.optional_instant(device.enrolled_at),
+            "revoked_at": codec.optional_instant(device.revoked_at),
+            "last_seen_at": codec.optional_instant(device.last_seen_at),
+            "app_version": device.app_version,
+            "unsent": device.unsent,
+            "clock_offset_ms": device.clock_offset_ms,
+            "battery_percent": device.battery_percent,
+            "mismatches": device.mismatches,
+            "mismatched_at": codec.optional_instant(device.mismatched_at),
+            "numbers_left": device.numbers_left,
+            "plates_held": held,
+            "held_at_contact": sum(count(tx, cursor) for cursor in device.cursors)
+            if held is None
+            else held,
+            "stale": device.is_stale(now(), limits),
+            "cursors": [
+                {
+                    "site": cursor.site,
+                    "cursor": cursor.cursor,
+                    "sequence": cursor.sequence,
+                    "at": codec.instant(cursor.at),
+                }
+                for cursor in device.cursors
+            ],
+        }
+
+    def code_answer(id: str, code: str, expires_at: datetime, request: Request) -> NewDeviceOut:
+        server = settings.public_url or str(request.base_url)
+        pin = None if authority is None else authority.pin
+        return NewDeviceOut(
+            id=id,
+            enrolment_code=code,
+            expires_at=codec.instant(expires_at),
+            enrolment_link=core.enrolment_link(server, code, pin=pin),
         )
+
+    def theirs(tx: Connection, id: str, principal: Principal) -> Device:
+        """A device of which every site is the principal's. Raises UnknownDevice, ForbiddenSite."""
+        device = store.device(tx, id)
+        for site in device.sites:
+            principal.check_site(site)
+        return device
 
     @routes.post(
         "/devices",
@@ -202,8 +289,12 @@ def router(
         status_code=201,
         response_model=NewDeviceOut,
     )
-    def create_device(wanted: NewDevice, principal: Principal = Depends(admin)) -> NewDeviceOut:
-        """The code is good once and for a few minutes; type it into the handheld."""
+    def create_device(
+        wanted: NewDevice, request: Request, principal: Principal = Depends(admin)
+    ) -> NewDeviceOut:
+        """The code is good once and for a few minutes; type it into the handheld, or show it the
+        link as a QR code.
+        """
         at = now()
         expires_at = at + timedelta(minutes=settings.enrolment_minutes)
         wanted_sites = list(dict.fromkeys(wanted.sites))
@@ -220,11 +311,39 @@ def router(
             for site in wanted_sites:
                 principal.check_site(site)
             return store.add(
-                tx, name=wanted.name, sites=wanted_sites, at=at, code_expires_at=expires_at
+                tx,
+                name=wanted.name,
+                sites=wanted_sites,
+                by=principal.actor,
+                at=at,
+                code_expires_at=expires_at,
             )
 
         id, code = record.write(write)
-        return NewDeviceOut(id=id, enrolment_code=code, expires_at=codec.instant(expires_at))
+        return code_answer(id, code, expires_at, request)
+
+    @routes.post(
+        "/devices/{id}/enrolment-code",
+        operation_id="renewEnrolmentCode",
+        summary="Make a fresh enrolment code for a device",
+        status_code=201,
+        response_model=NewDeviceOut,
+        responses={409: {"description": "The device was revoked: that is for good"}},
+    )
+    def renew_enrolment_code(
+        id: Name, request: Request, principal: Principal = Depends(admin)
+    ) -> NewDeviceOut:
+        """A handheld that forgot who it is enrols again as the same device: what it has not sent
+        yet stays its own. Its old token is good until the code is used.
+        """
+        at = now()
+        expires_at = at + timedelta(minutes=settings.enrolment_minutes)
+
+        def write(tx: Connection) -> str:
+            theirs(tx, id, principal)
+            return store.renew_code(tx, id, by=principal.actor, at=at, code_expires_at=expires_at)
+
+        return code_answer(id, record.write(write), expires_at, request)
 
     @routes.get(
         "/devices",
@@ -234,6 +353,9 @@ def router(
     )
     def list_devices(
         principal: Principal = Depends(admin),
+        stale: bool | None = Query(
+            default=None, description="Whether its copy is older than its site allows"
+        ),
         limit: int = Query(default=50, ge=1, le=500),
         cursor: str | None = Query(default=None, max_length=500),
     ) -> DevicesOut:
@@ -241,14 +363,43 @@ def router(
         after = None if cursor is None else _position(cursor)
 
         def read(tx: Connection) -> DevicesOut:
-            found = store.page(tx, among=principal.sites, after=after, limit=limit + 1)
+            limits = stale_after(tx)
+            found = store.page(
+                tx,
+                among=principal.sites,
+                after=after,
+                limit=limit + 1,
+                wanted=None
+                if stale is None
+                else lambda device: device.is_stale(now(), limits) == stale,
+            )
             last = found[limit - 1] if len(found) > limit else None
             return DevicesOut(
-                items=[shown(tx, device) for device in found[:limit]],
+                items=[DeviceOut(**facts(tx, device, limits)) for device in found[:limit]],
                 next_cursor=None
                 if last is None
                 else page_cursor(int(last.created_at.timestamp()), last.id),
             )
+
+        return record.read(read)
+
+    @routes.get(
+        "/devices/{id}",
+        operation_id="getDevice",
+        summary="One device, and what it holds",
+        response_model=WholeDeviceOut,
+    )
+    def get_device(id: Name, principal: Principal = Depends(admin)) -> WholeDeviceOut:
+        """As in the list, with the plates that the record has at each of its cursors: what a
+        lost device can have held, whatever it said.
+        """
+
+        def read(tx: Connection) -> WholeDeviceOut:
+            device = theirs(tx, id, principal)
+            found = facts(tx, device, stale_after(tx))
+            for shown, cursor in zip(found["cursors"], device.cursors, strict=True):
+                shown["plates_held"] = count(tx, cursor)
+            return WholeDeviceOut(**found)
 
         return record.read(read)
 
@@ -266,9 +417,8 @@ def router(
         at = now()
 
         def write(tx: Connection) -> None:
-            for site in store.device(tx, id).sites:
-                principal.check_site(site)
-            store.revoke(tx, id, at=at)
+            theirs(tx, id, principal)
+            store.revoke(tx, id, by=principal.actor, at=at)
 
         record.write(write)
         guard.ring.forget()
@@ -282,6 +432,21 @@ def router(
     def put_device_state(state: DeviceState, device: Principal = Depends(itself)) -> None:
         """A handheld tells this at each sync."""
         record.write(lambda tx: store.tell(tx, device.id, at=now(), **state.model_dump()))
+
+    @routes.post(
+        "/devices/self/token",
+        operation_id="renewToken",
+        summary="Ask for a new token",
+        status_code=201,
+        response_model=TokenOut,
+    )
+    def renew_token(device: Principal = Depends(itself)) -> TokenOut:
+        """The old token is good until the new one has been used once, so that an answer that is
+        lost locks nobody out; then it is dead. Keep the new one durably before using it.
+        """
+        token = new_secret("device")
+        record.write(lambda tx: store.offer_token(tx, device.id, token, at=now()))
+        return TokenOut(token=token)
 
     @routes.post(
         "/enrolments",
@@ -303,8 +468,7 @@ def router(
         at = now()
         token = new_secret("device")
         code = core.typed_code(wanted.code)
-        address = core.who_guesses(request.client and request.client.host)
-        with limit_of_failures.attempt(address, at):
+        with failures.attempt(one_address(request.client and request.client.host)):
             enrolled = record.write(
                 lambda tx: store.enrol(
                     tx, code=code, install_id=wanted.install_id, token=token, at=at
@@ -315,6 +479,26 @@ def router(
         guard.ring.forget()  # a token that this one replaces
         id, sites = enrolled
         return EnrolmentOut(device=id, token=token, sites=list(sites))
+
+    @routes.get(
+        "/authority",
+        operation_id="getAuthority",
+        summary="The certificate of the service's own authority",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {PEM: {"schema": {"type": "string"}}},
+                "description": "The certificate in PEM form; believe it only if its SHA-256 is"
+                " the one that the enrolment link pins",
+            },
+            404: {"description": "The service has no authority of its own"},
+        },
+    )
+    def get_authority() -> Response:
+        """No key is needed. `ca` in the enrolment link is the SHA-256 of this certificate."""
+        if authority is None:
+            raise NoAuthority
+        return Response(authority.pem, media_type=PEM)
 
     return routes
 

@@ -398,7 +398,9 @@ class Surroundings:
     patroller: bool
     cursor: bool
     number: bool
-    """Whether the number lies in a block given to the device."""
+    """Whether the number lies in a block that was given out."""
+    number_is_anothers: bool
+    """Whether that block is another device's."""
     number_is_used: bool
     cursor_verdict: str | None
     """What a replica at the device's cursor says; None when nobody can tell."""
@@ -416,6 +418,7 @@ def warnings_of(upload: Upload, known: Surroundings, received_at: datetime) -> l
         "unknown-patroller": not known.patroller,
         "unknown-cursor": not known.cursor,
         "unknown-number": sent.number is not None and not known.number,
+        "number-of-another-device": known.number_is_anothers,
         "number-used-twice": known.number_is_used,
         "plate-without-source": sent.plate is not None and sent.plate_source == "none",
         "source-without-plate": sent.plate is None and sent.plate_source != "none",

@@ -25,6 +25,7 @@ from enforcement_api.database.tables import (
     reviews,
     zones,
 )
+from enforcement_api.devices import numbers
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.core import Cursor, NotACursor
 from enforcement_api.infractions import core
@@ -100,7 +101,7 @@ def receive(
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
-    known = _surroundings(record, tx, sent, site, plate, level=counter.sequence)
+    known = _surroundings(record, tx, sent, site, plate, device=by.id, level=counter.sequence)
     infraction = Infraction(
         id=id,
         sent=sent,
@@ -141,12 +142,14 @@ def _surroundings(
     site: Site,
     plate: Plate | None,
     *,
+    device: str,
     level: int,
 ) -> Surroundings:
     def there(*conditions: ColumnElement[bool]) -> bool:
         return bool(tx.execute(select(exists().where(*conditions))).scalar_one())
 
     cursor = _cursor(record, tx, sent, level)
+    block = None if sent.number is None else numbers.block_of(tx, sent.site, sent.number)
     known_codes = tx.execute(
         select(codes.c.code, codes.c.active).where(
             codes.c.site == sent.site, codes.c.code.in_(set(sent.codes))
@@ -161,7 +164,8 @@ def _surroundings(
             or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
         ),
         cursor=cursor is not None,
-        number=False,  # No blocks of numbers are given out yet.
+        number=block is not None,
+        number_is_anothers=block is not None and block.device != device,
         number_is_used=sent.number is not None
         and there(_c.site == sent.site, _c.number == sent.number),
         cursor_verdict=None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -36,6 +36,11 @@ def site(tx: Connection, id: str) -> Site:
 def all_sites(tx: Connection) -> list[Site]:
     """Every site, by code."""
     return [_site_of(row) for row in tx.execute(select(sites).order_by(sites.c.id))]
+
+
+def stale_after(tx: Connection) -> dict[str, timedelta]:
+    """How old a copy of each site may become before it warns (DOMAIN 2.7)."""
+    return {site.id: site.stale_after for site in all_sites(tx)}
 
 
 def zone_codes(tx: Connection, site: str) -> set[str]:

@@ -19,6 +19,7 @@ from enforcement_api.feed import store as feed
 from enforcement_api.security import Guard, KeyRing, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.sites import routes as site_routes
+from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 from sync.messages import ChangePage
 
@@ -37,7 +38,7 @@ class Composed:
         self.named_by_permits: set[str] = set()
         self.has_permits = False
         self.followed: list[str] = []
-        guard = Guard(KeyRing(self._holder, seconds=60))
+        guard = self.guard = Guard(KeyRing(self._holder, seconds=60))
         self.app = FastAPI()
         problems.install(self.app, storage_failed=lambda problem: None)
         self.app.include_router(
@@ -60,15 +61,18 @@ class Composed:
                 settings=Settings(data_dir=Path("unused"), database_url="unused"),
                 now=lambda: self.at,
                 plates_held=lambda tx, site, sequence: sequence * 100,
+                stale_after=sites.stale_after,
             )
         )
         self.admin = self.key("admin")
 
     def _holder(self, hash: str) -> Principal | None:
         def find(tx: Connection) -> Principal | None:
-            return keys.find(tx, hash) or devices.find(tx, hash)
+            return keys.find(tx, hash)
 
-        return self.record.read(find)
+        return self.record.read(find) or devices.holder(
+            self.record, hash, at=self.at, on_change=self.guard.ring.forget
+        )
 
     def key(self, role: str, *, sites: Iterable[str] | None = None) -> str:
         return self.record.write(

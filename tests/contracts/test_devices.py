@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 
+from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import store as devices
 from enforcement_api.devices.core import (
@@ -17,11 +18,11 @@ from enforcement_api.devices.core import (
     EnrolmentRefused,
     FailureLimit,
     TooManyFailures,
-    who_guesses,
 )
 from enforcement_api.security import secret_hash
 from sync import codec
 from tests.contracts.composed import START, Composed, on_one_engine, pointers, problem
+from tests.service import Clock
 
 pytestmark = pytest.mark.asyncio
 
@@ -160,37 +161,27 @@ async def test_guesses_made_at_once_are_limited_too(service: Composed) -> None:
 
 
 async def test_guesses_from_many_addresses_are_limited_in_total() -> None:
-    limit = FailureLimit(3)
+    clock = Clock(START)
+    limit = FailureLimit(3, now=clock)
     for i in range(30):
-        with pytest.raises(EnrolmentRefused), limit.attempt(f"a{i}", START):
+        with pytest.raises(EnrolmentRefused), limit.attempt(f"a{i}"):
             raise EnrolmentRefused(minutes=10)
-    with pytest.raises(TooManyFailures), limit.attempt("b", START + timedelta(seconds=59)):
+    clock.advance(seconds=59)
+    with pytest.raises(TooManyFailures), limit.attempt("b"):
         pass
-    with limit.attempt("b", START + timedelta(seconds=60)):
+    clock.advance(seconds=1)
+    with limit.attempt("b"):
         pass
 
 
 async def test_clock_set_back_does_not_lock_everyone_out() -> None:
-    limit = FailureLimit(1)
-    with pytest.raises(EnrolmentRefused), limit.attempt("a", START):
+    clock = Clock(START)
+    limit = FailureLimit(1, now=clock)
+    with pytest.raises(EnrolmentRefused), limit.attempt("a"):
         raise EnrolmentRefused(minutes=10)
-    with limit.attempt("a", START - timedelta(days=1)):
+    clock.advance(days=-1)
+    with limit.attempt("a"):
         pass
-
-
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("testclient", "testclient"),
-        (None, ""),
-    ],
-)
-async def test_one_host_counts_as_one_address(address: str | None, counted: str) -> None:
-    assert who_guesses(address) == counted
 
 
 async def test_list_tells_how_devices_are_doing(service: Composed) -> None:
@@ -216,31 +207,188 @@ async def test_list_tells_how_devices_are_doing(service: Composed) -> None:
         "unsent": 3,
         "clock_offset_ms": -120,
         "battery_percent": 83,
-        "plates_held": 800,
+        "mismatches": 0,
+        "mismatched_at": None,
+        "numbers_left": None,
+        "plates_held": None,
+        "held_at_contact": 800,
+        "stale": False,
         "cursors": [
-            {
-                "site": "1085",
-                "cursor": "c7",
-                "sequence": 7,
-                "at": "2026-11-23T15:20:00Z",
-                "plates_held": 700,
-            },
-            {
-                "site": "2000",
-                "cursor": "d1",
-                "sequence": 1,
-                "at": "2026-11-23T15:20:00Z",
-                "plates_held": 100,
-            },
+            {"site": "1085", "cursor": "c7", "sequence": 7, "at": "2026-11-23T15:20:00Z"},
+            {"site": "2000", "cursor": "d1", "sequence": 1, "at": "2026-11-23T15:20:00Z"},
         ],
     }
+
+
+async def test_what_a_device_says_that_it_holds_counts_until_it_says_otherwise(
+    service: Composed,
+) -> None:
+    id, token = await enrolled(service)
+    service.record.write(lambda tx: devices.seen(tx, id, "1085", "c4", 4, START))
+    told = STATE | {"plates_held": 395, "numbers_left": 12, "mismatches": 2}
+    await service.ask("PUT", "/v1/devices/self", told, key=token)
+    service.pass_time(minutes=1)
+    await service.ask("PUT", "/v1/devices/self", STATE, key=token)
+    device = await listed(service, id)
+    assert (device["plates_held"], device["held_at_contact"]) == (395, 395)
+    assert (device["numbers_left"], device["mismatches"]) == (12, 2)
+    assert device["mismatched_at"] == "2026-11-23T15:15:00Z"
+    await service.ask("DELETE", f"/v1/devices/{id}")
+    whole = (await service.ask("GET", f"/v1/devices/{id}")).json()
+    assert whole["held_at_contact"] == 395
+    assert [cursor["plates_held"] for cursor in whole["cursors"]] == [400]
+
+
+async def test_device_is_stale_when_a_copy_is_older_than_its_site_allows(
+    service: Composed,
+) -> None:
+    await service.put_site("2000", stale_after_hours=2)
+    quick, _ = await enrolled(service, "2000")
+    slow, _ = await enrolled(service, "1085")
+    never, _ = await enrolled(service, "1085")
+    await make(service, "never enrolled")
+    for id, site in ((quick, "2000"), (slow, "1085")):
+        service.record.write(lambda tx, id=id, site=site: devices.seen(tx, id, site, "c", 1, START))
+    service.pass_time(hours=3)
+
+    async def stale(wanted: str) -> set[str]:
+        items = (await service.ask("GET", f"/v1/devices?stale={wanted}")).json()["items"]
+        assert {item["stale"] for item in items} <= {wanted == "true"}
+        return {item["id"] for item in items}
+
+    assert await stale("true") == {quick, never}
+    assert slow in await stale("false")
+    await service.ask("DELETE", f"/v1/devices/{quick}")
+    assert await stale("true") == {never}
+
+
+@pytest.mark.parametrize("id", ["nothing", "self", "a\0", "é"])
+async def test_there_is_no_such_device(id: str, service: Composed) -> None:
+    problem(await service.ask("GET", f"/v1/devices/{quote(id)}"), 404)
+    problem(await service.ask("POST", f"/v1/devices/{quote(id)}/enrolment-code"), 404)
+
+
+# Tokens
+
+
+async def renewed(service: Composed, token: str) -> str:
+    answer = await service.ask("POST", "/v1/devices/self/token", key=token)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["token"])
+
+
+async def lives(service: Composed, token: str) -> bool:
+    answer = await service.ask("PUT", "/v1/devices/self", STATE, key=token)
+    if answer.status_code != 204:
+        assert problem(answer, 401)["type"] == "/problems/unauthenticated"
+    return answer.status_code == 204
+
+
+async def test_old_token_is_good_until_the_new_one_was_used(service: Composed) -> None:
+    _, old = await enrolled(service)
+    new = await renewed(service, old)
+    assert new != old
+    assert await lives(service, old)
+    assert await lives(service, new)
+    assert not await lives(service, old)
+    assert await lives(service, new)
+
+
+async def test_token_whose_answer_was_lost_locks_nobody_out(service: Composed) -> None:
+    _, old = await enrolled(service)
+    lost = await renewed(service, old)
+    new = await renewed(service, old)
+    assert not await lives(service, lost)
+    assert await lives(service, old)
+    assert await lives(service, new)
+    assert not await lives(service, old)
+
+
+async def test_token_that_is_replaced_ends_with_a_revocation_too(service: Composed) -> None:
+    id, old = await enrolled(service)
+    new = await renewed(service, old)
+    await service.ask("DELETE", f"/v1/devices/{id}")
+    for token in (old, new):
+        refused = await service.ask("PUT", "/v1/devices/self", STATE, key=token)
+        assert refused.status_code == 401
+    problem(await service.ask("POST", "/v1/devices/self/token", key=new), 401)
+
+
+async def test_two_first_uses_at_once_both_succeed(service: Composed) -> None:
+    _, old = await enrolled(service)
+    new = await renewed(service, old)
+    assert all(await asyncio.gather(*(lives(service, new) for _ in range(8))))
+    assert not await lives(service, old)
+
+
+# Enrolling again
+
+
+async def test_fresh_code_enrols_the_same_device_again(service: Composed) -> None:
+    id, old = await enrolled(service)
+    answer = await service.ask("POST", f"/v1/devices/{id}/enrolment-code")
+    assert answer.status_code == 201, answer.text
+    fresh = answer.json()
+    assert (fresh["id"], fresh["expires_at"]) == (id, "2026-11-23T15:25:00Z")
+    assert await lives(service, old)
+    again = await enrol(service, fresh["enrolment_code"], install_id="two")
+    assert again.json()["device"] == id
+    assert not await lives(service, old)
+    assert await lives(service, again.json()["token"])
+    problem(await enrol(service, fresh["enrolment_code"], install_id="three"), 403)
+
+
+async def test_fresh_code_takes_the_place_of_the_one_before(service: Composed) -> None:
+    made = await make(service)
+    fresh = (await service.ask("POST", f"/v1/devices/{made['id']}/enrolment-code")).json()
+    problem(await enrol(service, made["enrolment_code"]), 403)
+    assert (await enrol(service, fresh["enrolment_code"])).status_code == 201
+    problem(await enrol(service, fresh["enrolment_code"]), 403)
+
+
+async def test_revoked_device_gets_no_fresh_code(service: Composed) -> None:
+    id, _ = await enrolled(service)
+    await service.ask("DELETE", f"/v1/devices/{id}")
+    refused = problem(await service.ask("POST", f"/v1/devices/{id}/enrolment-code"), 409)
+    assert refused["type"] == "/problems/device-is-revoked"
+
+
+async def test_link_tells_where_to_enrol_and_with_what(service: Composed) -> None:
+    made = await make(service)
+    code = made["enrolment_code"]
+    assert made["enrolment_link"] == f"patrouille://enrol?server=http://service&code={code}"
+
+
+async def test_log_tells_what_became_of_a_device_and_no_secret(service: Composed) -> None:
+    made = await make(service)
+    token = (await enrol(service, made["enrolment_code"], install_id="one")).json()["token"]
+    new = await renewed(service, token)
+    assert await lives(service, new)
+    fresh = (await service.ask("POST", f"/v1/devices/{made['id']}/enrolment-code")).json()
+    await service.ask("DELETE", f"/v1/devices/{made['id']}")
+    entries = service.record.read(lambda tx: audit.entries(tx, f"device:{made['id']}"))
+    assert [entry.action for entry in entries] == [
+        "device-created",
+        "device-enrolled",
+        "device-token-offered",
+        "device-token-replaced",
+        "device-code-renewed",
+        "device-revoked",
+    ]
+    assert [entry.by.partition(":")[0] for entry in entries] == [
+        "key", "device", "device", "device", "key", "key",
+    ]  # fmt: skip
+    told = repr(entries)
+    secrets = (made["enrolment_code"], fresh["enrolment_code"], token, new)
+    assert not [secret for secret in secrets if secret in told]
 
 
 async def test_device_that_was_never_enrolled_is_listed_as_such(service: Composed) -> None:
     device = await listed(service, (await make(service))["id"])
     assert device["enrolled_at"] is None
     assert device["last_seen_at"] is None
-    assert (device["plates_held"], device["cursors"]) == (0, [])
+    assert (device["held_at_contact"], device["cursors"]) == (0, [])
+    assert not device["stale"]
 
 
 async def test_list_comes_in_pages(service: Composed) -> None:
@@ -327,7 +475,13 @@ async def test_unusable_state_is_refused_and_named(
 async def test_each_role_does_its_own(service: Composed) -> None:
     _, token = await enrolled(service)
     reader = service.key("reader")
-    for method, path in [("POST", ""), ("GET", ""), ("DELETE", "/x")]:
+    for method, path in [
+        ("POST", ""),
+        ("GET", ""),
+        ("GET", "/x"),
+        ("DELETE", "/x"),
+        ("POST", "/x/enrolment-code"),
+    ]:
         problem(await service.ask(method, f"/v1/devices{path}", key=""), 401)
         problem(await service.ask(method, f"/v1/devices{path}", key=reader), 403)
         problem(await service.ask(method, f"/v1/devices{path}", key=token), 403)
@@ -344,6 +498,9 @@ async def test_administrator_of_a_site_sees_and_touches_its_devices_only(
     body = {"name": "a", "sites": ["1085", "2000"]}
     problem(await service.ask("POST", "/v1/devices", body, key=key), 403)
     problem(await service.ask("DELETE", f"/v1/devices/{elsewhere['id']}", key=key), 403)
+    problem(await service.ask("GET", f"/v1/devices/{elsewhere['id']}", key=key), 403)
+    code = f"/v1/devices/{elsewhere['id']}/enrolment-code"
+    problem(await service.ask("POST", code, key=key), 403)
     response = await service.ask("DELETE", f"/v1/devices/{here['id']}", key=key)
     assert response.status_code == 204
 

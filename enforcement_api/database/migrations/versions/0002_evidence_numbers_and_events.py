@@ -88,7 +88,8 @@ def _new_tables() -> None:
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_events")),
     )
     op.create_index("ix_events_id", "events", ["id"], unique=True)
-    op.create_index("ix_events_at", "events", ["site", "kind", "at", "id"])
+    op.create_index("ix_events_at", "events", ["site", "at", "id"])
+    op.create_index("ix_events_kind", "events", ["site", "kind", "at", "id"])
     op.create_table(
         "audit_heads",
         sa.Column("chain", sa.String(), nullable=False),

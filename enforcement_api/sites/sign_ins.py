@@ -1,0 +1,185 @@
+"""Sign-ins: a patroller's badge and PIN, checked once per device (CONTRACT, "Devices").
+
+The device then keeps a verifier of its own for a month. A PIN has a million values, so what
+protects it is how seldom it may be guessed: per badge and per device, with waits that grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends
+from pydantic import AfterValidator, Field, Strict
+from sqlalchemy import Connection
+
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
+from enforcement_api.database.engine import Record
+from enforcement_api.problems import N_, Problem
+from enforcement_api.rates import Limit
+from enforcement_api.security import Guard, Principal
+from enforcement_api.settings import Settings
+from enforcement_api.shapes import Shape, Word, shown_as
+from enforcement_api.sites import core, store
+from enforcement_api.sites.core import Patroller
+from sync import codec
+
+BY_BADGE = ((5, 60), (10, 900), (20, 86_400))
+"""Failures with one badge, from whatever device, in so many seconds."""
+BY_DEVICE = ((10, 60), (30, 3_600), (60, 86_400))
+"""Failures from one device, with whatever badge: several patrollers may share it."""
+
+_AT_ONCE = 4
+"""Each takes 64 MiB and a tenth of a second of one core."""
+
+
+class SignInRefused(Problem):
+    """No such badge, or not its PIN: which one is not told."""
+
+    status = 403
+    slug = "sign-in-refused"
+    title = N_("The badge and the PIN do not go together")
+    detail = N_("Type both again. If the PIN is forgotten, a supervisor gives a new one.")
+
+
+class TooManySignIns(Problem):
+    """Wrong PINs came too fast."""
+
+    status = 429
+    slug = "too-many-sign-ins"
+    title = N_("Too many wrong PINs")
+    detail = N_("Wait {retry_after} seconds, then sign in again.")
+
+
+class SignInShape(Shape):
+    """What a patroller types."""
+
+    badge: Word = Field(examples=["4217"])
+    pin: Annotated[str, Strict(), AfterValidator(core.check_pin)] = Field(
+        examples=["806213"], json_schema_extra={"pattern": "^[0-9]{6}$", "writeOnly": True}
+    )
+
+
+class SignInOut(Shape):
+    """Who signed in, and until when the device may let them in without network."""
+
+    model_config = shown_as(
+        {
+            "patroller": "marie",
+            "name": "Marie Tremblay",
+            "badge": "4217",
+            "site": "1085",
+            "offline_until": "2026-12-23T15:15:00Z",
+        }
+    )
+
+    patroller: str
+    name: str
+    badge: str
+    site: str
+    offline_until: str
+
+
+def router(
+    *, record: Record, guard: Guard, settings: Settings, now: Callable[[], datetime]
+) -> APIRouter:
+    """The route by which patrollers sign in."""
+    routes = APIRouter(prefix="/v1", tags=["patrollers"])
+    itself = guard.allow("device")
+    threads = CapacityLimiter(_AT_ONCE)
+
+    def clock() -> float:
+        return now().timestamp()
+
+    by_badge, by_device = Limit(*BY_BADGE, now=clock), Limit(*BY_DEVICE, now=clock)
+
+    def counted(device: Principal, badge: str) -> list[tuple[Limit, tuple[str, ...]]]:
+        """The limits that an attempt counts in, and as whose."""
+        badges = [(by_badge, (site, badge)) for site in sorted(device.sites or ())]
+        return [(by_device, (device.id,)), *badges]
+
+    def check(device: Principal, badge: str, pin: str, at: datetime) -> SignInOut:
+        """Look at the PIN, and remember what came of it. Raises SignInRefused."""
+        sites = sorted(device.sites or ())
+
+        def look(tx: Connection) -> list[tuple[str, Patroller]]:
+            found = [(site, store.patroller_of_badge(tx, site, badge)) for site in sites]
+            return [(site, patroller) for site, patroller in found if patroller is not None]
+
+        candidates = record.read(look)
+        nobodys = core.nobodys_pin_hash()
+        # With no such badge as much is computed as with one, so that the time tells nothing.
+        hashes = [patroller.pin_hash for _, patroller in candidates] or [nobodys]
+        right = [core.is_pin_of(pin, hash) for hash in hashes]
+        matching = [c for c, is_right in zip(candidates, right, strict=False) if is_right]
+
+        def remember(tx: Connection, action: str, chain: str, subject: str, **facts: Any) -> None:
+            audit.append(tx, Entry(at, device.actor, action, subject, facts), site=chain)
+
+        if matching:
+            site, patroller = matching[0]
+            who = f"patroller:{patroller.id}"
+            record.write(lambda tx: remember(tx, "signed-in", site, who))
+            until = at + timedelta(days=settings.sign_in_days)
+            return SignInOut(
+                patroller=patroller.id,
+                name=patroller.name,
+                badge=patroller.badge,
+                site=site,
+                offline_until=codec.instant(until),
+            )
+        # A badge that nobody has may be a PIN in the wrong field: it is not written down.
+        known = [(site, f"patroller:{patroller.id}") for site, patroller in candidates]
+        chain, who = known[0] if known else (sites[0], device.actor)
+        wait = max(limit.wait(*whose) for limit, whose in counted(device, badge))
+
+        def refuse(tx: Connection) -> None:
+            remember(tx, "sign-in-refused", chain, who)
+            if wait:
+                remember(tx, "sign-in-locked", chain, who, seconds=wait)
+
+        record.write(refuse)
+        raise SignInRefused
+
+    @routes.post(
+        "/sign-ins",
+        operation_id="signIn",
+        summary="Sign a patroller in on a device",
+        response_model=SignInOut,
+        responses={
+            403: {"description": "The badge and the PIN do not go together"},
+            429: {"description": "Too many wrong PINs; wait as long as Retry-After says"},
+        },
+    )
+    async def sign_in(wanted: SignInShape, device: Principal = Depends(itself)) -> SignInOut:
+        """Once on line; from then on, until `offline_until`, the device lets the patroller in by
+        a verifier that it made itself. Guesses are limited by badge and by device.
+        """
+        attempt = counted(device, wanted.badge)
+        # Counted before the PIN is looked at, so that many guesses at once are not free.
+        for i, (limit, whose) in enumerate(attempt):
+            wait = limit.take(*whose)
+            if wait:
+                _give_back(attempt[:i])
+                raise TooManySignIns(retry_after=wait)
+        work = partial(check, device, wanted.badge, wanted.pin, now().replace(microsecond=0))
+        try:
+            signed_in = await to_thread.run_sync(work, limiter=threads)
+        except SignInRefused:
+            raise
+        except BaseException:
+            _give_back(attempt)
+            raise
+        _give_back(attempt)
+        return signed_in
+
+    return routes
+
+
+def _give_back(attempt: list[tuple[Limit, tuple[str, ...]]]) -> None:
+    for limit, whose in attempt:
+        limit.give_back(*whose)
