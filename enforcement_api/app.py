@@ -31,7 +31,7 @@ from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
 from enforcement_api.problems import N_, Problem, StorageFailed
 from enforcement_api.rates import AddressLimit, Limit
-from enforcement_api.security import Guard, KeyRing, Principal
+from enforcement_api.security import Guard, KeyRing, Principal, ask_the_doors
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import BodyLimit
 from enforcement_api.sites import routes as sites_routes
@@ -164,7 +164,11 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    problems.install(app, storage_failed=lambda problem: service.storage_failed(problem))
+    problems.install(
+        app,
+        storage_failed=lambda problem: service.storage_failed(problem),
+        may_ask=ask_the_doors,
+    )
     app.add_middleware(
         BodyLimit,
         limit=settings.largest_json,

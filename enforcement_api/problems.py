@@ -11,7 +11,7 @@ import gettext
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -318,8 +318,24 @@ def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
     return Problem.Error(pointer, known, **context)
 
 
-def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) -> None:
-    """Make every error of the application a problem; `storage_failed` is told of a full disk."""
+def install(
+    app: FastAPI,
+    *,
+    storage_failed: Callable[[StorageFailed], None],
+    may_ask: Callable[[Request], Awaitable[None]],
+) -> None:
+    """Make every error of the application a problem; `storage_failed` is told of a full disk.
+
+    `may_ask` raises a Problem if who sent a request may not: that is told before what is wrong
+    with the request.
+    """
+
+    async def answer(problem: Problem, request: Request) -> Response:
+        try:
+            await may_ask(request)
+        except Problem as turned_away:
+            problem = turned_away
+        return problem_response(problem, request)
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> Response:
@@ -329,19 +345,17 @@ def install(app: FastAPI, *, storage_failed: Callable[[StorageFailed], None]) ->
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(
-            Invalid(errors=[error_of(found) for found in error.errors()]), request
-        )
+        return await answer(Invalid(errors=[error_of(e) for e in error.errors()]), request)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.detail == _UNPARSABLE:
             unreadable = Invalid(errors=[Problem.Error("", N_("is not JSON in UTF-8"))])
-            return problem_response(unreadable, request)
+            return await answer(unreadable, request)
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
-        answer = problem_response(known.get(error.status_code, Problem)(), request)
-        answer.headers.update(error.headers or {})
-        return answer
+        response = problem_response(known.get(error.status_code, Problem)(), request)
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
+from fastapi.routing import APIRoute
 
 from enforcement_api.problems import N_, Problem
 from enforcement_api.rates import Limit, TooManyRequests
@@ -138,6 +139,21 @@ class KeyRing:
 Dependency = Callable[[Request], Coroutine[Any, Any, Principal]]
 
 
+async def ask_the_doors(request: Request) -> None:
+    """Ask the doors of the route that a request was for. Raises what they raise.
+
+    FastAPI reads a JSON body before it asks any dependency: a body that cannot be read would hide
+    that its sender is not let in.
+    """
+    route = request.scope.get("route")
+    waiting = [route.dependant] if isinstance(route, APIRoute) else []
+    while waiting:
+        dependant = waiting.pop()
+        if isinstance(dependant.call, Door):
+            await dependant.call(request)
+        waiting += dependant.dependencies
+
+
 class Guard:
     """Makes the dependencies that let a role in."""
 
@@ -170,16 +186,27 @@ class Guard:
         `revoked`: a revoked device may still hand over what it holds.
         A path or query parameter called `site` must be one of the key's.
         """
+        return Door(self, roles, revoked)
 
-        async def principal(request: Request) -> Principal:
-            found = await self.principal(request)
-            if found.revoked and not revoked:
-                raise DeviceRevoked
-            if roles and found.role not in roles:
-                raise Forbidden(roles=", ".join(roles))
-            site = request.path_params.get("site")
-            if site is not None:
-                found.check_site(site)
-            return found
 
-        return principal
+@dataclass(frozen=True)
+class Door:
+    """Lets some roles in: a dependency of a route."""
+
+    guard: Guard
+    roles: tuple[Role, ...]
+    revoked: bool
+
+    async def __call__(self, request: Request) -> Principal:
+        """Whoever asks, if they may. Raises Unauthenticated, DeviceRevoked, Forbidden,
+        ForbiddenSite.
+        """
+        found = await self.guard.principal(request)
+        if found.revoked and not self.revoked:
+            raise DeviceRevoked
+        if self.roles and found.role not in self.roles:
+            raise Forbidden(roles=", ".join(self.roles))
+        site = request.path_params.get("site")
+        if site is not None:
+            found.check_site(site)
+        return found

@@ -1,0 +1,334 @@
+"""Every endpoint asked by everyone: who is let in, and who is told 401 or 403.
+
+The OpenAPI document says which endpoints there are: one without a row here fails, and so does a
+row without an endpoint. Each row is a request that is valid, so that the status tells of the role
+alone; then the same with a body and a query that nobody can read, so that it is seen that a door is
+shut before what was sent is looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from enforcement_api.app import create_app
+from enforcement_api.settings import Settings
+from enforcement_api.staff import keys
+from tests.service import Service, infraction, new_id, picture, running
+
+HERE, ELSEWHERE = "1085", "2000"
+PLATE = "ABC123"
+
+ROLES = (
+    "no key",
+    "wrong key",
+    "revoked key",
+    "reader",
+    "reader elsewhere",
+    "feeder",
+    "feeder elsewhere",
+    "admin",
+    "admin elsewhere",
+    "device",
+    "device elsewhere",
+    "revoked device",
+    # Staff have no accounts yet: a supervisor looks into the log with a reader's key of the site.
+    "supervisor",
+)
+"""Of the site, or of another one (`elsewhere`); an `admin` and the plain roles of `HERE` alone."""
+
+
+@dataclass
+class Ask:
+    """What is sent: parts of the path, and what httpx calls the rest."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    how: dict[str, Any] = field(default_factory=dict)
+
+
+def ask(_how: dict[str, Any] | None = None, **path: str) -> Ask:
+    return Ask({"site": HERE} | path, _how or {})
+
+
+class World:
+    """A service with something of everything at one site, and somebody of every role."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        service.site(HERE)
+        service.site(ELSEWHERE)
+        self.permit = service.permit(PLATE, id="p-1")
+        self.clients: dict[str, httpx.Client] = {
+            "no key": service.client(None),
+            "wrong key": service.client("patrouille_admin_guessed"),
+            "revoked key": service.client(self._revoked_key()),
+            "supervisor": service.client(self._key("reader", HERE, "supervisor")),
+        }
+        for role in ("reader", "feeder", "admin"):
+            self.clients[role] = service.client(self._key(role, HERE, role))
+            self.clients[f"{role} elsewhere"] = service.client(self._key(role, ELSEWHERE, "other"))
+        self.clients["device"] = service.device_client(HERE)
+        self.clients["device elsewhere"] = service.device_client(ELSEWHERE)
+        self.clients["revoked device"] = self._revoked_device()
+        self.infraction = self._received()
+        self.photo = hashlib.sha256(picture("red")).hexdigest()
+
+    def _key(self, role: str, site: str, name: str) -> str:
+        return self.service.key(role, sites=[site], name=f"{name}-{site}")
+
+    def _revoked_key(self) -> str:
+        service = self.service
+        secret = self._key("admin", HERE, "revoked")
+        with service.parts.record.reading() as tx:
+            found = next(key for key in keys.all_keys(tx) if key.name == f"revoked-{HERE}")
+        service.parts.record.write(lambda tx: keys.revoke(tx, found.id, at=service.clock()))
+        return secret
+
+    def _revoked_device(self) -> httpx.Client:
+        made = self.service.device(HERE)
+        code = {"code": made["enrolment_code"]}
+        token = self.service.client(None).post("/v1/enrolments", json=code).json()["token"]
+        assert self.service.admin.delete(f"/v1/devices/{made['id']}").status_code == 204
+        return self.service.client(token)
+
+    def _received(self) -> str:
+        """An infraction of the site with its photo."""
+        red = picture("red")
+        photo = {
+            "sha256": hashlib.sha256(red).hexdigest(),
+            "bytes": len(red),
+            "taken_at": "2026-11-23T15:15:00Z",
+        }
+        id, device = new_id(), self.clients["device"]
+        answer = device.put(f"/v1/infractions/{id}", json=infraction(PLATE, photos=[photo]))
+        assert answer.status_code == 201, answer.text
+        answer = device.put(f"/v1/photos/{photo['sha256']}", content=red)
+        assert answer.status_code == 201, answer.text
+        return id
+
+    # What rows ask for: each time something of its own, so that no request meets another's traces.
+
+    def a_device(self) -> str:
+        return str(self.service.device(HERE)["id"])
+
+    def an_entry(self) -> str:
+        id = new_id()
+        body = {"plate": PLATE, "reason": "Volé", "priority": "low"}
+        answer = self.service.admin.put(f"/v1/sites/{HERE}/hotlist/{id}", json=body)
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def a_patroller(self) -> str:
+        id = new_id()
+        answer = self.service.admin.put(f"/v1/sites/{HERE}/patrollers/{id}", json=patroller(id))
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def a_snapshot(self) -> str:
+        url = self.service.admin.get(f"/v1/sites/{HERE}/snapshot").json()["url"]
+        return str(url.rpartition("/")[2].removesuffix(".gz"))
+
+    def a_code(self) -> str:
+        return str(self.service.device(HERE)["enrolment_code"])
+
+
+def patroller(id: str) -> dict[str, Any]:
+    return {"badge": id[:8], "name": "Marie Tremblay", "pin": "204816"}
+
+
+def a_picture() -> tuple[str, bytes]:
+    """Another one each time."""
+    content = picture("#" + uuid.uuid4().hex[:6])
+    return hashlib.sha256(content).hexdigest(), content
+
+
+def photo(world: World) -> Ask:
+    sha256, content = a_picture()
+    return ask({"content": content, "headers": {"Content-Type": "image/jpeg"}}, sha256=sha256)
+
+
+SITE = {"name": "CHUS", "zones": [{"code": "G1"}, {"code": "G2"}]}
+STATE = {"app_version": "0.1.0", "unsent": 0, "clock_offset_ms": -120}
+HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
+
+Row = tuple[str, Callable[[World], Ask]]
+# Columns: no key (or a wrong or revoked one), reader, reader elsewhere, feeder, feeder elsewhere,
+# admin, admin elsewhere, device, device elsewhere, revoked device, supervisor.
+ROWS: dict[str, Row] = {
+    # permits and checks
+    "checkPlate":          ("401 200 403 200 403 200 403 200 403 401 200",
+                            lambda w: ask({"params": {"plate": PLATE, "zone": "G1"}})),
+    "pushPlateUpdates":    ("401 403 403 200 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": {"updates": [w.permit]}})),
+    "getPermit":           ("401 200 403 200 403 200 403 403 403 401 200",
+                            lambda w: ask(id="p-1")),
+    # sites
+    "putSite":             ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": SITE})),
+    "getSite":             ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask()),
+    "putPatroller":        ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": patroller(id := new_id())}, id=id)),
+    "deletePatroller":     ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_patroller())),
+    "putHotlistEntry":     ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": HOT}, id=new_id())),
+    "deleteHotlistEntry":  ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.an_entry())),
+    # sync
+    "getSnapshot":         ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask()),
+    "getSnapshotFile":     ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask(sha256=w.a_snapshot())),
+    "getChanges":          ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask()),
+    # devices
+    "createDevice":        ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": {"name": "Handheld", "sites": [HERE]}})),
+    "listDevices":         ("401 403 403 403 403 200 200 403 403 401 403",
+                            lambda w: ask()),
+    "revokeDevice":        ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_device())),
+    "putDeviceState":      ("401 403 403 403 403 403 403 204 204 401 403",
+                            lambda w: ask({"json": STATE})),
+    "enrolDevice":         ("201 201 201 201 201 201 201 201 201 201 201",
+                            lambda w: ask({"json": {"code": w.a_code()}})),
+    # infractions: what a revoked device holds is still taken
+    "putInfraction":       ("401 403 403 403 403 403 403 201 403 201 403",
+                            lambda w: ask({"json": infraction(PLATE)}, id=new_id())),
+    "listInfractions":     ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getInfraction":       ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask(id=w.infraction)),
+    "putPhoto":            ("401 403 403 403 403 403 403 201 201 201 403", photo),
+    "getPhoto":            ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask(sha256=w.photo)),
+    # operations
+    "isLive":              ("200 200 200 200 200 200 200 200 200 200 200", lambda w: ask()),
+    "isReady":             ("200 200 200 200 200 200 200 200 200 200 200", lambda w: ask()),
+}  # fmt: skip
+
+
+@functools.cache
+def operations() -> dict[str, tuple[str, str]]:
+    """Of each operation in the document: method and path."""
+    document = create_app(Settings.load(environment={})).openapi()
+    return {
+        operation["operationId"]: (method.upper(), path)
+        for path, of_path in document["paths"].items()
+        for method, operation in of_path.items()
+    }
+
+
+def expected(operation: str) -> dict[str, int]:
+    """The status for each role."""
+    nobody, *others = (int(status) for status in ROWS[operation][0].split())
+    return dict(zip(ROLES, (nobody, nobody, nobody, *others), strict=True))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running(tmp_path_factory.mktemp("roles"), enrolment_failures_per_minute=1000) as service:
+        yield World(service)
+
+
+def test_every_endpoint_has_a_row_and_every_row_an_endpoint() -> None:
+    assert sorted(operations()) == sorted(ROWS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("operation", ROWS)
+def test_role_is_let_in_or_turned_away(world: World, operation: str, role: str) -> None:
+    status = expected(operation)[role]
+    method, template = operations()[operation]
+    asked = ROWS[operation][1](world)
+    answer = world.clients[role].request(method, template.format(**asked.path), **asked.how)
+    assert answer.status_code == status, answer.text
+    if status >= 400:
+        assert_turned_away(answer, role)
+    elif "elsewhere" in role:
+        assert_tells_nothing_of(world, answer)
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_who_is_not_let_in_is_told_so_whatever_they_sent(world: World, operation: str) -> None:
+    """An unreadable body, parameters that are none: the answer is of the role all the same."""
+    method, template = operations()[operation]
+    path = template.format(**ROWS[operation][1](world).path)
+    for role, status in expected(operation).items():
+        for body, kind in ((b"{", "application/json"), (b'"\xff"', "application/json"), (b"", "")):
+            answer = world.clients[role].request(
+                method,
+                path,
+                content=body if method in ("PUT", "POST") else None,
+                headers={"Content-Type": kind} if kind else {},
+                params={"limit": "x", "wait": "x", "atomic": "x", "excel": "x", "at": "x"},
+            )
+            if status in (401, 403) and not by_what_is_in_it(world, operation, role):
+                assert answer.status_code == status, (role, answer.text)
+                assert_turned_away(answer, role)
+            else:
+                assert answer.status_code not in (401, 500), (role, answer.text)
+
+
+def by_what_is_in_it(world: World, operation: str, role: str) -> bool:
+    """Whether only what was sent tells that it is of another site: the role itself may ask."""
+    plain = role.removesuffix(" elsewhere")
+    return (
+        role != plain
+        and "{site}" not in operations()[operation][1]
+        and expected(operation)[plain] < 400
+    )
+
+
+def assert_turned_away(answer: httpx.Response, role: str) -> None:
+    """In words, and without a word of what is behind the door."""
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (
+        problem["type"]
+        in {
+            401: {"/problems/unauthenticated", "/problems/device-revoked"},
+            403: {"/problems/forbidden", "/problems/forbidden-site"},
+        }[answer.status_code]
+    )
+    assert (problem["type"] == "/problems/device-revoked") == (role == "revoked device")
+    if answer.status_code == 401:
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert PLATE not in answer.text
+
+
+def assert_tells_nothing_of(world: World, answer: httpx.Response) -> None:
+    """A key of another site that may ask is answered of its own site alone."""
+    assert PLATE not in answer.text
+    assert world.infraction not in answer.text
+    assert not re.search(rf'"{HERE}"', answer.text) or answer.request.url.path == "/v1/enrolments"
+
+
+def test_site_that_does_not_exist_is_no_news_to_a_key_of_another(world: World) -> None:
+    """Who may not look does not learn whether there is something to see."""
+    for operation, (method, template) in operations().items():
+        if "{site}" not in template:
+            continue
+        asked = ROWS[operation][1](world)
+        path = template.format(**(asked.path | {"site": "9999"}))
+        answer = world.clients["admin elsewhere"].request(method, path, **asked.how)
+        assert answer.status_code == 403, (operation, answer.text)
+
+
+def test_token_in_the_address_or_in_another_scheme_opens_nothing(world: World) -> None:
+    secret = world.clients["admin"].headers["authorization"].removeprefix("Bearer ")
+    stranger = world.service.client(None)
+    for headers in ({"Authorization": f"Basic {secret}"}, {"Authorization": secret}, {}):
+        answer = stranger.get(
+            f"/v1/sites/{HERE}", params={"key": secret, "access_token": secret}, headers=headers
+        )
+        assert answer.status_code == 401
