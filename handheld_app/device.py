@@ -23,7 +23,8 @@ INDEX_LIFETIME_HOURS = 72
 class Device:
     """Empty `token`: not enrolled yet. `install_id` is made once and names this installation.
 
-    `next_token`: a newer secret, which the service has not been seen to take yet. `authority`: the
+    `next_token`: a newer secret, which the service has not been seen to take yet; `old_token`: the
+    one before. `mismatches`: how often an index differed from the service's. `authority`: the
     only one whose certificates are believed for this service (PEM); empty: the device's own.
     `badge` is that of the last who signed in. `seen_at`: the latest instant that is known to have
     been.
@@ -35,6 +36,7 @@ class Device:
     token: str = field(default="", repr=False)
     next_token: str = field(default="", repr=False)
     token_at: str = ""
+    old_token: str = field(default="", repr=False)
     authority: str = ""
     sites: tuple[str, ...] = ()
     site: str = ""
@@ -43,6 +45,7 @@ class Device:
     lang: str = "fr"
     clock: dict[str, Any] | None = None
     seen_at: str = ""
+    mismatches: int = 0
     index_lifetime_hours: int = INDEX_LIFETIME_HOURS
 
     @property
@@ -103,15 +106,20 @@ class DeviceFile:
     def token_worked(self, token: str, *, at: datetime) -> None:
         """The service took this token: if it is the new one, the old one is dead now."""
         if token and token == self.device.next_token:
-            self.change(token=token, next_token="", token_at=codec.instant(at))
+            old = self.device.token
+            self.change(token=token, next_token="", old_token=old, token_at=codec.instant(at))
 
     def token_refused(self, token: str) -> bool:
-        """The service does not know this token. Whether the old one is left to be shown: a record
-        that was restored may not know the new one.
+        """The service does not know this token. Whether the one before is left to be shown: a
+        record that was restored may not know the new one, though it was used.
         """
-        if not token or token != self.device.next_token:
+        device = self.device
+        if token and token == device.next_token:
+            self.change(next_token="")
+        elif token and token == device.token and device.old_token:
+            self.change(token=device.old_token, old_token=token)
+        else:
             return False
-        self.change(next_token="")
         return True
 
 

@@ -1,29 +1,33 @@
-"""The edges of a handheld's sync that know the device: its token, and what it tells of itself."""
+"""The edges of a handheld's sync that know the device: its token, its numbers, what it tells."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 from handheld_app.device import DeviceFile
-from sync import engine
+from sync import engine, exchange
 from sync.client import ServiceClient
 from sync.clock import TrustedClock
 from sync.edges import Edges
 from sync.engine import Effect
-from sync.outbox import Outbox
+from sync.exchange import Answer
+from sync.outbox import KEPT, Outbox
 from sync.replica import Replica
 
 OFFSET_NOISE_MS = 1000
 """Changes of the offset that the service need not be told of: it tells whole seconds."""
 TOLD_EVERY = 300.0
 """Seconds after which the service is told how this device is doing, though nothing has changed."""
+TIDIED_EVERY = 3600.0
+"""Seconds between two looks for what was sent long ago."""
 
 
 class DeviceEdges(Edges):
-    """The edges of an enrolled device."""
+    """The edges of an enrolled device at one site."""
 
     def __init__(
         self,
@@ -35,20 +39,48 @@ class DeviceEdges(Edges):
     ) -> None:
         super().__init__(client, replica, outbox, clock)
         self._device_file = device_file
+        self._site = device_file.device.site
         self._told: tuple[float, Mapping[str, Any]] | None = None
+        self._tidied: float | None = None
 
     def perform(self, effect: Effect) -> Any:
         """As `Edges.perform`."""
         match effect:
+            case engine.NoteMismatch():
+                self._device_file.change(mismatches=self._device_file.device.mismatches + 1)
             case engine.Facts():
                 return self._facts()
             case engine.Told(facts):
                 self._told = (self.clock.stamp().boot, facts)
-            case engine.BlockWanted() | engine.IsTokenOld():
-                return None
+            case engine.BlockWanted():
+                return self.outbox.block_wanted(
+                    self.client.address, self._site, new_id=str(uuid.uuid4())
+                )
+            case engine.KeepBlock(id, block):
+                self.outbox.put_block(
+                    self.client.address, self._site, id, block.prefix, block.first, block.last
+                )
+            case engine.IsTokenOld():
+                return self._device_file.is_token_old(self.clock.now())
+            case engine.KeepToken(token):
+                self._device_file.keep_next_token(token)
+            case engine.Tidy():
+                self._tidy()
             case _:
                 return super().perform(effect)
         return None
+
+    def _ask(self, effect: engine.Ask) -> Answer:
+        """With the newest token; where it is not known, with the one before."""
+        shown = self._device_file.device.secret
+        answer = super()._ask(effect)
+        if exchange.is_unknown_token(answer):
+            # The other thread has another one by now, or the record is from before this one.
+            if self._device_file.device.secret != shown or self._device_file.token_refused(shown):
+                answer = super()._ask(effect)
+        elif answer.status < 400:
+            self._device_file.token_worked(shown, at=self.clock.now())
+        return answer
 
     def _facts(self) -> Mapping[str, Any] | None:
         offset = self.clock.read().offset // timedelta(milliseconds=1)
@@ -56,9 +88,26 @@ class DeviceEdges(Edges):
             "app_version": version("patrouille"),
             "unsent": self.outbox.unsent(),
             "clock_offset_ms": offset,
+            "mismatches": self._device_file.device.mismatches,
+            "numbers_left": self.outbox.numbers_left(self.client.address, self._site),
         }
         if self._told is None or self.clock.stamp().boot - self._told[0] > TOLD_EVERY:
             return facts
         told = self._told[1]
         is_news = abs(told["clock_offset_ms"] - offset) > OFFSET_NOISE_MS
-        return facts if is_news or told != facts | {"clock_offset_ms": offset} else None
+        return (
+            facts
+            if is_news or told != facts | {"clock_offset_ms": told["clock_offset_ms"]}
+            else None
+        )
+
+    def _tidy(self) -> None:
+        """Only by a clock that was compared: what was sent is kept for a reason."""
+        reading = self.clock.read()
+        at = self.clock.stamp().boot
+        if reading.uncertainty is None or (
+            self._tidied is not None and at - self._tidied < TIDIED_EVERY
+        ):
+            return
+        self._tidied = at
+        self.outbox.forget_sent(reading.corrected - KEPT)

@@ -201,6 +201,11 @@ class KeepToken(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class Tidy(Effect):
+    """Delete what was sent so long ago that no restored record can lack it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Level(Effect):
     """The index is level; whoever looks is told."""
 
@@ -464,6 +469,7 @@ def tend(site: str) -> Pass[None]:
         token = yield from _settled(exchange.rotate_token())
         if isinstance(token, str):
             yield KeepToken(token)
+    yield Tidy()
 
 
 _UNSETTLED = object()

@@ -179,6 +179,12 @@ def _raise(answer: Answer) -> NoReturn:
     raise refusal(status, problem)
 
 
+def is_unknown_token(answer: Answer) -> bool:
+    """Whether the service itself says that it does not know the token (or never did)."""
+    problem = _problem(answer) if answer.status == 401 else None
+    return problem is not None and problem["type"] not in _BY_TYPE
+
+
 def _told(answer: Answer) -> Any:
     """The JSON of a 200 or 201. Anything else is no answer of the service, or a problem."""
     if answer.status not in (_OK, _CREATED):
