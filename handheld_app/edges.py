@@ -94,20 +94,14 @@ class DeviceEdges(Edges):
         if self._told is None or self.clock.stamp().boot - self._told[0] > TOLD_EVERY:
             return facts
         told = self._told[1]
-        is_news = abs(told["clock_offset_ms"] - offset) > OFFSET_NOISE_MS
-        return (
-            facts
-            if is_news or told != facts | {"clock_offset_ms": told["clock_offset_ms"]}
-            else None
-        )
+        if abs(told["clock_offset_ms"] - offset) <= OFFSET_NOISE_MS:
+            facts["clock_offset_ms"] = told["clock_offset_ms"]
+        return None if facts == told else facts
 
     def _tidy(self) -> None:
         """Only by a clock that was compared: what was sent is kept for a reason."""
-        reading = self.clock.read()
-        at = self.clock.stamp().boot
-        if reading.uncertainty is None or (
-            self._tidied is not None and at - self._tidied < TIDIED_EVERY
-        ):
-            return
-        self._tidied = at
-        self.outbox.forget_sent(reading.corrected - KEPT)
+        reading, at = self.clock.read(), self.clock.stamp().boot
+        is_due = self._tidied is None or at - self._tidied >= TIDIED_EVERY
+        if is_due and reading.uncertainty is not None:
+            self._tidied = at
+            self.outbox.forget_sent(reading.corrected - KEPT)
