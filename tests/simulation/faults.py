@@ -210,6 +210,8 @@ class Simulation:
             assert handheld.push().waiting == 0
         for handheld in self._handhelds:  # of what the other one has sent, too
             handheld.pull()
+            # One that learns only now which record took what it sent sends it once more.
+            assert handheld.push().waiting == 0
 
     def _compare(self) -> None:
         service = self._service
