@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from enforcement_api.problems import N_, Sentence
 from sync import codec
 
 INSTALLATION = ""
@@ -61,3 +62,89 @@ def read(text: str) -> Entry:
         subject=found["subject"],
         facts=found["facts"],
     )
+
+
+# Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of a chain: its number (0: there is none yet) and its hash."""
+
+    number: int = 0
+    hash: str = BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entry as it lies in the record."""
+
+    number: int
+    subject: str
+    text: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a walk over a chain found: how far it is whole, and what breaks it (None: nothing).
+
+    `whole`: the last entry up to which every one is as it was written, in its place.
+    """
+
+    chain: str
+    whole: Head
+    broken_at: int | None = None
+    reason: Sentence | None = None
+
+
+_MISSING = Sentence(N_("it is missing"))
+_CHANGED = Sentence(N_("its text is not what was written: the hash differs"))
+_MOVED = N_("it was written for another place: {place}")
+_UNLINKED = Sentence(N_("it does not follow the entry before it: one of the two was replaced"))
+_CUT = N_("it is missing: the chain was {number} entries long")
+_NOT_LAST = Sentence(N_("it is not the one that the record calls the last"))
+_NOT_NOTED = Sentence(N_("it is not the one whose hash was noted: the chain was written anew"))
+
+
+def prove(
+    chain: str, kept: Iterable[Kept], *, head: Head | None, noted: Iterable[Head] = ()
+) -> Proof:
+    """Walk a chain from its beginning, in order of number, and stop at what breaks it.
+
+    `head`: what the record calls the last entry. `noted`: heads that somebody wrote down
+    elsewhere; without one, nobody can tell a chain whose last entries were taken away, or that was
+    written anew as a whole, by somebody who set the head as well.
+    """
+    whole = Head()
+    to_find = {note.number: note.hash for note in noted if note.number > 0}
+    for entry in kept:
+        reason = _fault(chain, entry, whole)
+        if reason is None and to_find.pop(entry.number, entry.hash) != entry.hash:
+            reason = _NOT_NOTED
+        if reason is not None:
+            return Proof(chain, whole, whole.number + 1, reason)
+        whole = Head(entry.number, entry.hash)
+    length = max([0 if head is None else head.number, *to_find])
+    if length > whole.number:
+        return Proof(chain, whole, whole.number + 1, Sentence(_CUT, number=length))
+    if whole != (head or Head()):
+        return Proof(chain, whole, whole.number, _NOT_LAST)
+    return Proof(chain, whole)
+
+
+def _fault(chain: str, entry: Kept, before: Head) -> Sentence | None:
+    """What is wrong with an entry that should follow another; None: nothing."""
+    if entry.number != before.number + 1:
+        return _MISSING
+    if hash_of(entry.text) != entry.hash:
+        return _CHANGED
+    try:
+        found = json.loads(entry.text)
+        place = (found["chain"], found["number"], found["subject"])
+        follows = found["before"] == before.hash
+    except (ValueError, TypeError, KeyError):
+        return _CHANGED
+    if place != (chain, entry.number, entry.subject):
+        return Sentence(_MOVED, place="{}/{} {}".format(*place))
+    return None if follows else _UNLINKED

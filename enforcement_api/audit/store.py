@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select, update
+from collections.abc import Collection, Iterator, Mapping
+
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from enforcement_api.audit.core import BEGINNING, INSTALLATION, Entry, hash_of, read, text_of
+from enforcement_api.audit.core import (
+    BEGINNING,
+    INSTALLATION,
+    Entry,
+    Head,
+    Kept,
+    Proof,
+    hash_of,
+    prove,
+    read,
+    text_of,
+)
 from enforcement_api.database.tables import audit_heads, audit_log
 
 _head, _log = audit_heads.c, audit_log.c
@@ -46,12 +59,52 @@ def entries(tx: Connection, subject: str, *, site: str = INSTALLATION) -> list[E
     return [read(text) for text in found.scalars()]
 
 
-def heads(tx: Connection) -> dict[str, tuple[int, str]]:
-    """The last entry's number and hash of every chain."""
+def heads(tx: Connection) -> dict[str, Head]:
+    """The last entry of every chain."""
     found = tx.execute(select(audit_heads).order_by(_head.chain))
-    return {row.chain: (row.number, row.hash) for row in found}
+    return {row.chain: Head(row.number, row.hash) for row in found}
 
 
-def count(tx: Connection) -> int:
-    """How many entries there are."""
-    return int(tx.execute(select(func.count()).select_from(audit_log)).scalar_one())
+def page(
+    tx: Connection,
+    *,
+    chains: Collection[str],
+    subject: str | None,
+    after: tuple[str, int] | None,
+    limit: int,
+) -> list[tuple[str, Kept]]:
+    """Up to `limit` entries of these chains, by chain and number, after a position."""
+    query = select(audit_log).where(_log.chain.in_(chains)).order_by(_log.chain, _log.number)
+    if subject is not None:
+        query = query.where(_log.subject == subject)
+    if after is not None:
+        chain, number = after
+        query = query.where(
+            or_(_log.chain > chain, and_(_log.chain == chain, _log.number > number))
+        )
+    return [
+        (row.chain, Kept(row.number, row.subject, row.entry, row.hash))
+        for row in tx.execute(query.limit(limit))
+    ]
+
+
+def verify(tx: Connection, *, noted: Mapping[str, Collection[Head]] | None = None) -> list[Proof]:
+    """Walk every chain, entry by entry; `noted` are heads written down earlier, by chain."""
+    last, noted = heads(tx), noted or {}
+    chains = {*last, *noted, *tx.execute(select(_log.chain).distinct()).scalars()}
+    return [
+        prove(chain, _kept(tx, chain), head=last.get(chain), noted=noted.get(chain, ()))
+        for chain in sorted(chains)
+    ]
+
+
+def _kept(tx: Connection, chain: str) -> Iterator[Kept]:
+    query = (
+        select(_log.number, _log.subject, _log.entry, _log.hash)
+        .where(_log.chain == chain)
+        .order_by(_log.number)
+        .execution_options(yield_per=1000)
+    )
+    with tx.execute(query) as found:
+        for row in found:
+            yield Kept(*row)
