@@ -24,6 +24,7 @@ from enforcement_api.feed import routes as feed_routes
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.snapshots import Snapshots
+from enforcement_api.headers import Headers
 from enforcement_api.infractions import routes as infractions_routes
 from enforcement_api.infractions import store as infractions
 from enforcement_api.permits import intake
@@ -40,6 +41,7 @@ from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 
 _log = logging.getLogger(__name__)
+DOCS = "/docs"
 _HOUR = 3600.0
 RATE_SECONDS = 10
 """The window in which requests are counted."""
@@ -158,9 +160,9 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        docs_url=DOCS,
         redoc_url=None,
-        static_url="/docs/static",
+        static_url=f"{DOCS}/static",
         redirect_slashes=False,
     )
     app.state.service = service
@@ -175,6 +177,7 @@ def create_app(
         apart="/v1/(plate-updates|(photos|infractions|events)/[^/]*)",
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
+    app.add_middleware(Headers, docs=DOCS)
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(
         permits_routes.router(

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -184,9 +185,20 @@ def init(settings: Settings) -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--tls-cert", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--tls-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Autorité privée que les terminaux épinglent / private authority that handhelds pin"
+    " ($PATROUILLE_AUTHORITY).",
+)
 @_settings
 def serve(
-    settings: Settings, host: str, port: int, tls_cert: Path | None, tls_key: Path | None
+    settings: Settings,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_ca: Path | None,
 ) -> None:
     """Serve until SIGTERM."""
     if (tls_cert is None) != (tls_key is None):
@@ -194,6 +206,8 @@ def serve(
         sys.exit(2)
     from enforcement_api import serving
 
+    if tls_ca is not None:
+        settings = replace(settings, authority=tls_ca)
     _record(settings).close()
     failure = serving.serve(settings, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
     if failure is not None:
@@ -266,6 +280,151 @@ def keys_revoke(settings: Settings, id: str) -> None:
     # A serving process believes a key for a moment: wait it out, so that "revoked" is true.
     time.sleep(settings.key_cache_seconds)
     say(N_("The key {id} is revoked."), id=id)
+
+
+# Devices
+
+
+@main.group(short_help="terminaux / handhelds")
+def devices() -> None:
+    """Enrol, list and revoke handhelds."""
+
+
+def _enrolment(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of what shows an enrolment code."""
+    options = (
+        click.option("--server", help="https://patrouille.example.org ($PATROUILLE_PUBLIC_URL)"),
+        click.option(
+            "--tls-ca",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Autorité privée du service / the service's private authority"
+            " ($PATROUILLE_AUTHORITY).",
+        ),
+        click.option("--qr", is_flag=True, help="Code QR dans le terminal / QR code on screen."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _show_code(
+    settings: Settings, code: str, *, server: str | None, tls_ca: Path | None, qr: bool
+) -> None:
+    """The code and, when the service's address is known, the link, on stdout."""
+    from enforcement_api.devices.core import Authority, enrolment_link
+
+    say(N_("The code is good once and for {minutes} minutes."), minutes=settings.enrolment_minutes)
+    click.echo(code)
+    server = server or settings.public_url
+    if not server:
+        say(N_("For a link to scan, say where handhelds reach the service: --server https://…"))
+        return
+    authority = tls_ca or settings.authority
+    pin = None if authority is None else Authority.read(authority).pin
+    link = enrolment_link(server, code, pin=pin)
+    click.echo(link)
+    if qr:
+        import segno
+
+        segno.make(link, micro=False).terminal(out=sys.stderr, compact=True)
+
+
+@devices.command("enrol", short_help="créer et inscrire / create and enrol")
+@click.argument("name")
+@click.option("--site", "sites", multiple=True, required=True)
+@_enrolment
+@_settings
+def devices_enrol(settings: Settings, name: str, sites: Sequence[str], **shown: Any) -> None:
+    """Make a handheld; its enrolment code, and the link to scan, on stdout."""
+    from datetime import timedelta
+
+    from enforcement_api.devices import store
+    from enforcement_api.shapes import line
+    from enforcement_api.staff import keys as staff_keys
+
+    try:
+        name = line(name)
+    except ValueError:
+        say(N_("Give the handheld a name of 1 to 200 characters on one line."))
+        sys.exit(1)
+    record = _record(settings)
+    at = utc_now()
+    expires_at = at + timedelta(minutes=settings.enrolment_minutes)
+
+    def make(tx: Any) -> str:
+        known = staff_keys.known_sites(tx, sites)
+        _, code = store.add(
+            tx, name=name, sites=known, by="command", at=at, code_expires_at=expires_at
+        )
+        return code
+
+    _show_code(settings, record.write(make), **shown)
+
+
+@devices.command("code", short_help="nouveau code / fresh code")
+@click.argument("id")
+@_enrolment
+@_settings
+def devices_code(settings: Settings, id: str, **shown: Any) -> None:
+    """Make a fresh code for a handheld that is known: it enrols again as the same one."""
+    from datetime import timedelta
+
+    from enforcement_api.devices import store
+
+    record = _existing_record(settings)
+    at = utc_now()
+    expires_at = at + timedelta(minutes=settings.enrolment_minutes)
+    code = record.write(
+        lambda tx: store.renew_code(tx, id, by="command", at=at, code_expires_at=expires_at)
+    )
+    _show_code(settings, code, **shown)
+
+
+@devices.command("list", short_help="lister / list")
+@_settings
+def devices_list(settings: Settings) -> None:
+    """List handhelds: id, name, sites, last seen, plates held, unsent, revoked; tab-separated."""
+    from enforcement_api.devices import store
+    from sync import codec
+
+    record = _existing_record(settings)
+    for device in record.read(lambda tx: store.page(tx, among=None, after=None, limit=None)):
+        told = (device.plates_held, device.unsent)
+        click.echo(
+            "\t".join(
+                [
+                    device.id,
+                    device.name,
+                    " ".join(device.sites),
+                    codec.optional_instant(device.last_seen_at) or "-",
+                    *("-" if number is None else str(number) for number in told),
+                    codec.optional_instant(device.revoked_at) or "-",
+                ]
+            )
+        )
+
+
+@devices.command("revoke", short_help="révoquer / revoke")
+@click.argument("id")
+@_settings
+def devices_revoke(settings: Settings, id: str) -> None:
+    """Revoke a handheld, for good; in force when this returns."""
+    import time
+
+    from enforcement_api.devices import store
+
+    record = _existing_record(settings)
+
+    def revoke(tx: Any) -> None:
+        store.device(tx, id)
+        store.revoke(tx, id, by="command", at=utc_now())
+
+    record.write(revoke)
+    time.sleep(settings.key_cache_seconds)  # as with a key
+    say(
+        N_("The handheld {id} is revoked: it wipes its copy when it next hears of the service."),
+        id=id,
+    )
 
 
 def _refusal(problem: Problem) -> str:

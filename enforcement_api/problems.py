@@ -165,7 +165,10 @@ class TooSlow(Problem):
     status = 408
     slug = "too-slow"
     title = N_("The rest of the request did not arrive")
-    detail = N_("Nothing came for {seconds} seconds, and nothing was kept. Send it again.")
+    detail = N_(
+        "Nothing came for {seconds} seconds, or it came too slowly; nothing was kept. Send it"
+        " again."
+    )
 
 
 class NotFound(Problem):

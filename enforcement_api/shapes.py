@@ -31,6 +31,9 @@ from sync import codec
 FIRST_YEAR, LAST_YEAR = 1970, 9990
 BODY_SECONDS = 15
 """How long the next part of a body is waited for; less than a service that ends waits for."""
+FIRST_SECONDS = 60
+SLOWEST = 1024
+"""Bytes a second that a body may not come more slowly than, after its first minute."""
 LONGEST_LINE = 200
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -213,6 +216,15 @@ def mebibytes(size: int) -> str:
     return f"{size // (1024 * 1024)} MiB"
 
 
+class EncodedBody(Problem):
+    """A compressed body: a few bytes that could become very many."""
+
+    status = 415
+    slug = "encoded-body"
+    title = N_("Compressed bodies are not taken")
+    detail = N_("Send the body as it is, without Content-Encoding.")
+
+
 class BodyLimit:
     """Reads the body of every request no further than a limit, before anything else does.
 
@@ -225,12 +237,18 @@ class BodyLimit:
         self._apart = re.compile(apart)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its body read, or answer 413."""
+        """Pass the request on with its body read, or answer 413 or 415."""
         has_body = scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH")
-        if not has_body or self._apart.fullmatch(scope["path"]):
+        if not has_body:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            await problem_response(EncodedBody(), request)(scope, receive, send)
+            return
+        if self._apart.fullmatch(scope["path"]):
+            await self._app(scope, receive, send)
+            return
         try:
             body = await capped_body(request, self._limit, mebibytes(self._limit))
         except Problem as problem:
@@ -251,6 +269,8 @@ class BodyLimit:
 async def capped_body(request: Request, limit: int, what: str) -> bytes:
     """The body, read no further than a limit, and waited for no longer than a while.
 
+    A pause in it may last BODY_SECONDS; after a minute, it must have come at SLOWEST on average.
+
     Raises TooLarge, TooSlow.
     """
     length = request.headers.get("content-length", "")
@@ -258,13 +278,15 @@ async def capped_body(request: Request, limit: int, what: str) -> bytes:
         raise TooLarge(limit=what)
     body = bytearray()
     now = asyncio.get_running_loop().time
+    began = now()
     try:
         async with asyncio.timeout(BODY_SECONDS) as patience:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
                     raise TooLarge(limit=what)
-                patience.reschedule(now() + BODY_SECONDS)
+                slowest = began + FIRST_SECONDS + len(body) / SLOWEST
+                patience.reschedule(min(now() + BODY_SECONDS, slowest))
     except TimeoutError:
         raise TooSlow(seconds=BODY_SECONDS, headers={"Connection": "close"}) from None
     except ClientDisconnect:

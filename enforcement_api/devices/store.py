@@ -254,10 +254,10 @@ def page(
     *,
     among: Collection[str] | None,
     after: tuple[int, str] | None,
-    limit: int,
+    limit: int | None,
     wanted: Callable[[Device], bool] | None = None,
 ) -> list[Device]:
-    """Up to `limit` devices of these sites (None: all), the oldest first, after a position.
+    """Up to `limit` (None: all) devices of these sites, the oldest first, after a position.
 
     `wanted`: only those of which it is true.
     """

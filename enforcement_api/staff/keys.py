@@ -100,14 +100,15 @@ def create(
             role=role,
             name=name,
             source=source,
-            sites=None if sites is None else _known(tx, sites),
+            sites=None if sites is None else known_sites(tx, sites),
             created_at=at,
         )
     )
     return secret
 
 
-def _known(tx: Connection, wanted: Iterable[str]) -> list[str]:
+def known_sites(tx: Connection, wanted: Iterable[str]) -> list[str]:
+    """The codes, each once, in order. Raises UnknownKeySite, NoKeySites."""
     codes = sorted(set(wanted))
     if not codes:
         raise NoKeySites

@@ -46,7 +46,9 @@ def key(data_dir: Path, role: str = "admin") -> str:
 class Serving:
     """`patrouille serve`, once it listens."""
 
-    def __init__(self, data_dir: Path, *, largest_file: int | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, largest_file: int | None = None, options: Sequence[str | Path] = ()
+    ) -> None:
         def limit() -> None:
             if largest_file is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
@@ -54,7 +56,15 @@ class Serving:
         self._log = data_dir.parent / "serve.log"
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "enforcement_api", "serve", "--port", "0"],
+                [
+                    sys.executable,
+                    "-m",
+                    "enforcement_api",
+                    "serve",
+                    "--port",
+                    "0",
+                    *map(str, options),
+                ],
                 env=environment(data_dir),
                 stdout=log,
                 stderr=log,
@@ -90,8 +100,10 @@ class Serving:
 
 
 @contextmanager
-def serving(data_dir: Path, *, largest_file: int | None = None) -> Iterator[Serving]:
-    server = Serving(data_dir, largest_file=largest_file)
+def serving(
+    data_dir: Path, *, largest_file: int | None = None, options: Sequence[str | Path] = ()
+) -> Iterator[Serving]:
+    server = Serving(data_dir, largest_file=largest_file, options=options)
     try:
         yield server
     finally:
