@@ -174,7 +174,7 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         limit=settings.largest_json,
-        apart="/v1/(plate-updates|(photos|infractions|events)/[^/]*)",
+        apart="/v1/(plate-updates|sites/[^/]*/reconciliation|(photos|infractions|events)/[^/]*)",
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     app.add_middleware(Headers, docs=DOCS)

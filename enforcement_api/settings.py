@@ -46,6 +46,9 @@ class Settings:
     largest_body: int = 32 * 1024 * 1024
     """The largest body of plate updates."""
 
+    largest_reconciliation: int = 1024 * 1024 * 1024
+    """The largest list of all permits of a source; it waits on disk, not in memory."""
+
     largest_json: int = 4 * 1024 * 1024
     """The largest body of any other JSON request."""
 

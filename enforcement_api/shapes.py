@@ -7,9 +7,10 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import Request
 from pydantic import (
@@ -273,25 +274,36 @@ async def capped_body(request: Request, limit: int, what: str) -> bytes:
 
     Raises TooLarge, TooSlow.
     """
+    body = bytearray()
+    await _read(request, limit, what, body.extend)
+    return bytes(body)
+
+
+async def spooled_body(request: Request, limit: int, what: str, into: BinaryIO) -> None:
+    """As capped_body, into a file: for what may be larger than memory should hold."""
+    await _read(request, limit, what, into.write)
+
+
+async def _read(request: Request, limit: int, what: str, keep: Callable[[bytes], object]) -> None:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise TooLarge(limit=what)
-    body = bytearray()
+    size = 0
     now = asyncio.get_running_loop().time
     began = now()
     try:
         async with asyncio.timeout(BODY_SECONDS) as patience:
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
+                size += len(chunk)
+                if size > limit:
                     raise TooLarge(limit=what)
-                slowest = began + FIRST_SECONDS + len(body) / SLOWEST
+                keep(chunk)
+                slowest = began + FIRST_SECONDS + size / SLOWEST
                 patience.reschedule(min(now() + BODY_SECONDS, slowest))
     except TimeoutError:
         raise TooSlow(seconds=BODY_SECONDS, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise Problem from None  # nobody is there to read it; nothing was begun
-    return bytes(body)
 
 
 @cache

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.engine import Dialect
 
@@ -169,6 +170,7 @@ feed_entries = Table(
 # `superseded_at`, the sequence of the next (null: still). `removed`: the retention job took it out
 # of the feed; its facts stay. `base` is the pusher's id, shared with the plates it had before
 # (`<id>~1`, …). `given_ends_at` is the pusher's, `ends_at` what came of it.
+# `reconciled`: it was cancelled because its source's list of all permits lacked it.
 permit_versions = Table(
     "permit_versions",
     metadata,
@@ -201,6 +203,7 @@ permit_versions = Table(
     Column("active_from", Instant, nullable=False),
     Column("cancelled_at", Instant),
     Column("hash", Hash64, nullable=False),
+    Column("reconciled", Boolean, nullable=False, server_default=false()),
 )
 _current = permit_versions.c.superseded_at.is_(None)
 Index(
@@ -215,8 +218,6 @@ Index(
     "ix_permit_versions_fold",
     permit_versions.c.site,
     permit_versions.c.fold,
-    sqlite_where=_current,
-    postgresql_where=_current,
 )
 Index("ix_permit_versions_history", permit_versions.c.site, permit_versions.c.base)
 

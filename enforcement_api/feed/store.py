@@ -47,6 +47,8 @@ class Level:
     sequence: int
     digest: Digest
     fed_at: datetime | None
+    horizon: int
+    """From which sequence number on everything is still known."""
 
 
 _STATE = (counters.c.sequence, counters.c.digest_count, counters.c.digest_sum)
@@ -137,7 +139,13 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
     if site is not None:
         query = query.where(counters.c.site == site)
     return [
-        Level(row.site, row.sequence, Digest(row.digest_count, row.digest_sum), row.fed_at)
+        Level(
+            row.site,
+            row.sequence,
+            Digest(row.digest_count, row.digest_sum),
+            row.fed_at,
+            row.horizon,
+        )
         for row in tx.execute(query)
     ]
 

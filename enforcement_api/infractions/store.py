@@ -44,7 +44,7 @@ from enforcement_api.infractions.core import (
     Upload,
 )
 from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decide
-from enforcement_api.permits.store import permits_for, permits_known_at
+from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
 from sync import codec
@@ -171,7 +171,7 @@ def _surroundings(
         cursor_verdict=None
         if cursor is None or plate is None
         else best_outcome(
-            permits_known_at(tx, site.id, plate, cursor.sequence),
+            permits_for(tx, site.id, plate, as_known_at=cursor.sequence),
             zone=sent.zone,
             at=sent.observed_at,
             retention=site.retention,

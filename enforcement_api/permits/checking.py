@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
+from enforcement_api.feed.store import Level
 from enforcement_api.permits import store
 from enforcement_api.permits.core import UnknownZone
 from enforcement_api.problems import N_, Invalid, Problem, translation
@@ -29,6 +31,15 @@ WORDS = {
     "unknown": N_("UNKNOWN"),
 }
 """The words of the verdicts (DOMAIN 2.6)."""
+
+
+class Forgotten(Problem):
+    """What was known then is no longer kept."""
+
+    status = 410
+    slug = "forgotten"
+    title = N_("What was known then is no longer kept")
+    detail = N_("Ask for a sequence number from {horizon} on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +98,13 @@ def parse_plate(text: str, jurisdiction: str) -> Plate:
         raise Invalid(errors=[Problem.Error("/query/jurisdiction", detail)]) from None
 
 
-def parse_instant(text: str) -> datetime:
-    """Read an instant that was asked about. Raises Invalid."""
+def parse_instant(text: str, name: str = "at") -> datetime:
+    """Read an instant that was asked about, in a parameter of this name. Raises Invalid."""
     try:
         return codec.parse_instant(text)
     except ValueError:
         detail = N_("must be an instant such as 2026-11-23T15:15:00Z")
-        raise Invalid(errors=[Problem.Error("/query/at", detail)]) from None
+        raise Invalid(errors=[Problem.Error(f"/query/{name}", detail)]) from None
 
 
 def from_record(
@@ -105,11 +116,13 @@ def from_record(
     jurisdiction: str | None,
     at: str | None,
     now: datetime,
+    as_known_at: str | None = None,
 ) -> Answer:
-    """Check a plate by the record: any instant, whatever the retention job has removed.
+    """Check a plate by the record: any instant, whatever the retention job has removed; with
+    `as_known_at` by the permits that were known at that sequence number.
 
-    The same answer as the index gives, where that may answer. Raises UnknownSite, UnknownZone,
-    Invalid.
+    The same answer as the index gives, or gave, where that may answer. The site's own settings
+    and zones are today's. Raises UnknownSite, UnknownZone, Forgotten, Invalid.
     """
 
     def read(tx: Connection) -> Answer:
@@ -119,14 +132,27 @@ def from_record(
         if zone not in zones:
             raise UnknownZone(site=site, zone=zone, zones=", ".join(sorted(zones)))
         wanted = parse_plate(plate, jurisdiction or here.jurisdiction)
+        known_at = None if as_known_at is None else _sequence(as_known_at, level)
         found = check(
             wanted,
-            store.permits_for(tx, site, wanted),
-            lambda: store.look_alikes(tx, site, wanted),
+            store.permits_for(tx, site, wanted, as_known_at=known_at),
+            lambda: store.look_alikes(tx, site, wanted, as_known_at=known_at),
             zone=zones[zone],
             at=now.replace(microsecond=0) if at is None else parse_instant(at),
             retention=here.retention,
         )
-        return Answer(found, site, level.sequence, level.fed_at)
+        sequence = level.sequence if known_at is None else known_at
+        return Answer(found, site, sequence, level.fed_at)
 
     return record.read(read)
+
+
+def _sequence(text: str, level: Level) -> int:
+    """A sequence number of which everything is still known. Raises Invalid, Forgotten."""
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) > level.sequence:
+        detail = N_("must be a sequence number from 0 to {level}")
+        error = Problem.Error("/query/as_known_at", detail, level=level.sequence)
+        raise Invalid(errors=[error])
+    if int(text) < level.horizon:
+        raise Forgotten(horizon=level.horizon)
+    return int(text)

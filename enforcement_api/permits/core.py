@@ -115,6 +115,9 @@ class StoredPermit:
     cancelled_at: datetime | None = None
     """When a cancellation that names no end of its own was first received."""
     removed: bool = False
+    reconciled: bool = False
+    """Cancelled because its source's list of all permits lacked it: the same version brings it
+    back."""
 
     @property
     def permit(self) -> Permit:
@@ -236,8 +239,12 @@ def apply(
     zones: Set[str],
     source: str,
     now: datetime,
+    reconciling: bool = False,
 ) -> tuple[Effect, tuple[StoredPermit, ...]]:
     """What the update comes to: the versions to record, in order.
+
+    `reconciling`: it is of a source's list of all its permits, which is right also where it says
+    something else under the same version.
 
     `current` is the permit of that id as it stands, `before` the plates it had before, the oldest
     first (`<id>~1`, …); `zones` are those that the site has now, which only what is new is held
@@ -252,7 +259,8 @@ def apply(
         if update.version == current.version:
             if current.facts.same_as(update.facts):
                 return "unchanged", NOTHING_NEW
-            raise VersionConflict(id=update.id, version=update.version)
+            if not (reconciling or current.reconciled):
+                raise VersionConflict(id=update.id, version=update.version)
     for zone in update.facts.zones:
         if zone != ALL_ZONES and zone not in zones:
             raise UnknownZone(site=site.id, zone=zone, zones=", ".join(sorted(zones)))
@@ -275,6 +283,21 @@ def apply(
     ready = max(new.active_from, min(new.starts_at, ended))
     moved = _ending(worked, _takes_over(new, ready), site, now)
     return "applied", (new,) if moved.ends_at == worked.ends_at else (new, moved)
+
+
+def lacking(permit: StoredPermit, now: datetime) -> PlateUpdate:
+    """What a list of all permits says of one that it lacks: it is cancelled, now at the latest."""
+    facts = permit.facts
+    ends_at = None if facts.ends_at is None else min(facts.ends_at, now)
+    cancelled = replace(facts, status="cancelled", ends_at=ends_at)
+    return PlateUpdate(permit.id, permit.version, "", permit.plate_raw, cancelled)
+
+
+def marked_reconciled(versions: Sequence[StoredPermit], id: str) -> tuple[StoredPermit, ...]:
+    """The versions that a cancellation came to; the one of the permit itself says why."""
+    return tuple(
+        replace(version, reconciled=True) if version.id == id else version for version in versions
+    )
 
 
 def _replaced(

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.permits import core, store
-from enforcement_api.permits.updates import Item
+from enforcement_api.permits.updates import Item, PlateUpdateIn
 from enforcement_api.problems import N_, Problem
 from enforcement_api.security import ForbiddenSite, Principal
 from enforcement_api.sites import store as sites
@@ -100,14 +100,34 @@ def rejected_json(rejections: Iterable[Rejection], language: str) -> list[dict[s
 
 
 @dataclass(slots=True)
-class _Desk:
-    """What one transaction needs of a site."""
+class Desk:
+    """What one transaction needs of a site: its permits are changed a part at a time."""
 
     site: Site
     zones: set[str]
     counter: feed.Counter
     ledger: store.Ledger
     plates: set[Plate] = field(default_factory=set)
+
+    def begin(self, tx: Connection, ids: Sequence[str]) -> None:
+        """Take up the permits of these ids."""
+        self.ledger = store.Ledger(tx, self.counter, ids)
+
+    def put(self, versions: Iterable[core.StoredPermit]) -> None:
+        """Record versions, each of which supersedes the one before."""
+        for version in versions:
+            current = self.ledger.current(version.id)
+            if current is not None:
+                self.plates.add(current.facts.plate)
+            self.ledger.put(version)
+            self.plates.add(version.facts.plate)
+
+    def end(self, tx: Connection, now: datetime, on_change: OnChange) -> None:
+        """Write what was put, and tell of the plates concerned."""
+        self.ledger.save()
+        if self.plates:
+            on_change(tx, self.site.id, self.plates, now)
+            self.plates = set()
 
 
 _bulks = 0
@@ -169,7 +189,7 @@ def apply(
     for _, item in items:
         if not isinstance(item, Problem) and by.may_touch(item.site):
             wanted.setdefault(item.site, []).append(item.id)
-    desks = {site: _open(tx, site, wanted[site]) for site in sorted(wanted)}
+    desks = {site: _desk(tx, site, wanted[site]) for site in sorted(wanted)}
     for index, (id, item) in enumerate(items):
         try:
             if isinstance(item, Problem):
@@ -178,7 +198,7 @@ def apply(
             desk = desks[item.site]
             if desk is None:
                 raise UnknownSite(site=item.site)
-            effect = _apply_one(desk, item, by, now)
+            effect = apply_one(desk, item, by, now)
         except Problem as problem:
             taken.rejected.append(Rejection(index, id, problem))
             continue
@@ -188,20 +208,16 @@ def apply(
     for site, desk in desks.items():
         if desk is None:
             continue
-        desk.ledger.save()
+        desk.end(tx, now, on_change)
         feed.save(tx, desk.counter, fed_at=now)
-        if desk.plates:
-            on_change(tx, site, desk.plates, now)
         taken.sequence[site] = desk.counter.sequence
     return taken
 
 
-def _open(tx: Connection, site: str, ids: Sequence[str]) -> _Desk | None:
-    try:
-        counter = feed.lock(tx, site)
-    except UnknownSite:
-        return None
-    return _Desk(
+def open_desk(tx: Connection, site: str, ids: Sequence[str] = ()) -> Desk:
+    """Lock a site's feed, to change permits of these ids. Raises UnknownSite."""
+    counter = feed.lock(tx, site)
+    return Desk(
         site=sites.site(tx, site),
         zones=set(sites.zone_codes(tx, site)),
         counter=counter,
@@ -209,23 +225,29 @@ def _open(tx: Connection, site: str, ids: Sequence[str]) -> _Desk | None:
     )
 
 
-def _apply_one(desk: _Desk, item: Any, by: Principal, now: datetime) -> core.Effect:
+def _desk(tx: Connection, site: str, ids: Sequence[str]) -> Desk | None:
+    try:
+        return open_desk(tx, site, ids)
+    except UnknownSite:
+        return None
+
+
+def apply_one(
+    desk: Desk, item: PlateUpdateIn, by: Principal, now: datetime, *, reconciling: bool = False
+) -> core.Effect:
+    """Apply one update; what it came to. Raises the problems of core.apply, Invalid."""
     update = item.update(desk.site.jurisdiction)
-    current = desk.ledger.current(update.id)
     effect, versions = core.apply(
         update,
-        current=current,
+        current=desk.ledger.current(update.id),
         before=desk.ledger.before(update.id),
         site=desk.site,
         zones=desk.zones,
         source=by.source,
         now=now,
+        reconciling=reconciling,
     )
-    if current is not None and versions:
-        desk.plates.add(current.facts.plate)
-    for version in versions:
-        desk.ledger.put(version)
-        desk.plates.add(version.facts.plate)
+    desk.put(versions)
     return effect
 
 

@@ -1,6 +1,8 @@
 """Plate updates, permit history and checks over HTTP (CONTRACT)."""
 
+import json
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -15,13 +17,13 @@ from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.feed.follower import Follower
-from enforcement_api.permits import checking, intake, store, updates
+from enforcement_api.permits import checking, intake, reconciling, store, updates
 from enforcement_api.permits.core import StoredPermit, UnknownZone
 from enforcement_api.permits.intake import OnChange
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, json_schema, mebibytes, shown_as
+from enforcement_api.shapes import capped_body, json_schema, mebibytes, shown_as, spooled_body
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention, DamagedIndex, NotFilled
@@ -46,6 +48,12 @@ _ASKED = [
     _parameter("zone", "query", "The code of the zone"),
     _parameter("jurisdiction", "query", "Such as CA-QC; the site's, if left out", needed=False),
     _parameter("at", "query", "An instant; now, if left out", needed=False),
+    _parameter(
+        "as_known_at",
+        "query",
+        "A sequence number of the site: judged with what was known then",
+        needed=False,
+    ),
 ]
 """What a check is asked with, for the OpenAPI document."""
 
@@ -189,6 +197,26 @@ class UpdatesOut(BaseModel):
     sequence: dict[str, int]
 
 
+class ReconciledOut(UpdatesOut):
+    """What became of a list of all permits."""
+
+    model_config = shown_as(
+        {
+            "applied": 2,
+            "unchanged": 4205,
+            "stale": 0,
+            "rejected": [],
+            "cancelled": 3,
+            "held_back": 0,
+            "epoch": "5b0c3f0e9a1d",
+            "sequence": {"1085": 1239},
+        }
+    )
+
+    cancelled: int
+    held_back: int
+
+
 class UpdatesIn(BaseModel):
     """Plate updates; an empty list is a heartbeat."""
 
@@ -204,6 +232,11 @@ class UnsupportedMediaType(Problem):
     slug = "unsupported-media-type"
     title = N_("This kind of body is not taken here")
     detail = N_("Send application/json or application/x-ndjson, not compressed.")
+
+
+def _kind(request: Request) -> str:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0]
+    return kind.strip().lower()
 
 
 def _version_json(sequence: int, permit: StoredPermit) -> dict[str, Any]:
@@ -264,14 +297,12 @@ def router(
         missing = [name for name in ("plate", "zone") if name not in asked]
         if missing:
             raise Invalid(errors=[Problem.Error(f"/query/{n}", N_("is missing")) for n in missing])
-        if "as_known_at" in asked:  # better refused than answered with what is known now
-            raise Invalid(errors=[Problem.Error("/query/as_known_at", N_("is not known here"))])
         plate, zone = asked["plate"], asked["zone"]
         jurisdiction, at = asked.get("jurisdiction"), asked.get("at")
         replica = follower.replica(site)
         fed_at = follower.level(site).fed_at
         try:
-            if follower.is_behind(site):
+            if follower.is_behind(site) or "as_known_at" in asked:
                 raise NotFilled
             with replica.reading() as view:
                 wanted = checking.parse_plate(plate, jurisdiction or view.site.jurisdiction)
@@ -282,7 +313,8 @@ def router(
             zones = ", ".join(sorted(view.zones))
             raise UnknownZone(site=site, zone=zone, zones=zones) from None
         except (BeforeRetention, NotFilled, DamagedIndex, sqlite3.DatabaseError):
-            # Too early for the index, or it is being made anew: the record knows.
+            # Too early for the index, about what was known, or it is being made anew: the record
+            # knows.
             answer = await run_in_threadpool(
                 partial(
                     checking.from_record,
@@ -293,6 +325,7 @@ def router(
                     jurisdiction=jurisdiction,
                     at=at,
                     now=now(),
+                    as_known_at=asked.get("as_known_at"),
                 )
             )
         return Response(answer.as_json(), media_type="application/json")
@@ -338,8 +371,7 @@ def router(
         return Response(answer, media_type="application/json")
 
     def read(request: Request, body: bytes) -> list[updates.Item]:
-        kind = request.headers.get("content-type", "application/json").partition(";")[0]
-        kind = kind.strip().lower()
+        kind = _kind(request)
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMediaType
         if kind == "application/x-ndjson":
@@ -361,6 +393,70 @@ def router(
         return intake.take(
             record, items, by=principal, now=now(), atomic=atomic, on_change=on_change
         )
+
+    @routes.post(
+        "/sites/{site}/reconciliation",
+        operation_id="reconcilePermits",
+        tags=["plate updates"],
+        summary="Compare all permits of a source",
+        response_model=ReconciledOut,
+        responses={
+            409: {"description": "More permits would be cancelled than `max_cancel` allows"},
+            422: {"description": "Another number of lines than `count`; nothing was done"},
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/x-ndjson": {
+                        "schema": {"type": "string", "description": "One permit a line"},
+                        "example": json.dumps(updates.EXAMPLE, ensure_ascii=False),
+                    }
+                },
+            }
+        },
+    )
+    async def reconcile(
+        site: str,
+        request: Request,
+        principal: Annotated[Principal, feeds],
+        as_of: Annotated[str, Query(description="When the list was drawn up")],
+        count: Annotated[int, Query(ge=0, description="Lines of the list")],
+        max_cancel: Annotated[
+            int, Query(ge=0, description="Permits that may be cancelled, where 5 % is less")
+        ] = 0,
+    ) -> Response:
+        """Send every permit that the source has at the site. What the list lacks, and was recorded
+        before `as_of`, is cancelled; what it has is applied, any version from the stored one on. A
+        rejected line protects its id; while a line has no id that can be read, nothing is cancelled
+        (`held_back` says how many).
+        """
+        if _kind(request) != "application/x-ndjson":
+            raise UnsupportedMediaType
+        drawn_up = checking.parse_instant(as_of, "as_of")
+        limit = settings.largest_reconciliation
+        with tempfile.TemporaryFile(dir=settings.data_dir) as list_:
+            await spooled_body(request, limit, mebibytes(limit), list_)
+
+            def work() -> bytes:
+                with intake.in_bulk():
+                    reconciled = reconciling.reconcile(
+                        record,
+                        site,
+                        partial(reconciling.lines_of, list_),
+                        by=principal,
+                        as_of=drawn_up,
+                        count=count,
+                        max_cancel=max_cancel,
+                        now=now(),
+                        on_change=on_change,
+                    )
+                    follower.follow(site)
+                epoch = record.read(record.epoch)
+                return json_bytes(reconciled.as_json(epoch, language_of(request)))
+
+            answer = await to_thread.run_sync(work, limiter=pushes)
+        return Response(answer, media_type="application/json")
 
     @routes.get(
         "/sites/{site}/permits/{id:path}",  # an id may have slashes

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, or_, select, true, update
+from sqlalchemy import Connection, and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
@@ -57,7 +58,7 @@ def _version(row: Sequence[Any]) -> Version:
         _, sequence, id, _, superseded_at, removed, source, version, recorded_at,
         plate, jurisdiction, _, plate_raw, zones, permit_number,
         valid_from, valid_until, confirmed_at, given_ends_at, status, make, model, year, colour,
-        starts_at, ends_at, active_from, cancelled_at, hash,
+        starts_at, ends_at, active_from, cancelled_at, hash, reconciled,
     ) = row  # fmt: skip
     facts = Facts(
         Plate(plate, jurisdiction),
@@ -82,6 +83,7 @@ def _version(row: Sequence[Any]) -> Version:
         recorded_at=recorded_at,
         cancelled_at=cancelled_at,
         removed=removed,
+        reconciled=reconciled,
     )
     return Version(permit, sequence, hash, superseded_at)
 
@@ -98,6 +100,7 @@ def _row(site: str, version: Version) -> tuple[Any, ...]:
         facts.permit_number, facts.valid_from, facts.valid_until, facts.confirmed_at,
         facts.ends_at, facts.status, vehicle.make, vehicle.model, vehicle.year, vehicle.colour,
         permit.starts_at, permit.ends_at, permit.active_from, permit.cancelled_at, version.hash,
+        permit.reconciled,
     )  # fmt: skip
 
 
@@ -194,36 +197,31 @@ class Ledger:
 # Reading
 
 
-def permits_for(tx: Connection, site: str, plate: Plate) -> list[Permit]:
-    """Every permit that the record knows of a plate, those removed from the feed included."""
-    return _permits(tx, site, _c.plate == plate.text, _c.jurisdiction == plate.jurisdiction, plate)
+def permits_for(
+    tx: Connection, site: str, plate: Plate, *, as_known_at: int | None = None
+) -> list[Permit]:
+    """Every permit that the record knows of a plate, or knew at a sequence number, those removed
+    from the feed included: they count no more, or the instant is one that the index refuses.
+    """
+    here = (_c.plate == plate.text, _c.jurisdiction == plate.jurisdiction)
+    return _permits(tx, site, plate, as_known_at, *here)
 
 
-def permits_known_at(tx: Connection, site: str, plate: Plate, sequence: int) -> list[Permit]:
-    """The permits that a replica at this sequence holds of a plate."""
-    found = tx.execute(
-        select(*PERMIT_COLUMNS).where(
-            _c.site == site,
-            _c.plate == plate.text,
-            _c.jurisdiction == plate.jurisdiction,
-            _c.sequence <= sequence,
-            or_(_CURRENT, _c.superseded_at > sequence),
-            _c.removed.is_(False),
-        )
-    )
-    return [permit_of(row) for row in found]
-
-
-def look_alikes(tx: Connection, site: str, plate: Plate) -> list[Permit]:
+def look_alikes(
+    tx: Connection, site: str, plate: Plate, *, as_known_at: int | None = None
+) -> list[Permit]:
     """Every permit whose plate folds like this one."""
-    return _permits(tx, site, true(), true(), plate)
+    return _permits(tx, site, plate, as_known_at)
 
 
-def _permits(tx: Connection, site: str, text: Any, jurisdiction: Any, plate: Plate) -> list[Permit]:
+def _permits(
+    tx: Connection, site: str, plate: Plate, as_known_at: int | None, *here: ColumnElement[bool]
+) -> list[Permit]:
+    then: ColumnElement[bool] = _CURRENT
+    if as_known_at is not None:
+        then = and_(_c.sequence <= as_known_at, or_(_CURRENT, _c.superseded_at > as_known_at))
     found = tx.execute(
-        select(*PERMIT_COLUMNS).where(
-            _c.site == site, _c.fold == plate.fold, text, jurisdiction, _CURRENT
-        )
+        select(*PERMIT_COLUMNS).where(_c.site == site, _c.fold == plate.fold, then, *here)
     )
     return [permit_of(row) for row in found]
 
@@ -254,6 +252,24 @@ def zones_named(tx: Connection, site: str) -> set[str]:
         select(_c.zones).where(_c.site == site, _CURRENT, _c.removed.is_(False)).distinct()
     )
     return {zone for (zones,) in found for zone in zones.split(" ")}
+
+
+def live_permits(tx: Connection, site: str, source: str, at: datetime) -> dict[str, datetime]:
+    """A source's permits that have not ended at `at`, and when each was last recorded. The plates
+    that a permit had before go with it, and are not among them.
+    """
+    found = tx.execute(
+        select(_c.id, _c.recorded_at).where(
+            _c.site == site,
+            _CURRENT,
+            _c.removed.is_(False),
+            _c.source == source,
+            _c.id == _c.base,
+            _c.status != "cancelled",
+            or_(_c.ends_at.is_(None), _c.ends_at > at),
+        )
+    )
+    return {row.id: row.recorded_at for row in found}
 
 
 def ended_before(tx: Connection, site: str, at: datetime, retention: timedelta) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -189,7 +189,12 @@ def read_json(body: bytes) -> list[Any]:
 
 def read_ndjson(body: bytes) -> Iterator[object | Problem]:
     """The items of a body of lines; blank ones aside."""
-    for line in io.BytesIO(body):
+    return read_lines(io.BytesIO(body))
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[object | Problem]:
+    """The items in lines; blank ones aside."""
+    for line in lines:
         if not line.strip():
             continue
         try:

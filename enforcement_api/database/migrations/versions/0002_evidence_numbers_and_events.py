@@ -23,6 +23,10 @@ def upgrade() -> None:
     _new_tables()
     for table, column in (
         ("counters", sa.Column("horizon", sa.BigInteger(), nullable=False, server_default="0")),
+        (
+            "permit_versions",
+            sa.Column("reconciled", sa.Boolean(), nullable=False, server_default=sa.false()),
+        ),
         ("devices", sa.Column("next_token_hash", sa.String(), nullable=True)),
         ("devices", sa.Column("mismatches", sa.Integer(), nullable=False, server_default="0")),
         ("devices", sa.Column("mismatched_at", sa.BigInteger(), nullable=True)),
@@ -34,6 +38,9 @@ def upgrade() -> None:
     ):
         op.add_column(table, column)
     op.create_index("ix_devices_next_token_hash", "devices", ["next_token_hash"], unique=True)
+    # What was known of a plate earlier is looked up as what is known now.
+    op.drop_index("ix_permit_versions_fold", "permit_versions")
+    op.create_index("ix_permit_versions_fold", "permit_versions", ["site", "fold"])
     _chain_what_was_remembered()
     op.drop_table("infraction_history")
     _append_only()
