@@ -23,8 +23,9 @@ from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
 from handheld_app.controls import Alert
+from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
-from handheld_app.patrol import Draft
+from handheld_app.patrol import Draft, NotSignedIn, Recorded
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
@@ -34,6 +35,9 @@ ROOMY = 868
 """Height in dp from which the check screen has room for keys of 56 dp and a large verdict."""
 LOW = 592
 """Height in dp below which its keys must be lower than 48 dp, lest no verdict fit."""
+
+KEEP_TIME_EVERY = 60
+"""Seconds after which it is looked whether the time is to be written down."""
 
 _OUT_OF_REACH = ("offline", "untrusted", "failing")
 
@@ -66,6 +70,7 @@ class HandheldApp(App):
         super().__init__(**kwargs)
         self.handheld = Handheld(data_dir, now=now, boot=boot, changed=self._sync_changed)
         self.patrol = self.handheld.patrol
+        self.exports = data_dir.absolute() / "exports"
         self.lang = lang or self.patrol.device.lang
         self.pictures = pictures or _pictures_folder()
         self._server, self._code = server, code
@@ -83,6 +88,7 @@ class HandheldApp(App):
         from handheld_app.screens.pictures import PicturesScreen
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
+        from handheld_app.screens.signin import SignInScreen
         from handheld_app.screens.sync import SyncScreen
 
         self._measure()
@@ -92,6 +98,7 @@ class HandheldApp(App):
         for name, screen in (
             ("enrol", EnrolScreen),
             ("place", PlaceScreen),
+            ("signin", SignInScreen),
             ("check", CheckScreen),
             ("plate", PlateScreen),
             ("infraction", InfractionScreen),
@@ -105,25 +112,29 @@ class HandheldApp(App):
     def on_start(self) -> None:
         Window.bind(on_resize=self._measure, on_key_down=self._key_down)
         self._show_status()
+        self._keeping_time = Clock.schedule_interval(lambda _: self._keep_time(), KEEP_TIME_EVERY)
         self.screens.get_screen("enrol").prefill(self._server, self._code)
         enrolled = self.patrol.device.enrolled
         self.handheld.sync()
         if not enrolled or self._code:
             self.go("enrol")
-            if self._server and self._code:
+            if self._code and (self._server or is_link(self._code)):
                 self.screens.get_screen("enrol").enrol()
             return
         self._first_screen()
 
     def _first_screen(self) -> None:
-        if self.patrol.zone() is None or not self.patrol.device.badge:
+        self.screens.get_screen("check").begin()
+        if self.patrol.zone() is None:
             self.go("place")
+        elif self.patrol.signed_in() is None:
+            self.ask_who("check")
         else:
             self.go("check")
-            self.screens.get_screen("check").begin()
 
     def on_stop(self) -> None:
         self._stopped = True
+        self._keeping_time.cancel()
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
         self.handheld.stop_syncing()
         self.screens.current_screen.leave()
@@ -175,11 +186,43 @@ class HandheldApp(App):
         self._hearing(key, character or "")
         return True
 
+    # who is at work
+
+    def ask_who(self, then: str) -> None:
+        """Let a patroller sign in, then show that screen."""
+        self.screens.get_screen("signin").begin(then)
+        self.go("signin")
+
+    def confirm_sign_in(self, badge: str, pin: str) -> None:
+        """Ask the service too, meanwhile: it has the last word."""
+        self.workers.ask(
+            lambda: self.patrol.confirm_sign_in(badge, pin), lambda _: None, self._signed_out
+        )
+
+    def signed_in(self, then: str) -> None:
+        """Go on with that screen."""
+        if self.screens.current == "signin":
+            self.go(then)
+        else:
+            self._refresh()
+
+    def _signed_out(self, error: Exception) -> None:
+        if not isinstance(error, NotSignedIn):
+            return  # a full disk: the verifier is as good as it was
+        self._refresh()
+        words = gettext(
+            "The service does not know this badge and PIN any more: sign in again.", self.lang
+        )
+        Alert(words=words, close=gettext("Close", self.lang)).open()
+
     # work off the thread that draws
 
     def _soon(self, do: Callable[[], None]) -> None:
         """From another thread: do it on the thread that draws, while there is a window."""
         Clock.schedule_once(lambda _: None if self._stopped else do())
+
+    def _keep_time(self) -> None:
+        self.workers.write(self.patrol.keep_time, lambda _: None, lambda error: None)
 
     def save(self, do: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
         """Change a setting: a small file, written elsewhere; then show it, and go on."""
@@ -215,12 +258,12 @@ class HandheldApp(App):
         """Try at once."""
         self.handheld.sync()
 
-    def recorded(self, draft: Draft) -> None:
+    def recorded(self, draft: Draft, recorded: Recorded) -> None:
         """An infraction is in the outbox: send it, and on to the next car."""
         self.handheld.sync()
         check = self.screens.get_screen("check")
         check.begin()
-        check.announce(draft)
+        check.announce(draft, recorded)
         self.go("check")
 
     def _sync_changed(self, status: SyncStatus) -> None:

@@ -314,6 +314,10 @@ class PatrolScreen(Screen):
         self.leave()
 
 
+class Sheet(ModalView):
+    """Lies over the screen until something is chosen."""
+
+
 class Alert(ModalView):
     """One sentence that must be seen, over whatever is shown."""
 

@@ -1,9 +1,13 @@
 """One handheld put together from its data folder, with or without a window.
 
 <data-dir>/handheld/device.json      who it is, and its secret (0600)
+                    staff.json       the verifiers of its patrollers' PINs (0600)
                     sites/<site>/    the index of each site of this enrolment
                     outbox.db        what is not acknowledged yet
                     photos/          evidence, by SHA-256
+
+The folder is its owner's alone (0700), whatever the umask. On Android the data folder is the app's
+own (`App.user_data_dir`, under /data/data), which no other app can read.
 """
 
 from __future__ import annotations
@@ -20,15 +24,18 @@ from pathlib import Path
 
 import httpx
 
+from handheld_app.authority import fetch_authority
 from handheld_app.device import DeviceFile
 from handheld_app.edges import DeviceEdges
 from handheld_app.ids import uuid7
 from handheld_app.patrol import Patrol
+from handheld_app.signing_in import Cost
+from handheld_app.staff import StaffFile
 from handheld_app.syncing import Syncing, SyncStatus
 from sync import exchange
 from sync.client import ServiceClient
 from sync.clock import Measurement, TrustedClock
-from sync.messages import Enrolment
+from sync.messages import Enrolment, SignIn
 from sync.outbox import Outbox
 from sync.replica import Replica
 
@@ -58,7 +65,7 @@ def which_start() -> str:
 
 class Handheld:
     """What lies in a data folder, opened. `changed` hears of the sync, on another thread;
-    `transport` is for tests.
+    `transport` and `pin_cost` are for tests.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Handheld:
         boot_id: Callable[[], str] = which_start,
         changed: Callable[[SyncStatus], None] = lambda status: None,
         transport: httpx.BaseTransport | None = None,
+        pin_cost: Cost | None = None,
     ) -> None:
         self.folder = data_dir.absolute() / "handheld"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +88,7 @@ class Handheld:
             now, boot, boot_id=boot_id(), kept=kept, keep=self._keep_measurement
         )
         self.outbox = Outbox(self.folder)
+        self.staff = StaffFile(self.folder / "staff.json", cost=pin_cost)
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
         self._transport = transport
@@ -92,7 +101,12 @@ class Handheld:
             replica_of=self.replica_of,
             outbox=self.outbox,
             read_clock=self.clock.read,
+            staff=self.staff,
+            ask_sign_in=self._ask_sign_in,
             ask_enrolment=self._ask_enrolment,
+            fetch_authority=lambda address, pin: fetch_authority(
+                address, pin, transport=self._transport
+            ),
             forget_others=self._forget_others,
             new_id=lambda: uuid7(now()),
         )
@@ -116,7 +130,10 @@ class Handheld:
         return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def forget_sites(self) -> None:
-        """Leave no plate of any site here, opened or not. What was recorded stays."""
+        """Leave no plate of any site here, opened or not, and no verifier of a PIN. What was
+        recorded stays, and so does who is at work.
+        """
+        self.staff.wipe()
         for replica in list(self._replicas.values()):
             replica.wipe()
         with contextlib.suppress(FileNotFoundError):
@@ -142,21 +159,41 @@ class Handheld:
 
     def new_client(self) -> ServiceClient:
         """A client of the service that this handheld is enrolled with."""
-        device = self.device_file.device
-        return self._client(device.server, device.token)
+        as_enrolled = self.device_file.device
+
+        def secret() -> str:
+            device = self.device_file.device
+            # A token goes to the service that gave it and to no other.
+            same = (device.server, device.device) == (as_enrolled.server, as_enrolled.device)
+            return device.secret if same else as_enrolled.secret
+
+        return self._client(as_enrolled.server, secret, as_enrolled.authority)
 
     def new_edges(self) -> DeviceEdges:
         """The edges of a sync with the chosen site, for one thread."""
         replica = self.replica_of(self.device_file.device.site)
         return DeviceEdges(self.new_client(), replica, self.outbox, self.clock, self.device_file)
 
-    def _ask_enrolment(self, address: str, code: str, install_id: str) -> Enrolment:
-        with self._client(address, None) as client:
+    def _ask_enrolment(self, address: str, code: str, install_id: str, authority: str) -> Enrolment:
+        with self._client(address, None, authority) as client:
             return client.call(exchange.enrol(code, install_id=install_id))
 
-    def _client(self, address: str, token: str | None) -> ServiceClient:
-        language = self.device_file.device.lang
-        return ServiceClient(address, token=token, language=language, transport=self._transport)
+    def _ask_sign_in(self, badge: str, pin: str) -> SignIn:
+        if not self.device_file.device.enrolled:
+            raise exchange.Unreachable("not enrolled")
+        with self.new_client() as client:
+            return client.call(exchange.sign_in(badge, pin))
+
+    def _client(
+        self, address: str, token: Callable[[], str] | None, authority: str
+    ) -> ServiceClient:
+        return ServiceClient(
+            address,
+            token=token,
+            language=self.device_file.device.lang,
+            authority=authority or None,
+            transport=self._transport,
+        )
 
     @property
     def status(self) -> SyncStatus:
@@ -169,8 +206,8 @@ class Handheld:
             device = self.device_file.device
             if not (device.enrolled and device.site):
                 return
-            # Another enrolment has another token: threads that still use the old one must end.
-            wanted = (device.server, device.token, device.site)
+            # Threads of another enrolment must end; a token that was renewed is shown at once.
+            wanted = (device.server, device.device, device.site)
             if self._syncing is not None and self._syncing_as == wanted:
                 self._syncing.hurry()
                 return

@@ -6,6 +6,7 @@ Knows no screen and no network: what it needs from them are functions that it is
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from handheld_app.device import Device, DeviceFile
+from handheld_app.enrolment import asked
 from handheld_app.evidence import Photo, PhotoRefused, Refusal, read_picture
+from handheld_app.signing_in import SignedIn
+from handheld_app.staff import NotKnownHere, StaffFile, WrongPin
 from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
 from sync.entities import InfractionCode, Outcome, Site, Zone
-from sync.messages import Enrolment
-from sync.outbox import Item, NoRoom, Outbox
+from sync.exchange import Refused, ServiceError
+from sync.messages import Enrolment, SignIn
+from sync.outbox import LOW_NUMBERS, Item, NoRoom, Outbox
 from sync.plates import Plate, certificate_hint
 from sync.replica import (
     BeforeRetention,
@@ -76,8 +81,24 @@ MOST_KNOWN = 500
 LONGEST_NOTE = 10_000
 """Characters of a note that the service takes."""
 
+LONGEST_BADGE = 40
+
 MOST_PHOTOS = 100
 """Photos of an infraction that the service takes."""
+
+SPOIL_REASONS = ("print_failed", "paper_torn", "wrong_notice")
+"""Why a number is of no use."""
+
+UNSURE_CLOCK = timedelta(minutes=1)
+"""An uncertainty of the clock from which a patroller is told."""
+
+SEEN_EVERY = timedelta(minutes=10)
+"""How much later it must be until the time is written down again, as one that has been."""
+
+SIGN_IN_REFUSED = 403
+
+MOST_SEARCHED = 100
+"""Infractions among which the last notice is looked for."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -90,13 +111,39 @@ Lack = Literal[
     "too_many_photos",
     "note",
     "stale",
-    "badge",
+    "sign_in",
 ]
-Caution = Literal["stale", "verdict_changed", "no_notice", "valid"]
+Caution = Literal["stale", "verdict_changed", "no_notice", "valid", "clock", "no_number"]
+Warn = Literal["expired", "clock_jumped", "clock_unsure", "no_number", "low_numbers"]
+"""What a patroller should know early, the gravest first."""
 
 
 class NotReady(Exception):
     """Nothing can be judged yet: no site, no zone, or nothing fetched."""
+
+
+class IndexExpired(NotReady):
+    """What is known is too old for any verdict: its last sync is `age` ago, more than its lifetime.
+
+    So a lost handheld stops being a copy of the plates, and no driver is judged by one. What is
+    known of the place stays, so that an infraction can be recorded without a verdict.
+    """
+
+    def __init__(self, age: timedelta) -> None:
+        self.age = age
+        super().__init__(f"the last sync was {age} ago")
+
+
+class NotSignedIn(Exception):
+    """The service says that the badge and the PIN do not go together, or no longer do."""
+
+
+class NeedsService(Exception):
+    """The service must be asked, and cannot be: `reason` in its own words."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class Lacking(Exception):
@@ -132,18 +179,37 @@ class Sighting:
         return self.check.judgement.verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A plate that was read, and of which nothing is known now."""
+
+    raw: str
+    plate: Plate
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was recorded; `number` None: no notice, or none was left to be printed."""
+
+    id: str
+    number: str | None
+
+
 @dataclass
 class Draft:
-    """An infraction that is being recorded. `sighting` None: the vehicle has no readable plate.
+    """An infraction that is being recorded, about what was checked, about a plate that could not
+    be judged, or, without `sighting` and `unjudged`, about a vehicle with no readable plate.
 
-    `begun` and `state`: when, and what the handheld knew then. `site`, `zone` and `known_codes` are
-    as they were then: it is of that place, also when the device is revoked meanwhile and its copy
-    is wiped, or when it is enrolled for another site.
+    `begun`, `server` and `state`: when, for which service, and what was known then. `site`, `zone`
+    and `known_codes` are as they were then: it is of that place, also when the device is revoked
+    meanwhile and its copy is wiped, or when it is enrolled for another site.
     """
 
     id: str
     begun: ClockReading
     sighting: Sighting | None
+    unjudged: Unjudged | None = None
+    server: str = ""
     state: State | None = None
     site: Site | None = None
     zone: Zone | None = None
@@ -157,6 +223,13 @@ class Draft:
     photos_pending: int = 0
     photo_refused: Refusal | None = None
     stale_accepted: bool = False
+
+    @property
+    def plate(self) -> Plate | None:
+        """The vehicle's plate, if it was read."""
+        if self.sighting is not None:
+            return self.sighting.plate
+        return self.unjudged.plate if self.unjudged is not None else None
 
     def decide(self, outcome: Outcome) -> None:
         """Another outcome; what was accepted for the one before is asked anew."""
@@ -202,18 +275,27 @@ class Patrol:
         replica_of: Callable[[str], Replica],
         outbox: Outbox,
         read_clock: Callable[[], ClockReading],
-        ask_enrolment: Callable[[str, str, str], Enrolment],
+        staff: StaffFile,
+        ask_sign_in: Callable[[str, str], SignIn],
+        ask_enrolment: Callable[[str, str, str, str], Enrolment],
+        fetch_authority: Callable[[str, bytes], str],
         new_id: Callable[[], str],
         forget_others: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ask_enrolment` takes the address, the code and the install id; `forget_others` removes
-        what an earlier enrolment left and this one has no right to.
+        """`ask_sign_in` takes a badge and a PIN; `ask_enrolment` the address, the code, the install
+        id and the authority (PEM) to believe, empty for the device's own; `fetch_authority` an
+        address and the pin; `forget_others` removes what an earlier enrolment left and this one has
+        no right to.
         """
         self._device = device
         self._replica_of = replica_of
         self._outbox = outbox
         self._read_clock = read_clock
+        self._staff = staff
+        self._who: SignedIn | None = None
+        self._ask_sign_in = ask_sign_in
         self._ask_enrolment = ask_enrolment
+        self._fetch_authority = fetch_authority
         self._new_id = new_id
         self._forget_others = forget_others
 
@@ -227,6 +309,25 @@ class Patrol:
     def now(self) -> datetime:
         """The service's time, as well as this device knows it."""
         return self._read_clock().corrected
+
+    def _latest(self) -> datetime:
+        """The time now, no earlier than one that is known to have been: a clock that was set back
+        while the device was off makes nothing good for longer. One that was measured since needs
+        no such help, and corrects it.
+        """
+        clock, seen = self._read_clock(), self._seen_at()
+        if clock.uncertainty is not None or seen is None:
+            return clock.corrected
+        return max(clock.corrected, seen)
+
+    def _seen_at(self) -> datetime | None:
+        return codec.parse_optional_instant(self.device.seen_at or None)
+
+    def keep_time(self) -> None:
+        """Write down that this instant has been; now and then, not on the thread that draws."""
+        at, seen = self._latest(), self._seen_at()
+        if seen is None or at - seen > SEEN_EVERY or at < seen:
+            self._device.change(seen_at=codec.instant(at))
 
     def _reading(self, draft: Draft | None = None) -> AbstractContextManager[View]:
         """What is known of the chosen site, or of the draft's, held still. Raises NotFilled,
@@ -248,19 +349,94 @@ class Patrol:
             return otherwise
 
     def enrol(self, server: str, code: str) -> Device:
-        """Become one of the service's handhelds. Raises ServiceError (InsecureAddress first)."""
-        address = check_address(server.strip())
-        enrolment = self._ask_enrolment(address, code.strip(), self.device.install_id)
+        """Become one of the service's handhelds. Either may be an enrolment link instead.
+
+        Raises NotALink, ServiceError (InsecureAddress first), OSError. What was recorded for
+        another service stays, and stays apart.
+        """
+        link, before = asked(server, code), self.device
+        address = check_address(link.server)
+        authority = before.authority if address == before.server else ""
+        if link.pin is not None and address.startswith("https:"):
+            authority = self._fetch_authority(address, link.pin)
+        enrolment = self._ask_enrolment(address, link.code, before.install_id, authority)
         device = self._device.change(
             server=address,
             device=enrolment.device,
             token=enrolment.token,
+            next_token="",
+            token_at=codec.instant(self.now()),
+            authority=authority,
             sites=enrolment.sites,
             site=enrolment.sites[0] if len(enrolment.sites) == 1 else "",
             zone="",
         )
+        self._who = None
+        self._staff.wipe()
         self._forget_others()
         return device
+
+    # who
+
+    def signed_in(self) -> SignedIn | None:
+        """Whose work it is now; None: nobody's. A restart signs out."""
+        who = self._who
+        return who if who is not None and self._latest() < who.until else None
+
+    def sign_in(self, badge: str, pin: str) -> SignedIn:
+        """Begin a patroller's work, by this device's own verifier, else by the service.
+
+        Waits for the network when the verifier does not say yes: a PIN may be new. Raises WrongPin,
+        NeedsService, OSError.
+        """
+        badge = _storable(badge).strip()[:LONGEST_BADGE]
+        try:
+            who = self._staff.sign_in(badge, pin, at=self._latest())
+        except (NotKnownHere, WrongPin) as here:
+            who = self._sign_in_on_line(badge, pin, here)
+        self._who = who
+        if self.device.badge != badge:
+            self._device.change(badge=badge)
+        return who
+
+    def _sign_in_on_line(self, badge: str, pin: str, here: NotKnownHere | WrongPin) -> SignedIn:
+        try:
+            said = self._ask_sign_in(badge, pin)
+        except Refused as error:
+            if error.status == SIGN_IN_REFUSED and isinstance(here, NotKnownHere):
+                raise WrongPin(None) from error
+            if isinstance(here, WrongPin):
+                raise here from error
+            raise NeedsService(str(error)) from error
+        except (ServiceError, codec.MalformedMessage) as error:
+            if isinstance(here, WrongPin):
+                raise here from error
+            raise NeedsService(str(error)) from error
+        return self._staff.remember(badge, pin, said, at=self.now())
+
+    def confirm_sign_in(self, badge: str, pin: str) -> None:
+        """Ask the service too about one whom this device let in: another month if it agrees.
+
+        Raises NotSignedIn if it does not, and they are signed out and must ask it from now on;
+        OSError. Without an answer nothing changes.
+        """
+        badge = _storable(badge).strip()[:LONGEST_BADGE]
+        try:
+            said = self._ask_sign_in(badge, pin)
+        except Refused as error:
+            if error.status != SIGN_IN_REFUSED:
+                return
+            if self._who is not None and self._who.badge == badge:
+                self._who = None
+            self._staff.forget(badge)
+            raise NotSignedIn(badge) from error
+        except (ServiceError, codec.MalformedMessage):
+            return
+        self._staff.remember(badge, pin, said, at=self.now())
+
+    def sign_out(self) -> None:
+        """End the patroller's work. Checking goes on, recording does not."""
+        self._who = None
 
     def site(self) -> Site | None:
         """The chosen site, once known."""
@@ -284,10 +460,6 @@ class Patrol:
         if zone not in self.zones():
             raise UnknownZone(zone)
         self._device.change(zone=zone)
-
-    def sign(self, badge: str) -> None:
-        """Whose work it is. (Real sign-ins take its place.)"""
-        self._device.change(badge=_storable(badge).strip()[:40])
 
     def speak(self, lang: str) -> None:
         """Remember the language of the screens."""
@@ -315,10 +487,44 @@ class Patrol:
 
         return self._ask(is_old, True, of=of)
 
+    def _age(self, state: State) -> timedelta:
+        """How long ago the last sync was, at the most."""
+        doubt = self._read_clock().uncertainty or timedelta(0)
+        return self._latest() + doubt - state.server_time
+
+    def is_expired(self, of: Draft | None = None) -> bool:
+        """Whether what is known is too old for verdicts; False when nothing is known."""
+        return self._ask(lambda view: self._has_expired(view.state), False, of=of)
+
+    def _has_expired(self, state: State) -> bool:
+        return self._age(state) > self.device.index_lifetime
+
+    def warnings(self) -> list[Warn]:
+        """What should be known before it hinders, the gravest first."""
+        if self.site() is None:
+            return []
+        warnings: list[Warn] = []
+        clock, left = self._read_clock(), self.numbers_left()
+        if self.is_expired():
+            warnings.append("expired")
+        if clock.jumped:
+            warnings.append("clock_jumped")
+        elif _is_unsure(clock):
+            warnings.append("clock_unsure")
+        if not left:
+            warnings.append("no_number")
+        elif left < LOW_NUMBERS:
+            warnings.append("low_numbers")
+        return warnings
+
+    def numbers_left(self) -> int:
+        """How many notices can still be printed for the chosen site before the next sync."""
+        return self._outbox.numbers_left(self.device.server, self.device.site)
+
     # checking
 
     def check(self, raw: str, jurisdiction: str, *, typed: str | None = None) -> Sighting:
-        """May this plate be here now? Raises UnusablePlate, NotReady.
+        """May this plate be here now? Raises UnusablePlate, NotReady (IndexExpired).
 
         `typed` is what was typed when a person took an offered plate instead (DOMAIN 3.2).
         """
@@ -326,6 +532,8 @@ class Patrol:
         clock = self._read_clock()
         try:
             with self._reading() as view:
+                if self._has_expired(view.state):
+                    raise IndexExpired(self._age(view.state))
                 check = view.check(plate, zone=self.device.zone, at=clock.corrected)
                 site, state = view.site, view.state
         except ReplicaError as error:
@@ -344,7 +552,13 @@ class Patrol:
             plate = Plate.parse(raw, jurisdiction)
         except ValueError:
             return False
-        return self._ask(lambda view: bool(view.permits_for(plate)), False)
+        return self._ask(
+            lambda view: not self._has_expired(view.state) and bool(view.permits_for(plate)), False
+        )
+
+    def unjudged(self, raw: str, jurisdiction: str, *, typed: str | None = None) -> Unjudged:
+        """A plate to record although it cannot be judged now. Raises UnusablePlate."""
+        return Unjudged(raw if typed is None else typed, Plate.parse(raw, jurisdiction))
 
     def certificate_hint(self, raw: str) -> str | None:
         """A plate to offer when what was typed looks like a certificate number (DOMAIN 3.3)."""
@@ -362,12 +576,14 @@ class Patrol:
         """
         return self._ask(_codes, draft.known_codes, of=draft)
 
-    def draft(self, sighting: Sighting | None) -> Draft:
+    def draft(self, sighting: Sighting | None, unjudged: Unjudged | None = None) -> Draft:
         """Begin an infraction, with what the verdict suggests filled in."""
         draft = Draft(
             self._new_id(),
             self._read_clock(),
             sighting,
+            unjudged,
+            server=self.device.server,
             state=self.state(),
             site=self.site() if sighting is None else sighting.site,
             zone=self.zone() if sighting is None else sighting.check.zone,
@@ -384,9 +600,9 @@ class Patrol:
     def lacks(self, draft: Draft) -> list[Lack]:
         """What must still be given before the infraction can be recorded."""
         lacks: list[Lack] = []
-        if not self.device.badge:
-            lacks.append("badge")
-        if draft.sighting is None and draft.plate_missing_reason is None:
+        if self.signed_in() is None:
+            lacks.append("sign_in")
+        if draft.plate is None and draft.plate_missing_reason is None:
             lacks.append("plate_reason")
         if not draft.codes:
             lacks.append("code")
@@ -416,6 +632,9 @@ class Patrol:
         cautions: list[Caution] = []
         if draft.outcome == "notice" and self.is_stale(draft):
             cautions.append("stale")
+        clock = self._read_clock()
+        if clock.jumped or _is_unsure(clock):
+            cautions.append("clock")
         if draft.outcome == "no_issue":
             return cautions
         sighting, verdict = draft.sighting, self.verdict_now(draft)
@@ -426,6 +645,8 @@ class Patrol:
                 cautions.append("valid")
         if draft.outcome == "notice" and self._wants_no_notice(draft):
             cautions.append("no_notice")
+        if draft.outcome == "notice" and self.number_of(draft) is None:
+            cautions.append("no_number")
         return cautions
 
     def _wants_no_notice(self, draft: Draft) -> bool:
@@ -436,14 +657,24 @@ class Patrol:
             of=draft,
         )
 
+    def number_of(self, draft: Draft) -> str | None:
+        """The number that the draft's notice will have; None when none is left, or it is none."""
+        if draft.outcome != "notice" or draft.site is None:
+            return None
+        return self._outbox.next_number(draft.server, draft.site.id)
+
     def verdict_now(self, draft: Draft) -> Verdict | None:
-        """The verdict on the draft's plate with what is known by now; None without a plate, or
-        when nothing is known.
+        """The verdict on the draft's plate with what is known by now; None without a plate, when
+        nothing is known, or when it is too old.
         """
         sighting, now = draft.sighting, self.now()
         if sighting is None:
             return None
-        return self._ask(lambda view: _verdict_now(view, sighting, now), None, of=draft)
+
+        def judge(view: View) -> Verdict | None:
+            return None if self._has_expired(view.state) else _verdict_now(view, sighting, now)
+
+        return self._ask(judge, None, of=draft)
 
     def take_photo(self, source: Path) -> Photo:
         """Keep a picture file as evidence: its bytes unaltered, its hash and the time now.
@@ -460,17 +691,42 @@ class Patrol:
             raise PhotoRefused("not_kept") from error
         return Photo(sha256, len(picture), taken_at, self._outbox.photo(sha256))
 
-    def record(self, draft: Draft) -> str:
-        """Record the infraction; it is in the outbox, on disk, when this returns. Its id.
+    def record(self, draft: Draft) -> Recorded:
+        """Record the infraction; it is in the outbox, on disk, when this returns. A notice takes
+        the site's next number in the same step; with none left it is recorded all the same.
 
         Works without network. Writes to disk, so not on the thread that draws. Raises Lacking.
         """
-        lacks = self.lacks(draft)
-        if lacks:
-            raise Lacking(lacks)
-        photos = [photo.sha256 for photo in draft.photos]
-        self._outbox.put_infraction(draft.id, self._infraction(draft), photos, at=self.now())
-        return draft.id
+        who, lacks = self.signed_in(), self.lacks(draft)
+        if lacks or who is None or draft.site is None:
+            raise Lacking(lacks or ("sign_in",))
+        number = self._outbox.put_infraction(
+            draft.id,
+            self._infraction(draft, who),
+            [photo.sha256 for photo in draft.photos],
+            at=self.now(),
+            service=draft.server,
+            number_of_site=draft.site.id if draft.outcome == "notice" else None,
+        )
+        return Recorded(draft.id, number)
+
+    def spoil(self, item: Item, reason: str) -> None:
+        """The number of a recorded notice is of no use, as when its paper tore; the service is
+        told at the next sync. Writes to disk. LookupError if it took none here.
+        """
+        self._outbox.spoil(item.id, reason, at=self.now(), event_id=self._new_id())
+
+    def spoilable(self) -> Item | None:
+        """The notice issued last, if its number is still good."""
+        numbered = (
+            item for item in self.log(most=MOST_SEARCHED) if (item.body or {}).get("number")
+        )
+        last = next(numbered, None)
+        return None if last is None or last.id in self.spoiled() else last
+
+    def spoiled(self) -> set[str]:
+        """The infractions whose numbers are spoiled."""
+        return self._outbox.spoiled()
 
     def log(self, *, most: int | None = None) -> list[Item]:
         """The infractions recorded on this handheld, the newest first, and what became of them."""
@@ -484,11 +740,29 @@ class Patrol:
         """Files of what was recorded that could not be read and were put aside."""
         return self._outbox.damaged_files()
 
+    def export_set_aside(self, folder: Path) -> Path:
+        """Write what was refused or damaged to a file in the folder, for somebody to hand in; where
+        it is. Everything stays here too. Raises OSError.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._outbox.export_set_aside(folder, at=self.now())
+
+    def unsent_elsewhere(self) -> dict[str, int]:
+        """How much waits here for other services than that of this enrolment, by their addresses:
+        it goes to none but them.
+        """
+        found = Counter(item.service for item in self._outbox.waiting())
+        return {
+            service: count
+            for service, count in found.items()
+            if service and service != self.device.server
+        }
+
     def unsent(self) -> int:
         """How many things the service does not have yet, refused ones included."""
         return self._outbox.unsent()
 
-    def _infraction(self, draft: Draft) -> dict[str, Any]:
+    def _infraction(self, draft: Draft, who: SignedIn) -> dict[str, Any]:
         """The body of `PUT /v1/infractions/{id}` (CONTRACT), with what this device knew."""
         if draft.site is None or draft.zone is None:
             raise NotReady("it is not known where this is")
@@ -499,10 +773,14 @@ class Patrol:
             "zone": draft.zone.id,
             "codes": list(draft.codes),
             "outcome": draft.outcome,
-            "patroller": self.device.badge,
+            "patroller": who.patroller,
             "observed_at": codec.instant(clock.corrected),
             "device_time": codec.instant(clock.device_time),
             "clock_offset_ms": clock.offset // timedelta(milliseconds=1),
+            "clock_uncertainty_ms": None
+            if clock.uncertainty is None
+            else clock.uncertainty // timedelta(milliseconds=1),
+            "clock_jumped": clock.jumped,
             "photos": [
                 {
                     "sha256": photo.sha256,
@@ -520,16 +798,20 @@ class Patrol:
             state = draft.state
             if state is None:
                 raise NotReady("nothing was fetched yet")
+            record |= {"verdict": None, "epoch": state.epoch, "cursor": state.cursor, "known": []}
+            if draft.unjudged is not None:
+                return record | {
+                    "plate": draft.unjudged.plate.text,
+                    "jurisdiction": draft.unjudged.plate.jurisdiction,
+                    "plate_raw": draft.unjudged.raw,
+                    "plate_source": "typed",
+                }
             return record | {
                 "plate": None,
                 "jurisdiction": draft.site.jurisdiction,
                 "plate_raw": "",
                 "plate_source": "none",
                 "plate_missing_reason": draft.plate_missing_reason,
-                "verdict": None,
-                "epoch": state.epoch,
-                "cursor": state.cursor,
-                "known": [],
             }
         permits = sighting.check.judgement.permits
         return record | {
@@ -557,6 +839,10 @@ def _storable(text: str) -> str:
 
 def _note(draft: Draft) -> str:
     return _storable(draft.note).strip()
+
+
+def _is_unsure(clock: ClockReading) -> bool:
+    return clock.uncertainty is None or clock.uncertainty > UNSURE_CLOCK
 
 
 def _known_at(state: State) -> datetime | None:

@@ -118,8 +118,17 @@ class ScriptedPatrol:
         enrolled = N_("Enrolled at {server} as device {device}.")
         self._say(enrolled, server=server, device=device.device)
 
-    def do_place(self, zone: str, badge: str) -> None:
-        self._patrol.sign(badge)
+    def do_sign_in(self, badge: str, pin: str) -> None:
+        who = self._patrol.sign_in(badge, pin)
+        words = (
+            N_("{name} signs in with badge and PIN; this device's own verifier lets them in.")
+            if who.unconfirmed
+            else N_("{name} signs in with badge and PIN; the service lets them in.")
+        )
+        self._claim(words, name=who.called)
+
+    def do_place(self, zone: str, badge: str, pin: str) -> None:
+        self.do_sign_in(badge, pin)
         self._choose(zone)
         site = self._site()
         self._say(
@@ -262,14 +271,14 @@ class ScriptedPatrol:
                 size=photo.bytes // 1000,
                 sha256=photo.sha256[:12],
             )
-        id = self._patrol.record(draft)
+        recorded = self._patrol.record(draft)
         titles = {known.id: localized(known.title, self._lang) for known in self._patrol.codes()}
         self._say(
             N_("    Recorded on the handheld: {outcome}, {code} {title}, id {id}"),
             outcome=outcome_words(outcome, self._site().instrument, self._lang),
             code=code,
             title=titles[code],
-            id=id,
+            id=recorded.id,
         )
 
     def do_show_receipts(self, verdicts: Mapping[str, str]) -> None:

@@ -89,12 +89,15 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Whose work it is, until they sign out or this instant comes."""
+    """Whose work it is, until they sign out or this instant comes. `unconfirmed`: this device let
+    them in, the service was not asked.
+    """
 
     patroller: str
     name: str
     badge: str
     until: datetime
+    unconfirmed: bool
 
     @property
     def called(self) -> str:
@@ -137,9 +140,10 @@ def tried(verifier: Verifier, *, right: bool) -> Verifier | None:
     return verifier if verifier.failures < MOST_FAILURES else None
 
 
-def signed_in(who: Verifier, *, at: datetime) -> SignedIn:
+def signed_in(who: Verifier, *, at: datetime, unconfirmed: bool) -> SignedIn:
     """Who is at work from that instant on."""
-    return SignedIn(who.patroller, who.name, who.badge, min(who.offline_until, at + SHIFT))
+    until = min(who.offline_until, at + SHIFT)
+    return SignedIn(who.patroller, who.name, who.badge, until, unconfirmed)
 
 
 def _derived(pin: str, salt: bytes, cost: Cost) -> bytes:

@@ -74,7 +74,7 @@ class StaffFile:
                 self._keep(badge, after)
             if not right:
                 raise WrongPin(counted.left)
-            return signed_in(counted, at=at)
+            return signed_in(counted, at=at, unconfirmed=True)
 
     def remember(self, badge: str, pin: str, said: SignIn, *, at: datetime) -> SignedIn:
         """The service let them in: a new verifier, with no failures. Raises OSError."""
@@ -82,7 +82,7 @@ class StaffFile:
         verifier = new_verifier(badge, pin, said, salt=salt, cost=self._cost)
         with self._lock:
             self._keep(badge, verifier)
-        return signed_in(verifier, at=at)
+        return signed_in(verifier, at=at, unconfirmed=False)
 
     def forget(self, badge: str) -> None:
         """The service does not let them in any more. Raises OSError."""

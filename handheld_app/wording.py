@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS
+from handheld_app.authority import WrongAuthority
+from handheld_app.enrolment import NotALink
+from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
+from handheld_app.staff import WrongPin
 from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
-from sync.exchange import in_a_row
+from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted, in_a_row
 from sync.plates import UnusablePlate
 from sync.replica import BeforeRetention
 from sync.validity import Check, Verdict, outcome
@@ -457,10 +460,113 @@ def enrolment_refused(problem: Mapping[str, Any], lang: str) -> str:
     )
 
 
+def enrolment_trouble(error: Exception, lang: str) -> str:
+    """Why this device could not be enrolled, and what to do."""
+    if isinstance(error, NotALink):
+        return _(
+            "This enrolment link is not whole. Copy it again, or type the address and the code.",
+            lang,
+        )
+    if isinstance(error, InsecureAddress):
+        return _(
+            "This address is not safe: it must begin with https://, except for this very device.",
+            lang,
+        )
+    if isinstance(error, WrongAuthority):
+        return _(
+            "Whoever answers at this address is not the service that the link names. Nothing was "
+            "sent. Ask a supervisor for a new link.",
+            lang,
+        )
+    if isinstance(error, Refused):
+        return enrolment_refused(error.problem, lang)
+    if isinstance(error, Untrusted):
+        return certificate_trouble(str(error), lang)
+    if isinstance(error, ServiceError):
+        return _("The service does not answer. Check the address and the network.", lang)
+    if isinstance(error, OSError):
+        return _("The change could not be saved: is the storage full?", lang)
+    return _("This address cannot be used.", lang)
+
+
+def sign_in_trouble(error: Exception, lang: str) -> str:
+    """Why nobody is signed in, and what to do."""
+    if isinstance(error, WrongPin) and error.left is None:
+        return _("The service says that this badge and this PIN do not go together.", lang)
+    if isinstance(error, WrongPin) and error.left:
+        return ngettext(
+            "This PIN is wrong. {n} more try, then this device must ask the service.",
+            "This PIN is wrong. {n} more tries, then this device must ask the service.",
+            error.left,
+            lang,
+        ).format(n=error.left)
+    if isinstance(error, WrongPin):
+        return _(
+            "This PIN was wrong ten times. Sign in once with the network; a supervisor gives a new "
+            "PIN if need be.",
+            lang,
+        )
+    if isinstance(error, NeedsService):
+        return _(
+            "This device must ask the service about this badge, and could not: {reason}. Checks go "
+            "on without signing in.",
+            lang,
+        ).format(reason=error.reason.rstrip("."))
+    return _("The sign-in could not be kept: is the storage full?", lang)
+
+
+def warning(what: str, lang: str, *, left: int = 0) -> str:
+    """What should be known early, short enough for the check screen."""
+    return {
+        "expired": _("Data too old: no verdicts. Sync.", lang),
+        "clock_jumped": _("This device's clock was changed. Sync.", lang),
+        "clock_unsure": _("The time is not sure. Sync.", lang),
+        "no_number": _("No notice number left. Sync.", lang),
+        "low_numbers": ngettext(
+            "{n} notice number left. Sync.", "{n} notice numbers left. Sync.", left, lang
+        ).format(n=left),
+    }[what]
+
+
+def warning_in_full(what: str, lang: str, *, left: int = 0) -> str:
+    """The same with what it means."""
+    return {
+        "expired": _(
+            "The data is too old for verdicts: a permit may have been bought, changed or cancelled "
+            "since. Sync to check again. Infractions can still be recorded, without a verdict.",
+            lang,
+        ),
+        "clock_jumped": _(
+            "This device's clock was changed. Times go on from the last sync, and what is recorded "
+            "says so. Sync to make sure.",
+            lang,
+        ),
+        "clock_unsure": _(
+            "The time was not compared with the service since this device started, or long ago. "
+            "Sync to make sure.",
+            lang,
+        ),
+        "no_number": _(
+            "No notice number is left on this device: a notice would be recorded without one, and "
+            "cannot be printed. Sync to get more.",
+            lang,
+        ),
+        "low_numbers": ngettext(
+            "{n} notice number is left on this device. Sync to get more before it is used.",
+            "{n} notice numbers are left on this device. Sync to get more before they are used.",
+            left,
+            lang,
+        ).format(n=left),
+    }[what]
+
+
 def not_judged(error: Exception, lang: str) -> tuple[str, str]:
     """Why a plate was not judged, in a word and in a sentence that says what to do."""
     if isinstance(error, UnusablePlate):
         return _("Too short", lang), _("A plate has 2 to 8 letters and digits", lang)
+    if isinstance(error, IndexExpired):
+        age = duration(error.age, lang)
+        return _("Data too old", lang), _("Last sync {age} ago: sync again", lang).format(age=age)
     if isinstance(error.__cause__, BeforeRetention):
         words = _("It is behind: set the time, then sync", lang)
         return _("This device's clock", lang), words
@@ -520,7 +626,7 @@ def plate_missing_reason(reason: str, lang: str) -> str:
 def lack(what: str, lang: str, *, photos: int = 0) -> str:
     """What is still needed before an infraction can be recorded; `photos`: how many more."""
     return {
-        "badge": _("Your badge is missing: touch the zone's name on the check screen.", lang),
+        "sign_in": _("Sign in: an infraction says who recorded it.", lang),
         "plate_reason": _("Say why there is no plate.", lang),
         "code": _("Choose at least one code.", lang),
         "reason": _("Say why nothing is issued.", lang),
@@ -544,7 +650,38 @@ def caution(what: str, lang: str, *, age: str = "", verdict: str = "") -> str:
         ),
         "valid": _("The plate has a valid permit here, which this code contradicts.", lang),
         "no_notice": _("The site asks for no notices here at this time.", lang),
+        "clock": _(
+            "The time of this infraction is not sure: the clock was changed, or not compared since "
+            "this device started. Sync first if you can; it is recorded with that.",
+            lang,
+        ),
+        "no_number": _(
+            "No number is left for this notice: it is recorded without one and cannot be printed. "
+            "Sync first if you can.",
+            lang,
+        ),
     }[what]
+
+
+def spoil_reason(reason: str, lang: str) -> str:
+    """Why a notice's number is of no use."""
+    return {
+        "print_failed": _("It was not printed", lang),
+        "paper_torn": _("The paper is torn or lost", lang),
+        "wrong_notice": _("The notice was a mistake", lang),
+    }.get(reason, reason)
+
+
+def unsent_elsewhere(service: str, count: int, lang: str) -> str:
+    """What waits here for another service than the one this device is enrolled with."""
+    return ngettext(
+        "{n} item recorded for {service} waits: it goes there alone, once this device is enrolled "
+        "there again.",
+        "{n} items recorded for {service} wait: they go there alone, once this device is enrolled "
+        "there again.",
+        count,
+        lang,
+    ).format(n=count, service=service)
 
 
 def photo_refused(reason: str, lang: str) -> str:

@@ -41,7 +41,7 @@ from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
 from enforcement_api.settings import Settings
 
-BADGE = "417"
+BADGE, PIN = "417", "204816"
 INTERRUPTED = 130
 
 _CODES = {city.EXPIRED_PLATE: "P03", city.LATE_PLATE: "P01"}
@@ -284,7 +284,14 @@ class _Show:
              "--data-dir", str(self._folder)]
         ))  # fmt: skip
         self._heading(N_("The handheld"))
-        self.say(N_("It opens in a window and enrols by itself. Choose a zone and type badge 417."))
+        self.say(
+            N_(
+                "It opens in a window and enrols by itself. Choose a zone, and sign in with badge "
+                "{badge} and PIN {pin}."
+            ),
+            badge=BADGE,
+            pin=PIN,
+        )
         self.say(N_("Close the window, or press Ctrl-C here, to end the demo."))
         command = python(
             *("handheld_app", "--server", address, "--enrol", code),
@@ -337,6 +344,7 @@ class _Show:
         recorded = self._hand(
             [
                 {"do": "find_no_service"},
+                {"do": "sign_in", **_who()},
                 *(self._check(car) for car in CARS if car.plate in offline),
                 *(self._recording(plate) for plate in _CODES),
                 {"do": "find_no_service", "infractions": 2, "photos": 4},
@@ -509,7 +517,12 @@ def _this_program() -> list[str]:
 
 
 def _place() -> dict[str, Any]:
-    return {"do": "place", "zone": city.ZONE, "badge": BADGE}
+    return {"do": "place", "zone": city.ZONE, **_who()}
+
+
+def _who() -> dict[str, Any]:
+    """The patroller of the demo, as they sign in."""
+    return {"badge": BADGE, "pin": PIN}
 
 
 def _normal(plate: str) -> str:

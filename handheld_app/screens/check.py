@@ -20,10 +20,15 @@ from kivy.properties import (
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
-from kivy.uix.modalview import ModalView
 
-from handheld_app.controls import Key, PatrolScreen
-from handheld_app.patrol import JURISDICTIONS, Draft, NotReady, Sighting
+from handheld_app.controls import Key, PatrolScreen, Sheet
+from handheld_app.patrol import (
+    JURISDICTIONS,
+    Draft,
+    NotReady,
+    Recorded,
+    Sighting,
+)
 from handheld_app.theme import NOTHING, SHADE, TONES
 from handheld_app.wording import (
     Face,
@@ -34,6 +39,7 @@ from handheld_app.wording import (
     not_judged,
     short_jurisdiction,
     trouble,
+    warning,
     zone_title,
 )
 from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
@@ -154,10 +160,6 @@ class Offer(ButtonBehavior, BoxLayout):
     plate = ObjectProperty(None, allownone=True)
 
 
-class Sheet(ModalView):
-    """Lies over the screen until something is chosen."""
-
-
 class CompareSheet(Sheet):
     """All the plates to compare, when the card has no room for them."""
 
@@ -192,6 +194,8 @@ class CheckScreen(PatrolScreen):
 
     sighting = ObjectProperty(None, allownone=True)
     ready = BooleanProperty(False)
+    unjudged = ObjectProperty(None, allownone=True)
+    """A plate that could not be judged, and can be recorded all the same."""
     where = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
@@ -199,7 +203,7 @@ class CheckScreen(PatrolScreen):
         self.ids.keypad.typed = self.type
         self._clocks: list[Any] = []
         self._typed = ""
-        self._announced: Draft | None = None
+        self._announced: tuple[Draft, Recorded] | None = None
         self._error: Exception | None = None
         self._sheet: Sheet | None = None
         self._offers: list[Callable[[], Offer]] = []
@@ -243,7 +247,7 @@ class CheckScreen(PatrolScreen):
     def typed(self) -> None:
         """The text changed: judge it when it is a plate with a permit, else wait for Check."""
         self._announced = self._error = None
-        self.sighting = None
+        self.sighting = self.unjudged = None
         field = self.ids.plate
         self._typed = field.text
         if self.patrol.has_permits(field.text, field.jurisdiction):
@@ -287,11 +291,15 @@ class CheckScreen(PatrolScreen):
 
     def check(self) -> None:
         field = self.ids.plate
-        self._error = None
+        plate = (field.text, field.jurisdiction)
+        self._error = self.unjudged = None
         try:
-            self.sighting = self.patrol.check(field.text, field.jurisdiction, typed=self._typed)
-        except (UnusablePlate, NotReady) as error:
+            self.sighting = self.patrol.check(*plate, typed=self._typed)
+        except UnusablePlate as error:
             self.sighting, self._error = None, error
+        except NotReady as error:
+            self.sighting, self._error = None, error
+            self.unjudged = self.patrol.unjudged(*plate, typed=self._typed)
         self.show()
 
     def compare(self, plate: Plate) -> None:
@@ -308,14 +316,14 @@ class CheckScreen(PatrolScreen):
             self.app.go("sync" if self.patrol.site() is None else "place")
 
     def infraction(self) -> None:
-        self.app.screens.get_screen("infraction").begin(self.sighting)
+        self.app.screens.get_screen("infraction").begin(self.sighting, self.unjudged)
         self.app.go("infraction")
 
     # showing
 
-    def announce(self, draft: Draft) -> None:
+    def announce(self, draft: Draft, recorded: Recorded) -> None:
         """Say that an infraction was recorded, until the next key."""
-        self._announced = draft
+        self._announced = (draft, recorded)
 
     def synced(self) -> None:
         """Something may have been learnt: judge anew what is being looked at."""
@@ -325,7 +333,9 @@ class CheckScreen(PatrolScreen):
 
     def judge_again(self) -> None:
         """Also without network a verdict changes when its instant comes."""
-        if self.sighting is not None and self.patrol.is_over(self.sighting):
+        if self.sighting is None:
+            return
+        if self.patrol.is_over(self.sighting) or self.patrol.is_expired():
             self.check()
 
     def refresh(self) -> None:
@@ -393,14 +403,14 @@ class CheckScreen(PatrolScreen):
                 card.tone, card.sign = hindrance.tone, hindrance.sign
                 card.word, card.detail = hindrance.word, hindrance.words
         elif self._announced is not None:
-            plate = self._announced.sighting.plate.text if self._announced.sighting else ""
-            card.sign, card.word = "infraction", gettext("Recorded", lang)
-            parts = [plate, *self._announced.codes]
-            card.detail = " · ".join(part for part in parts if part)
+            self._show_recorded(*self._announced, lang)
         elif not text:
             card.word = gettext("Type a plate", lang)
             zone = self.patrol.zone()
             card.note = localized(zone.note, lang) if zone else ""
+            warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
+            if warnings:
+                card.sign, card.detail = "warning", warning(warnings[0], lang, left=left)
         elif len(normalise(text)) > LONGEST:
             card.word = gettext("Too long", lang)
             card.detail = gettext("A plate has 2 to 8 letters and digits", lang)
@@ -410,6 +420,17 @@ class CheckScreen(PatrolScreen):
         else:
             card.word = text
             card.detail = gettext("Touch Check for the verdict", lang)
+
+    def _show_recorded(self, draft: Draft, recorded: Recorded, lang: str) -> None:
+        card = self.ids.card
+        card.sign, card.word = "infraction", gettext("Recorded", lang)
+        parts = [draft.plate.text if draft.plate else "", *draft.codes]
+        if recorded.number is not None:
+            parts = [gettext("No. {number}", lang).format(number=recorded.number), *parts]
+        elif draft.outcome == "notice":
+            card.sign = "warning"
+            parts = [gettext("Without a number", lang), *parts]
+        card.detail = " · ".join(part for part in parts if part)
 
     def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
         card, plan = self.ids.card, self.ids.card.plan

@@ -5,25 +5,33 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
-from handheld_app.wording import certificate_trouble, enrolment_refused, gettext
-from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted
+from handheld_app.enrolment import is_link
+from handheld_app.wording import enrolment_trouble
 
 
 class EnrolScreen(PatrolScreen):
-    """The service's address and a code that a supervisor gives."""
+    """The service's address and a code that a supervisor gives, or a link with both."""
 
     trouble = StringProperty("")
     busy = BooleanProperty(False)
     again = BooleanProperty(False)
+    linked = BooleanProperty(False)
+    """Whether what is in the field of the address is a link, which tells the code too."""
     _error: Exception | None = None
 
     def prefill(self, server: str, code: str) -> None:
         """Put in what the command line gave."""
+        if is_link(code):
+            server, code = code, ""
         self.ids.server.text, self.ids.code.text = server, code
 
     def refresh(self) -> None:
         self.again = self.patrol.device.enrolled
-        self.trouble = self._words(self._error) if self._error else ""
+        self.trouble = enrolment_trouble(self._error, self.app.lang) if self._error else ""
+
+    def typed(self) -> None:
+        """Something was typed or pasted where the address goes."""
+        self.linked = is_link(self.ids.server.text)
 
     def enrol(self) -> None:
         if self.busy:
@@ -40,21 +48,3 @@ class EnrolScreen(PatrolScreen):
     def _failed(self, error: Exception) -> None:
         self.busy, self._error = False, error
         self.refresh()
-
-    def _words(self, error: Exception) -> str:
-        lang = self.app.lang
-        if isinstance(error, InsecureAddress):
-            return gettext(
-                "This address is not safe: it must begin with https://, except for this very "
-                "device.",
-                lang,
-            )
-        if isinstance(error, Refused):
-            return enrolment_refused(error.problem, lang)
-        if isinstance(error, Untrusted):
-            return certificate_trouble(str(error), lang)
-        if isinstance(error, ServiceError):
-            return gettext("The service does not answer. Check the address and the network.", lang)
-        if isinstance(error, OSError):
-            return gettext("The change could not be saved: is the storage full?", lang)
-        return gettext("This address cannot be used.", lang)

@@ -16,7 +16,14 @@ from kivy.uix.relativelayout import RelativeLayout
 
 from handheld_app.controls import Action, Caption, Choice, Fact, Notice, PatrolScreen, glide_to_top
 from handheld_app.evidence import Photo, PhotoRefused, thumbnail
-from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Draft, Sighting
+from handheld_app.patrol import (
+    NO_ISSUE_REASONS,
+    PLATE_MISSING_REASONS,
+    Draft,
+    Recorded,
+    Sighting,
+    Unjudged,
+)
 from handheld_app.wording import (
     age_of_knowledge,
     caution,
@@ -34,6 +41,7 @@ from handheld_app.wording import (
     vehicle_seen,
     verdict_look,
     verdict_word,
+    warning_in_full,
     zone_title,
 )
 
@@ -54,11 +62,13 @@ class Summary(BoxLayout):
         """Show what the infraction is about."""
         lang = screen.app.lang
         self.word, self.sign, self.tone = "", "infraction", "idle"
-        if draft.sighting is None:
+        if draft.plate is None:
             self.plate = gettext("No plate", lang)
             return
-        check = draft.sighting.check
-        self.plate = f"{check.plate.text} · {short_jurisdiction(check.plate.jurisdiction)}"
+        self.plate = f"{draft.plate.text} · {short_jurisdiction(draft.plate.jurisdiction)}"
+        if draft.sighting is None:
+            self.word = gettext("No verdict", lang)
+            return
         self.word = verdict_word(draft.sighting.verdict, lang)
         self.tone, self.sign = verdict_look(draft.sighting.verdict)
 
@@ -98,6 +108,7 @@ class InfractionScreen(PatrolScreen):
     trouble = StringProperty("")
     trouble_tone = StringProperty("bad")
     photos_title = StringProperty("")
+    warning = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -107,9 +118,9 @@ class InfractionScreen(PatrolScreen):
         if self.draft is not None:
             self.draft.note = self.ids.note.text
 
-    def begin(self, sighting: Sighting | None) -> None:
+    def begin(self, sighting: Sighting | None, unjudged: Unjudged | None = None) -> None:
         """A new infraction, with what the verdict suggests."""
-        self.draft = self.patrol.draft(sighting)
+        self.draft = self.patrol.draft(sighting, unjudged)
         self.all_codes = not self.draft.codes
         self.thumbnails.textures.clear()
         self.ids.note.text = ""
@@ -119,6 +130,8 @@ class InfractionScreen(PatrolScreen):
         if self.draft is None:
             return
         self.ids.summary.tell(self.draft, self)
+        warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
+        self.warning = warning_in_full(warnings[0], self.app.lang, left=left) if warnings else ""
         self._show_codes()
         self._show_outcomes()
         self._show_reasons()
@@ -182,7 +195,7 @@ class InfractionScreen(PatrolScreen):
         lang, box = self.app.lang, self.ids.reasons
         box.clear_widgets()
         self.reason_rows: dict[str, Choice] = {}
-        if self.draft.sighting is None:
+        if self.draft.plate is None:
             box.add_widget(Caption(text=gettext("Why there is no plate", lang)))
             for reason in PLATE_MISSING_REASONS:
                 words = plate_missing_reason(reason, lang)
@@ -304,7 +317,14 @@ class LastLookScreen(PatrolScreen):
                 missing = patrol.photos_required(self.draft) - len(self.draft.photos)
                 words = lack(what, lang, photos=missing)
                 box.add_widget(Notice(text=words, tone="bad"))
+            if what == "sign_in":
+                self._add_sign_in(box, lang)
         self.may_record = not lacks
+
+    def _add_sign_in(self, box: Any, lang: str) -> None:
+        self.sign_in = Action(text=gettext("Sign in", lang), primary=True)
+        self.sign_in.bind(on_release=lambda _: self.app.ask_who("lastlook"))
+        box.add_widget(self.sign_in)
 
     def _add_stale_row(self, box: Any, lang: str) -> None:
         accepted = self.draft.stale_accepted
@@ -333,16 +353,18 @@ class LastLookScreen(PatrolScreen):
         codes = "\n".join(
             " · ".join(filter(None, (code, titles.get(code)))) for code in draft.codes
         )
+        who = self.patrol.signed_in()
         facts = [
             (gettext("Outcome", lang), issued),
+            (gettext("Number", lang), self.patrol.number_of(draft) or ""),
             (gettext("Code", lang), codes),
             (gettext("Observed", lang), self._observed(lang)),
             (gettext("Zone", lang), zone_title(draft.zone, lang) if draft.zone else ""),
             (gettext("Vehicle", lang), self._vehicle(lang)),
-            (gettext("Badge", lang), self.patrol.device.badge),
+            (gettext("Patroller", lang), who.called if who else ""),
             (gettext("Note", lang), draft.note.strip()),
         ]
-        if draft.plate_missing_reason and draft.sighting is None:
+        if draft.plate_missing_reason and draft.plate is None:
             reason = plate_missing_reason(draft.plate_missing_reason, lang)
             facts.insert(0, (gettext("Plate", lang), reason))
         for name, value in facts:
@@ -386,9 +408,9 @@ class LastLookScreen(PatrolScreen):
             lambda: self.patrol.record(frozen), self._recorded, self._not_recorded
         )
 
-    def _recorded(self, _: object) -> None:
+    def _recorded(self, recorded: Recorded) -> None:
         self.busy = False
-        self.app.recorded(self.draft)
+        self.app.recorded(self.draft, recorded)
 
     def _not_recorded(self, error: Exception) -> None:
         self.busy, self.failed = False, True

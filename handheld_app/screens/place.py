@@ -1,12 +1,14 @@
-"""Where and who: site, zone, badge."""
+"""Where and who: site, zone, patroller."""
 
 from __future__ import annotations
+
+from zoneinfo import ZoneInfo
 
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
 from handheld_app.syncing import SAID_NO
-from handheld_app.wording import gettext, localized, trouble, zone_title
+from handheld_app.wording import gettext, hh_mm, localized, trouble, zone_title
 
 
 class PlaceScreen(PatrolScreen):
@@ -20,25 +22,37 @@ class PlaceScreen(PatrolScreen):
     to_enrol = BooleanProperty(False)
     """Whether nothing goes on before this device is enrolled again."""
     can_go = BooleanProperty(False)
+    signed_in = BooleanProperty(False)
+    who = StringProperty("")
+    who_detail = StringProperty("")
     _shown: object = None
 
-    def on_pre_enter(self, *_: object) -> None:
-        self.ids.badge.text = self.patrol.device.badge
-        super().on_pre_enter()
-
-    def leave(self) -> None:
-        self.sign()
-
     def sign(self) -> None:
-        badge = self.ids.badge.text
-        if badge.strip() != self.patrol.device.badge:
-            self.app.save(lambda: self.patrol.sign(badge))
+        """Out, or in."""
+        if self.signed_in:
+            self.patrol.sign_out()
+            self.refresh()
+        else:
+            self.app.ask_who("place")
+
+    def _show_who(self, lang: str, time_zone: str) -> None:
+        who = self.patrol.signed_in()
+        self.signed_in = who is not None
+        if who is None:
+            self.who = gettext("Nobody is signed in", lang)
+            self.who_detail = gettext("Touch to sign in: recording needs it.", lang)
+        else:
+            self.who = " · ".join(dict.fromkeys((who.called, who.badge)))
+            until = hh_mm(who.until, ZoneInfo(time_zone))
+            words = gettext("Until {time}. Touch to sign out.", lang)
+            self.who_detail = words.format(time=until)
 
     def refresh(self) -> None:
         lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
         zones = self.patrol.zones()
         several = len(device.sites) > 1
         self.site_name = "" if several else (site.name if site else device.site)
+        self._show_who(lang, site.time_zone if site else "UTC")
         self._show_trouble(fetched=site is not None)
         self.can_go = device.zone in zones
         shown = (lang, device.sites, device.site, device.zone, site, zones)

@@ -32,7 +32,7 @@ class PlateScreen(PatrolScreen):
 
     def refresh(self) -> None:
         site = self.patrol.site()
-        if self.sighting is None or site is None:
+        if self.sighting is None or site is None or self.patrol.is_expired():
             return
         lang, check, zones = self.app.lang, self.sighting.check, self.patrol.zones()
         seen = face(check, site=site, zones=zones, lang=lang)

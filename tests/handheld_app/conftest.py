@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from handheld_app.handheld import Handheld
+from handheld_app.signing_in import Cost
 from sync import codec
 from sync.entities import (
     Entity,
@@ -23,7 +24,7 @@ from sync.entities import (
     Vehicle,
     Zone,
 )
-from sync.messages import EMPTY_DIGEST, ChangePage
+from sync.messages import EMPTY_DIGEST, ChangePage, SignIn
 from sync.plates import Plate
 
 NOW = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
@@ -134,8 +135,33 @@ def fill(handheld: Handheld, world: World) -> None:
     replica.apply([page], after=None)
 
 
-def enrol(handheld: Handheld, *, zone: str = "G1", badge: str = "4217") -> None:
-    """As if enrolled; nothing is asked of any service."""
+BADGE, PIN = "4217", "806213"
+CHEAP = Cost(n=2, r=1, p=1)
+
+
+def sign_in(handheld: Handheld, *, badge: str = BADGE) -> None:
+    """As if the service had let the patroller in on this device before; without network now."""
+    until = handheld.clock.now() + 30 * DAY
+    said = SignIn("marie", until, "Marie Tremblay")
+    handheld.staff.remember(badge, PIN, said, at=handheld.clock.now())
+    handheld.patrol.sign_in(badge, PIN)
+
+
+def give_numbers(handheld: Handheld, first: int = 1001, last: int = 1050) -> None:
+    """As if a block of numbers had come from the service."""
+    server = handheld.device_file.device.server
+    handheld.outbox.put_block(server, "1085", f"block {first}", "1085-", first, last)
+
+
+def measure(handheld: Handheld) -> None:
+    """As if the service had just told the time, which is this device's own."""
+    stamp = handheld.clock.stamp()
+    half = timedelta(milliseconds=500)  # which an answer may be late by, being in whole seconds
+    handheld.clock.observe(stamp.wall - half, sent=stamp, received=stamp)
+
+
+def enrol(handheld: Handheld, *, zone: str = "G1", badge: str = BADGE) -> None:
+    """As if enrolled, and with the patroller signed in; nothing is asked of any service."""
     handheld.device_file.change(
         server="https://parking.example",
         device="d1",
@@ -143,8 +169,9 @@ def enrol(handheld: Handheld, *, zone: str = "G1", badge: str = "4217") -> None:
         sites=("1085",),
         site="1085",
         zone=zone,
-        badge=badge,
     )
+    if badge:
+        sign_in(handheld, badge=badge)
 
 
 @pytest.fixture
@@ -155,8 +182,12 @@ def world() -> World:
 @pytest.fixture
 def handheld(world: World, tmp_path: Path) -> Iterator[Handheld]:
     """Enrolled, at work in zone G1, with a clock that the test sets; empty until filled."""
-    handheld = Handheld(tmp_path, now=lambda: world.now, boot=lambda: world.now.timestamp())
+    handheld = Handheld(
+        tmp_path, now=lambda: world.now, boot=lambda: world.now.timestamp(), pin_cost=CHEAP
+    )
     enrol(handheld)
+    measure(handheld)
+    give_numbers(handheld)
     yield handheld
     handheld.close()
 

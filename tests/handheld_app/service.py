@@ -148,6 +148,11 @@ class ServiceProcess:
         answer = self.ask("POST", "/v1/plate-updates", json={"updates": updates})
         assert answer["applied"] == len(plates), answer
 
+    def hire(self, badge: str, pin: str) -> None:
+        """Marie works at the site, with that badge and PIN."""
+        marie = {"badge": badge, "name": "Marie Tremblay", "pin": pin}
+        self.ask("PUT", "/v1/sites/1085/patrollers/marie", json=marie)
+
     def enrolment_code(self) -> str:
         device = self.ask("POST", "/v1/devices", json={"name": "test", "sites": ["1085"]})
         code: str = device["enrolment_code"]

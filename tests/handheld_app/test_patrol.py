@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -20,18 +22,35 @@ from handheld_app.patrol import (
     MOST_KNOWN,
     MOST_PHOTOS,
     Draft,
+    IndexExpired,
     Lacking,
+    NeedsService,
     NotReady,
+    NotSignedIn,
     Patrol,
 )
+from handheld_app.signing_in import SHIFT
+from handheld_app.staff import WrongPin
 from sync.codec import instant
 from sync.entities import InfractionCode, NoNotice
-from sync.exchange import InsecureAddress
-from sync.outbox import RESERVE, AlreadyPut
+from sync.exchange import InsecureAddress, Refused, Unreachable
+from sync.messages import SignIn
+from sync.outbox import LOW_NUMBERS, RESERVE, AlreadyPut
 from sync.plates import Plate, UnusablePlate
 from sync.replica import DamagedIndex, UnknownZone
 from tests.damage import DAMAGES, file_of
-from tests.handheld_app.conftest import CODES, DAY, NOW, World, fill
+from tests.handheld_app.conftest import (
+    BADGE,
+    CHEAP,
+    CODES,
+    DAY,
+    NOW,
+    PIN,
+    World,
+    enrol,
+    fill,
+    give_numbers,
+)
 
 
 @pytest.fixture
@@ -250,7 +269,7 @@ def test_what_was_recorded_is_the_contracts_infraction(
     draft = patrol.draft(patrol.check("abc 123", "CA-QC"))
     draft.photos.append(patrol.take_photo(picture()))
     draft.note = "  Devant l’entrée. "
-    id = patrol.record(draft)
+    id = patrol.record(draft).id
     photo = draft.photos[0]
     state = patrol.state()
     assert state is not None
@@ -266,10 +285,13 @@ def test_what_was_recorded_is_the_contracts_infraction(
         "plate_source": "typed",
         "codes": ["P02"],
         "outcome": "notice",
-        "patroller": "4217",
+        "patroller": "marie",
+        "number": "1085-1001",
         "observed_at": instant(NOW),
         "device_time": instant(NOW),
         "clock_offset_ms": 0,
+        "clock_uncertainty_ms": 500,
+        "clock_jumped": False,
         "verdict": "wrong_zone",
         "epoch": state.epoch,
         "cursor": state.cursor,
@@ -335,9 +357,17 @@ def test_what_is_lacking_stops_it(
     assert patrol.unsent() == 0
 
 
-def test_nobody_records_without_a_badge(patrol: Patrol) -> None:
-    patrol.sign("   ")
-    assert patrol.lacks(patrol.draft(patrol.check("ABC123", "CA-QC"))) == ["badge"]
+def test_nobody_records_without_signing_in_but_anybody_checks(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    patrol.sign_out()
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    assert patrol.lacks(draft) == ["sign_in"]
+    with pytest.raises(Lacking):
+        patrol.record(draft)
+    patrol.sign_in(BADGE, PIN)
+    patrol.record(draft)
+    assert recorded(handheld)["patroller"] == "marie"
 
 
 def test_nothing_issued_asks_for_a_reason_but_no_photo(handheld: Handheld, patrol: Patrol) -> None:
@@ -463,8 +493,6 @@ def test_half_a_character_keeps_nothing_from_being_recorded(
     draft.note = "half \ud83d, whole \ud83d\ude97, nothing \0"
     patrol.record(draft)
     assert recorded(handheld)["note"] == "half \ufffd, whole 🚗, nothing \ufffd"
-    patrol.sign("42\udc17")
-    assert patrol.device.badge == "42\ufffd"
 
 
 @pytest.mark.parametrize(
@@ -519,6 +547,7 @@ def test_stale_data_is_confirmed_before_a_notice_but_not_before_a_warning(
     handheld: Handheld, patrol: Patrol, world: World
 ) -> None:
     world.now = NOW + 2 * DAY
+    patrol.sign_in(BADGE, PIN)
     draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
     assert patrol.cautions(draft) == ["stale"]
     assert patrol.lacks(draft) == ["stale"]
@@ -569,6 +598,7 @@ def test_a_window_that_is_over_is_none_of_ours(
 
 def test_another_outcome_asks_about_stale_data_anew(patrol: Patrol, world: World) -> None:
     world.now = NOW + 2 * DAY
+    patrol.sign_in(BADGE, PIN)
     draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
     draft.stale_accepted = True
     draft.decide("warning")
@@ -726,3 +756,363 @@ def test_a_draft_can_still_be_shown_when_the_plates_are_gone(
     assert draft.zone == world.zones["G1"]
     assert draft.codes == ["P02"]
     assert "P02" in {code.id for code in draft.known_codes}
+
+
+# who
+
+
+def service_says(
+    handheld: Handheld, monkeypatch: pytest.MonkeyPatch, answer: SignIn | Exception
+) -> list[tuple[str, str]]:
+    """What the service answers whoever signs in; who was asked about."""
+    asked: list[tuple[str, str]] = []
+
+    def ask(badge: str, pin: str) -> SignIn:
+        asked.append((badge, pin))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(handheld.patrol, "_ask_sign_in", ask)
+    return asked
+
+
+REFUSED = Refused(403, {"type": "/problems/sign-in-refused", "title": "No", "detail": ""})
+NO_ANSWER = Unreachable("no network")
+LUC = SignIn("luc", NOW + 30 * DAY, "Luc Gagnon")
+
+
+def test_the_first_sign_in_asks_the_service_and_the_next_one_nobody(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = service_says(handheld, monkeypatch, LUC)
+    assert patrol.sign_in(" 302 ", "135790").called == "Luc Gagnon"
+    patrol.sign_out()
+    assert patrol.signed_in() is None
+    who = patrol.sign_in("302", "135790")
+    assert (who.patroller, who.unconfirmed) == ("luc", True)
+    assert asked == [("302", "135790")]
+    assert patrol.device.badge == "302"
+
+
+def test_the_first_sign_in_needs_the_network(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service_says(handheld, monkeypatch, NO_ANSWER)
+    with pytest.raises(NeedsService):
+        patrol.sign_in("302", "135790")
+
+
+def test_who_the_service_refuses_is_not_let_in(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patrol.sign_out()
+    service_says(handheld, monkeypatch, REFUSED)
+    with pytest.raises(WrongPin) as error:
+        patrol.sign_in("302", "135790")
+    assert error.value.left is None
+    assert patrol.signed_in() is None
+
+
+def test_a_pin_that_is_new_at_the_service_is_let_in_on_line(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service_says(handheld, monkeypatch, replace(LUC, patroller="marie"))
+    patrol.sign_in(BADGE, "111111")
+    service_says(handheld, monkeypatch, NO_ANSWER)
+    assert patrol.sign_in(BADGE, "111111").patroller == "marie"
+    with pytest.raises(WrongPin):
+        patrol.sign_in(BADGE, PIN)
+
+
+@pytest.mark.parametrize("answer", [NO_ANSWER, REFUSED])
+def test_a_wrong_pin_is_counted_whatever_the_service_says(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch, answer: Exception
+) -> None:
+    service_says(handheld, monkeypatch, answer)
+    for left in (9, 8):
+        with pytest.raises(WrongPin) as error:
+            patrol.sign_in(BADGE, "111111")
+        assert error.value.left == left
+
+
+def test_the_service_has_the_last_word_on_who_was_let_in_here(
+    handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service_says(handheld, monkeypatch, NO_ANSWER)
+    patrol.confirm_sign_in(BADGE, PIN)
+    assert patrol.signed_in() is not None
+    service_says(handheld, monkeypatch, REFUSED)
+    with pytest.raises(NotSignedIn):
+        patrol.confirm_sign_in(BADGE, PIN)
+    assert patrol.signed_in() is None
+    with pytest.raises(WrongPin):
+        patrol.sign_in(BADGE, PIN)
+
+
+def test_a_confirmed_sign_in_is_good_for_another_month(
+    handheld: Handheld, patrol: Patrol, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.now = NOW + 29 * DAY
+    said = SignIn("marie", world.now + 30 * DAY, "Marie Tremblay")
+    service_says(handheld, monkeypatch, said)
+    patrol.confirm_sign_in(BADGE, PIN)
+    service_says(handheld, monkeypatch, NO_ANSWER)
+    world.now = NOW + 58 * DAY
+    assert patrol.sign_in(BADGE, PIN).patroller == "marie"
+    world.now = NOW + 59 * DAY
+    with pytest.raises(NeedsService):
+        patrol.sign_in(BADGE, PIN)
+
+
+def test_a_shift_ends_a_sign_in(patrol: Patrol, world: World) -> None:
+    world.now = NOW + SHIFT - timedelta(seconds=1)
+    assert patrol.signed_in() is not None
+    world.now = NOW + SHIFT
+    assert patrol.signed_in() is None
+
+
+def test_a_restart_signs_out(handheld: Handheld, world: World, tmp_path: Path) -> None:
+    again = Handheld(tmp_path, now=lambda: world.now, boot=lambda: world.now.timestamp())
+    assert again.patrol.signed_in() is None
+    assert again.staff.badges() == [BADGE]
+    again.close()
+
+
+def test_another_enrolment_and_a_revocation_leave_no_verifier(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    handheld.forget_sites()
+    assert handheld.staff.badges() == []
+    assert patrol.signed_in() is not None  # what is being recorded is still recorded
+
+
+def test_a_clock_set_back_while_the_device_was_off_extends_nothing(
+    handheld: Handheld, world: World, tmp_path: Path
+) -> None:
+    fill(handheld, world)
+    world.now = NOW + 2 * DAY
+    handheld.patrol.keep_time()
+    handheld.close()
+    world.now = NOW - 300 * DAY
+    again = Handheld(
+        tmp_path, now=lambda: world.now, boot=lambda: 5.0, boot_id=lambda: "another start"
+    )
+    assert again.patrol._latest() >= NOW + 2 * DAY
+    again.device_file.change(seen_at=instant(NOW + 4 * DAY))
+    assert again.patrol.is_expired()
+    again.device_file.change(seen_at=instant(NOW + 31 * DAY))
+    with pytest.raises(NeedsService):
+        again.patrol.sign_in(BADGE, PIN)
+    again.close()
+
+
+def test_a_clock_that_was_measured_corrects_a_time_that_never_was(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    handheld.device_file.change(seen_at="2038-01-19T03:14:07Z")
+    assert patrol._latest() == NOW
+    patrol.keep_time()
+    assert patrol.device.seen_at == instant(NOW)
+
+
+# an index that is too old
+
+
+def too_old(handheld: Handheld, world: World) -> None:
+    """Nothing was synced for 72 hours, and a second more than the clock may be wrong by."""
+    fill(handheld, world)
+    world.now = NOW + timedelta(hours=72, seconds=15)
+    handheld.patrol.sign_in(BADGE, PIN)
+
+
+def test_an_index_gives_verdicts_for_72_hours_after_its_last_sync(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.permit("ABC123")
+    fill(handheld, world)
+    world.now = NOW + timedelta(hours=72) - timedelta(seconds=15)
+    assert patrol.check("ABC123", "CA-QC").verdict == "valid"
+    too_old(handheld, world)
+    with pytest.raises(IndexExpired) as error:
+        patrol.check("ABC123", "CA-QC")
+    assert error.value.age > timedelta(hours=72)
+    assert not patrol.has_permits("ABC123", "CA-QC")
+    assert patrol.warnings()[0] == "expired"
+    world.synced_at = world.now
+    fill(handheld, world)
+    assert patrol.check("ABC123", "CA-QC").verdict == "valid"
+
+
+def test_how_long_an_index_answers_is_a_setting_of_the_device(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.permit("ABC123")
+    fill(handheld, world)
+    handheld.device_file.change(index_lifetime_hours=8)
+    world.now = NOW + timedelta(hours=9)
+    with pytest.raises(IndexExpired):
+        patrol.check("ABC123", "CA-QC")
+
+
+def test_what_the_clock_may_be_wrong_by_counts_as_age(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    fill(handheld, world)
+    world.now = NOW + timedelta(hours=72) - timedelta(seconds=1)
+    assert patrol.is_expired()  # fifty millionths of three days are thirteen seconds
+
+
+def test_a_plate_that_cannot_be_judged_is_recorded_without_a_verdict(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    world.permit("ABC123")
+    too_old(handheld, world)
+    draft = patrol.draft(None, patrol.unjudged("abc 123", "CA-QC"))
+    assert draft.codes == []
+    draft.codes, draft.outcome = ["M02"], "warning"
+    assert patrol.lacks(draft) == []
+    patrol.record(draft)
+    body = recorded(handheld)
+    assert (body["plate"], body["plate_raw"], body["plate_source"]) == (
+        "ABC123", "abc 123", "typed",
+    )  # fmt: skip
+    assert (body["verdict"], body["known"]) == (None, [])
+    assert "plate_missing_reason" not in body
+
+
+def test_a_draft_tells_nothing_of_a_plate_once_the_index_is_too_old(
+    handheld: Handheld, patrol: Patrol, world: World
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    world.permit("ABC123")
+    too_old(handheld, world)
+    assert patrol.verdict_now(draft) is None
+    assert "valid" not in patrol.cautions(draft)
+
+
+# numbers of notices
+
+
+def test_a_notice_takes_the_next_number_and_nothing_else_does(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    numbers = []
+    for outcome in ("notice", "warning", "no_issue", "notice"):
+        draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+        draft.outcome, draft.no_issue_reason = outcome, "driver_returned"  # type: ignore[assignment]
+        expected = patrol.number_of(draft)
+        found = patrol.record(draft)
+        assert found.number == expected
+        assert patrol.record(draft) == found
+        numbers.append(found.number)
+    assert numbers == ["1085-1001", None, None, "1085-1002"]
+    assert patrol.numbers_left() == 48
+
+
+def test_running_out_of_numbers_is_told_early_and_hinders_nothing(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    handheld.outbox.put_block("https://parking.example", "2000", "other", "2000-", 1, 1)
+    patrol.choose_site("1085")
+    for _ in range(50 - LOW_NUMBERS):
+        patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    assert patrol.warnings() == []
+    patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    assert patrol.warnings() == ["low_numbers"]
+    while patrol.numbers_left():
+        patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    assert patrol.warnings() == ["no_number"]
+    assert patrol.cautions(draft) == ["no_number"]
+    assert patrol.record(draft).number is None
+    assert "number" not in (patrol.log(most=1)[0].body or {})
+    give_numbers(handheld, 2001, 2050)
+    assert patrol.warnings() == []
+
+
+def test_a_number_that_was_not_printed_is_told_once(handheld: Handheld, patrol: Patrol) -> None:
+    assert patrol.spoilable() is None
+    found = patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    draft.outcome = "warning"
+    patrol.record(draft)
+    item = patrol.spoilable()
+    assert item is not None
+    assert item.id == found.id
+    patrol.spoil(item, "print_failed")
+    patrol.spoil(item, "print_failed")
+    events = [item.body for item in handheld.outbox.waiting() if item.kind == "event"]
+    assert [(body or {})["number"] for body in events] == ["1085-1001"]
+    assert patrol.spoilable() is None
+    assert patrol.spoiled() == {found.id}
+
+
+def test_numbers_are_those_of_the_service_and_site_where_the_draft_was_begun(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    draft = patrol.draft(patrol.check("ABC123", "CA-QC"))
+    handheld.device_file.change(server="https://other.example", site="2000")
+    draft.stale_accepted = True  # nothing is known of that site any more
+    assert patrol.numbers_left() == 0
+    assert patrol.record(draft).number == "1085-1001"
+
+
+# what stays
+
+
+def test_what_was_recorded_for_another_service_stays_and_is_shown_apart(
+    handheld: Handheld, patrol: Patrol
+) -> None:
+    patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    assert patrol.unsent_elsewhere() == {}
+    handheld.device_file.change(server="https://other.example")
+    handheld.forget_sites()
+    assert patrol.unsent_elsewhere() == {"https://parking.example": 1}
+    assert patrol.unsent() == 1
+
+
+def test_what_was_refused_is_exported_with_its_reason(
+    handheld: Handheld, patrol: Patrol, tmp_path: Path
+) -> None:
+    patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    (item,) = handheld.outbox.waiting()
+    handheld.outbox.refuse(item, "The site is gone.", at=NOW)
+    path = patrol.export_set_aside(tmp_path / "exports")
+    with zipfile.ZipFile(path) as archive:
+        (found,) = json.loads(archive.read("items.json"))
+    assert (found["id"], found["problem"]) == (item.id, "The site is gone.")
+    assert [still.id for still in patrol.set_aside()] == [item.id]
+
+
+# a clock that is not sure
+
+
+def test_a_clock_that_jumped_moves_no_verdict_and_is_told(
+    handheld: Handheld, patrol: Patrol, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.permit("ABC123")
+    fill(handheld, world)
+    monkeypatch.setattr(handheld.clock, "_now", lambda: NOW - 500 * DAY)
+    sighting = patrol.check("ABC123", "CA-QC")
+    assert (sighting.verdict, sighting.at) == ("valid", NOW)
+    assert patrol.warnings() == ["clock_jumped"]
+    draft = patrol.draft(sighting)
+    draft.codes, draft.outcome = ["M02"], "warning"
+    assert patrol.cautions(draft) == ["clock"]
+    patrol.record(draft)
+    body = recorded(handheld)
+    assert body["clock_jumped"] is True
+    assert (body["observed_at"], body["device_time"]) == (instant(NOW), instant(NOW - 500 * DAY))
+
+
+def test_a_clock_that_was_never_compared_is_told(tmp_path: Path, world: World) -> None:
+    handheld = Handheld(tmp_path / "new", now=lambda: world.now, boot=lambda: 0.0, pin_cost=CHEAP)
+    enrol(handheld)
+    give_numbers(handheld)
+    fill(handheld, world)
+    patrol = handheld.patrol
+    assert patrol.warnings() == ["clock_unsure"]
+    patrol.record(patrol.draft(patrol.check("ABC123", "CA-QC")))
+    assert recorded(handheld)["clock_uncertainty_ms"] is None
+    handheld.close()

@@ -19,7 +19,7 @@ from handheld_app.evidence import picture_files
 from handheld_app.syncing import SyncStatus
 from sync.messages import Enrolment
 from sync.outbox import Outbox
-from tests.handheld_app.conftest import World, enrol, fill
+from tests.handheld_app.conftest import World, enrol, fill, give_numbers, measure
 from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
 
 __all__ = ["hand", "pictures"]
@@ -39,12 +39,16 @@ def known(now: datetime) -> World:
 
 
 async def at_work(hand: Hand, world: World, *, badge: str = "4217") -> Any:
-    """On the check screen of a site that has been fetched; nobody syncs."""
+    """On the check screen of a site that has been fetched; nobody syncs. Without a badge, nobody
+    has signed in.
+    """
     await hand.screen("enrol")
     enrol(hand.app.handheld, badge=badge)
+    give_numbers(hand.app.handheld)
+    measure(hand.app.handheld)
     fill(hand.app.handheld, world)
     hand.app._first_screen()
-    return await hand.screen("check" if badge else "place")
+    return await hand.screen("check" if badge else "signin")
 
 
 async def last_look(hand: Hand, plate: str = "QQQ111") -> Any:
@@ -217,8 +221,8 @@ async def test_what_is_being_recorded_is_changed_no_more(
 ) -> None:
     check = await at_work(hand, known)
     told: list[Any] = []
-    monkeypatch.setattr(check, "announce", lambda draft, announce=check.announce: (
-        told.append(draft.id), announce(draft),
+    monkeypatch.setattr(check, "announce", lambda draft, recorded, announce=check.announce: (
+        told.append(draft.id), announce(draft, recorded),
     ))  # fmt: skip
     last = await last_look(hand)
     screen = hand.app.screens.get_screen("infraction")
@@ -286,22 +290,6 @@ async def test_what_was_recorded_is_kept_when_the_window_closes_at_once(
 
 
 @pytest.mark.asyncio
-async def test_a_badge_is_saved_on_leaving_however_one_leaves(
-    hand: Hand, known: World, tmp_path: Path
-) -> None:
-    place = await at_work(hand, known, badge="")
-    place.ids.badge.text = "4217"
-    place.start()
-    await hand.until(lambda: hand.app.patrol.device.badge == "4217", "the badge")
-    hand.app.go("place")
-    place.ids.badge.text = "99"
-    hand.app.stop()
-    await asyncio.wait_for(hand.running, DEADLINE)
-    device = DeviceFile(tmp_path / "handheld" / "device.json", new_install_id="none").device
-    assert device.badge == "99"
-
-
-@pytest.mark.asyncio
 async def test_a_setting_that_could_not_be_saved_says_so(
     hand: Hand, known: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,19 +301,15 @@ async def test_a_setting_that_could_not_be_saved_says_so(
     await at_work(hand, known)
     hand.app.go("place")
     place = await hand.screen("place")
-    for change in (
-        lambda: place.choose_zone("G2"),
-        lambda: (setattr(place.ids.badge, "text", "99"), place.sign()),
-    ):
-        with monkeypatch.context() as disk:
-            disk.setattr(os, "fsync", full)
-            change()
-            await hand.until(alert, "the sentence")
-        await hand.look(f"alert-{place.ids.badge.text}")
-        assert "mémoire" in alert().notice.text
-        await hand.touch(alert().close)
-        await hand.until(lambda: alert() is None, "the sentence gone")
-    assert (hand.app.patrol.device.zone, hand.app.patrol.device.badge) == ("G1", "4217")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        place.choose_zone("G2")
+        await hand.until(alert, "the sentence")
+    await hand.look("alert")
+    assert "mémoire" in alert().notice.text
+    await hand.touch(alert().close)
+    await hand.until(lambda: alert() is None, "the sentence gone")
+    assert hand.app.patrol.device.zone == "G1"
 
 
 @pytest.mark.asyncio
@@ -339,7 +323,7 @@ async def test_a_site_that_is_chosen_is_the_one_that_is_synced(hand: Hand, known
         place.choose_site("2000")
         await hand.frames()
     await hand.until(lambda: handheld._syncing_as is not None, "the sync")
-    assert handheld._syncing_as == ("http://127.0.0.1:9", "secret", "2000")
+    assert handheld._syncing_as == ("http://127.0.0.1:9", "d1", "2000")
 
 
 @pytest.mark.asyncio

@@ -21,6 +21,7 @@ from PIL import Image
 
 from handheld_app.__main__ import configure
 from handheld_app.wording import verdict_word
+from tests.handheld_app.conftest import BADGE, PIN
 from tests.handheld_app.service import ServiceProcess
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
@@ -268,6 +269,7 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     try:
         service.start()
         service.open_site()
+        service.hire(BADGE, PIN)
         yield service
     finally:
         service.close()
@@ -352,18 +354,36 @@ async def chooses_a_zone(hand: Hand) -> None:
     screen = await hand.screen("place")
     await hand.until(lambda: screen.rows, "the zones")
     assert screen.ids.start.disabled
-    await hand.write(screen.ids.badge, "4217")
     await hand.touch(screen.rows["G1"])
     await hand.until(lambda: screen.can_go, "the zone chosen")
+    await hand.look("place-nobody")
+    await hand.touch(screen.ids.who)
+    await signs_in(hand)
+    await hand.until(lambda: screen.signed_in, "who it is")
     await hand.look("place")
     await hand.touch(screen.ids.start)
     await hand.screen("check")
+
+
+async def signs_in(hand: Hand) -> None:
+    """With a wrong PIN first: the service says no, then yes."""
+    screen = await hand.screen("signin")
+    assert screen.ids.sign_in.disabled
+    await hand.write(screen.ids.badge, BADGE)
+    await hand.write(screen.ids.pin, "111111")
+    await hand.touch(screen.ids.sign_in)
+    await hand.until(lambda: screen.trouble, "the refusal")
+    assert screen.ids.pin.text == ""
+    await hand.look("signin-refused")
+    await hand.write(screen.ids.pin, PIN)
+    await hand.touch(screen.ids.sign_in)
 
 
 async def checks_plates(hand: Hand) -> None:
     check = await hand.screen("check")
     await hand.until(lambda: check.ready, "the permits")
     await hand.until(lambda: hand.app.status.connection == "online", "the sync")
+    await hand.until(lambda: not hand.app.patrol.warnings(), "numbers and the time")
     await hand.look("check-idle", lambda: keys_are_apart(check))
     for plate, verdict in VERDICT_OF.items():
         await hand.type_plate(plate)
@@ -534,7 +554,9 @@ async def sees_it_received(hand: Hand, service: ServiceProcess, id: str) -> None
     assert infraction["plate"] == "QQQ111"
     assert infraction["codes"] == ["P01"]
     assert infraction["verdict"] == "unknown"
-    assert infraction["patroller"] == "4217"
+    assert infraction["patroller"] == "marie"
+    assert infraction["number"].startswith("1085-")
+    assert infraction["warnings"] == []
     assert infraction["note"] == "Devant l’entrée principale"
     assert len(infraction["photos"]) == 2
     for photo in infraction["photos"]:

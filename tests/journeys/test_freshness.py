@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from handheld_app.handheld import Handheld
+from sync.messages import SignIn
 from tests.handheld_app.service import ServiceProcess
 
 WITHIN = 2.0
@@ -45,7 +47,9 @@ def handheld(tmp_path: Path, service: ServiceProcess) -> Iterator[Handheld]:
     handheld = Handheld(tmp_path)
     patrol = handheld.patrol
     patrol.enrol(service.address, service.enrolment_code())
-    patrol.sign("4217")
+    now = handheld.clock.now()
+    handheld.staff.remember("4217", "806213", SignIn("marie", now + timedelta(days=30)), at=now)
+    patrol.sign_in("4217", "806213")
     handheld.sync()
     until(lambda: bool(patrol.zones()))
     patrol.choose_zone("G1")
@@ -80,7 +84,7 @@ def test_what_is_recorded_arrives_while_a_poll_waits(
     draft = patrol.draft(patrol.check("ZZZ999", "CA-QC"))
     draft.decide("no_issue")
     draft.no_issue_reason = "driver_returned"
-    id = patrol.record(draft)
+    id = patrol.record(draft).id
     handheld.sync()
     took = until(lambda: patrol.unsent() == 0)
     assert service.ask("GET", f"/v1/infractions/{id}")["state"] == "received"

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handheld_app.device import DeviceFile
 from handheld_app.ids import uuid7
 from handheld_app.patrol import Patrol
+from handheld_app.signing_in import Cost
+from handheld_app.staff import StaffFile
 from sync.codec import instant
 from sync.engine import Pushed
 from sync.exchange import Revoked, Unreachable
+from sync.messages import SignIn
 from sync.validity import VERDICTS
 from tests.builders import DAY, HOUR
 from tests.enforcement_api.program import patrouille
@@ -69,20 +73,28 @@ def patroller(handheld: Handheld, folder: Path) -> Patrol:
     device = DeviceFile(folder / "device.json", new_install_id="install")
     device.change(
         server=ADDRESS, device=handheld.id, token=handheld.token, sites=("1085",), site="1085",
-        zone="G1", badge="4217",
+        zone="G1",
     )  # fmt: skip
 
-    def no_enrolment(*_: str) -> object:
-        raise AssertionError("it is enrolled")
+    def not_asked(*_: object) -> Any:
+        raise AssertionError("it is enrolled, and knows its patroller")
 
-    return Patrol(
+    staff = StaffFile(folder / "staff.json", cost=Cost(n=2, r=1, p=1))
+    now = handheld.clock.now()
+    staff.remember("4217", "806213", SignIn("4217", now + 30 * DAY), at=now)
+    patrol = Patrol(
         device=device,
         replica_of=lambda site: handheld.replica,
         outbox=handheld.outbox,
         read_clock=handheld.clock.read,
-        ask_enrolment=no_enrolment,  # type: ignore[arg-type]
+        staff=staff,
+        ask_sign_in=not_asked,
+        ask_enrolment=not_asked,
+        fetch_authority=not_asked,
         new_id=lambda: uuid7(handheld.clock.now()),
     )
+    patrol.sign_in("4217", "806213")
+    return patrol
 
 
 def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: Path) -> None:
@@ -122,7 +134,7 @@ def test_plate_goes_in_and_an_infraction_comes_back(service: Service, tmp_path: 
     (tmp_path / "car.jpg").write_bytes(photo)
     draft.photos.append(patrol.take_photo(tmp_path / "car.jpg"))
     draft.note = "Aucun permis affiché, neige déneigée"
-    id = patrol.record(draft)
+    id = patrol.record(draft).id
     with pytest.raises(Unreachable):
         handheld.push()
     assert patrol.unsent() == 2
@@ -192,7 +204,7 @@ def test_revoked_handheld_hands_over_what_it_holds_and_nothing_more(
     draft = patrol.draft(patrol.check("NOBODY1", "CA-QC"))
     (tmp_path / "car.jpg").write_bytes(picture())
     draft.photos.append(patrol.take_photo(tmp_path / "car.jpg"))
-    id = patrol.record(draft)
+    id = patrol.record(draft).id
 
     service.admin.delete(f"/v1/devices/{handheld.id}").raise_for_status()
     with pytest.raises(Revoked):
@@ -209,7 +221,7 @@ def test_service_that_restarts_keeps_everything(service: Service, tmp_path: Path
     patrol = patroller(handheld, tmp_path)
     draft = patrol.draft(patrol.check("NOBODY1", "CA-QC"))
     draft.outcome, draft.no_issue_reason = "no_issue", "driver_returned"
-    id = patrol.record(draft)
+    id = patrol.record(draft).id
     handheld.push()
     service.restart()
     handheld.pull()

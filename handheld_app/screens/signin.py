@@ -1,0 +1,60 @@
+"""Whose work it is: badge and PIN."""
+
+from __future__ import annotations
+
+from kivy.properties import BooleanProperty, StringProperty
+
+from handheld_app.controls import PatrolScreen
+from handheld_app.signing_in import PIN_DIGITS, SignedIn, is_pin
+from handheld_app.wording import sign_in_trouble
+
+
+class SignInScreen(PatrolScreen):
+    """Before recording. Checking needs nobody to sign in."""
+
+    trouble = StringProperty("")
+    busy = BooleanProperty(False)
+    ready = BooleanProperty(False)
+    then = StringProperty("check")
+    """The screen that is gone on with."""
+    _error: Exception | None = None
+
+    def begin(self, then: str) -> None:
+        """Ask who it is, and go on with that screen."""
+        self.then, self._error = then, None
+        self.ids.badge.text = self.patrol.device.badge
+        self.ids.pin.text = ""
+
+    def refresh(self) -> None:
+        self.trouble = sign_in_trouble(self._error, self.app.lang) if self._error else ""
+
+    def leave(self) -> None:
+        self.ids.pin.text = ""
+
+    def typed(self) -> None:
+        """The button is ready with a badge and six digits."""
+        self.ids.pin.text = self.ids.pin.text[:PIN_DIGITS]
+        self.ready = bool(self.ids.badge.text.strip()) and is_pin(self.ids.pin.text)
+
+    def sign_in(self) -> None:
+        if self.busy or not self.ready:
+            return
+        self.busy, self._error = True, None
+        self.refresh()
+        badge, pin = self.ids.badge.text, self.ids.pin.text
+        self.app.workers.ask(
+            lambda: self.patrol.sign_in(badge, pin),
+            lambda who: self._signed_in(who, badge, pin),
+            self._failed,
+        )
+
+    def _signed_in(self, who: SignedIn, badge: str, pin: str) -> None:
+        self.busy = False
+        if who.unconfirmed:
+            self.app.confirm_sign_in(badge, pin)
+        self.app.signed_in(self.then)
+
+    def _failed(self, error: Exception) -> None:
+        self.busy, self._error = False, error
+        self.ids.pin.text = ""
+        self.refresh()
