@@ -16,7 +16,7 @@ from enforcement_api.database.engine import Record
 from enforcement_api.devices import routes as device_routes
 from enforcement_api.devices import store as devices
 from enforcement_api.feed import store as feed
-from enforcement_api.security import Guard, KeyRing, Principal
+from enforcement_api.security import Guard, KeyRing, Principal, ask_the_doors
 from enforcement_api.settings import Settings
 from enforcement_api.sites import routes as site_routes
 from enforcement_api.sites import store as sites
@@ -40,7 +40,7 @@ class Composed:
         self.followed: list[str] = []
         guard = self.guard = Guard(KeyRing(self._holder, seconds=60))
         self.app = FastAPI()
-        problems.install(self.app, storage_failed=lambda problem: None)
+        problems.install(self.app, storage_failed=lambda problem: None, may_ask=ask_the_doors)
         self.app.include_router(
             site_routes.router(
                 record=record,
