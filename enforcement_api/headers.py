@@ -9,12 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-NOTHING = "default-src 'none'; frame-ancestors 'none'"
-_YEAR = 31_536_000
+_ALWAYS = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
+_OF_THE_API = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+_OF_DOCS = {b"content-security-policy": b"frame-ancestors 'none'"}
+_OVER_TLS = {b"strict-transport-security": b"max-age=31536000"}
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -36,27 +41,28 @@ class Headers:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "no-referrer")
+                _add(message, _ALWAYS)
                 if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR}")
-                if not is_docs:
-                    headers.setdefault("Content-Security-Policy", NOTHING)
-                    headers.setdefault("Cache-Control", "no-store")
-                elif path == self._docs:
+                    _add(message, _OVER_TLS)
+                if path == self._docs:
                     held.append(message)  # until its scripts are known
                     return
-                else:
-                    headers.setdefault("Content-Security-Policy", "frame-ancestors 'none'")
+                _add(message, _OF_DOCS if is_docs else _OF_THE_API)
             elif held:
                 start = held.pop()
                 policy = _docs_policy(message.get("body", b""))
-                MutableHeaders(scope=start).setdefault("Content-Security-Policy", policy)
+                _add(start, {b"content-security-policy": policy.encode()})
                 await send(start)
             await send(message)
 
         await self._app(scope, receive, add)
+
+
+def _add(start: Message, headers: Mapping[bytes, bytes]) -> None:
+    """Give an answer the headers of these that it does not have."""
+    given = list(start["headers"])
+    present = {name for name, _ in given}
+    start["headers"] = given + [(n, value) for n, value in headers.items() if n not in present]
 
 
 def _docs_policy(page: bytes) -> str:

@@ -11,10 +11,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
@@ -133,11 +134,11 @@ class Limit:
     def take(self, *who: str) -> int:
         """Count one, and return 0; or count none, and return the seconds to wait."""
         with self._lock:
-            wait = self._wait(who)
-            if not wait:
-                for rate in self._rates:
-                    self._limiter.hit(rate, *who)
-            return wait
+            for i, rate in enumerate(self._rates):
+                if not self._limiter.hit(rate, *who):
+                    self._give_back(self._rates[:i], who)
+                    return self._wait(who)
+            return 0
 
     def wait(self, *who: str) -> int:
         """The seconds to wait until one more is allowed; 0: it is."""
@@ -147,8 +148,11 @@ class Limit:
     def give_back(self, *who: str) -> None:
         """What was taken last does not count."""
         with self._lock:
-            for rate in self._rates:
-                self._kept.give_back(rate.key_for(*who))
+            self._give_back(self._rates, who)
+
+    def _give_back(self, rates: Sequence[RateLimitItem], who: tuple[str, ...]) -> None:
+        for rate in rates:
+            self._kept.give_back(rate.key_for(*who))
 
     def _wait(self, who: tuple[str, ...]) -> int:
         wait = 0
@@ -159,6 +163,7 @@ class Limit:
         return wait
 
 
+@lru_cache(maxsize=10_000)
 def one_address(address: str | None) -> str:
     """What counts as one address: an IPv4 address, or the /64 network that one IPv6 host gets."""
     try:

@@ -70,10 +70,10 @@ class Settings:
     sign_in_days: int = 30
     """How long a patroller who has signed in on a device may do so there without network."""
 
-    requests_by_key: int = 3_000
+    requests_by_key: int = 5_000
     """Requests in ten seconds with one key or device token; 0: no limit."""
 
-    requests_by_address: int = 10_000
+    requests_by_address: int = 20_000
     """Requests in ten seconds from one address, which many handhelds may share; 0: no limit."""
 
     connections_by_address: int = 2_000
