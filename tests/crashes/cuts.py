@@ -1,6 +1,6 @@
 """Cuts the power everywhere, and has the real code open what is left.
 
-    python -m tests.crashes.cuts [--seed N] [--samples N] [--singly N] [WORKLOAD [FLAW]]
+python -m tests.crashes.cuts [--seed N] [--samples N] [--singly N] [WORKLOAD [FLAW]]
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ class Cut:
     def __str__(self) -> str:
         lines = [f"after call {self.after}: {self.reason}"]
         lines += [f"  told: {json.dumps(fact)}" for fact in self.told]
-        lines += [f"  {path}: {size} bytes" for path, size in self.files.items() if size is not None]
+        lines += [
+            f"  {path}: {size} bytes" for path, size in self.files.items() if size is not None
+        ]
         return "\n".join(lines)
 
 

@@ -53,9 +53,7 @@ def outbox(folder: Path) -> None:
         sha256 = box.keep_photo(bytes([number]) * 3000)
         tell({"photo": sha256})
         id, body = f"i{number}", {"site": SITE, "note": "x" * 900 * number}
-        taken = box.put_infraction(
-            id, body, [sha256], at=AT, service=SERVICE, number_of_site=SITE
-        )
+        taken = box.put_infraction(id, body, [sha256], at=AT, service=SERVICE, number_of_site=SITE)
         tell({"infraction": id, "number": taken, "photos": [sha256]})
     box.put_event("e1", {"kind": "x"}, at=AT, service=SERVICE)
     tell({"event": "e1"})
