@@ -123,8 +123,12 @@ class Service:
                 _log.exception("the retention of site %s failed; it is tried again later", site)
 
     def run_retention(self, site: str, *, at: datetime) -> int:
-        """Remove from a site's feed what no longer counts at `at`; how many permits."""
+        """Remove from a site's feed what no longer counts at `at`; how many permits. Delete, too,
+        what was known so long ago that nobody asks.
+        """
         removed = intake.prune(self.record, site, at=at, now=self.now())
+        before = self.now() - timedelta(days=self.settings.version_days)
+        intake.forget(self.record, site, before=before, rests_on=infractions.plates_noticed)
         oldest = at - timedelta(days=self.settings.notice_days)
         self.record.write(lambda tx: infractions.forget_old_notices(tx, site, oldest))
         self.follower.follow(site)

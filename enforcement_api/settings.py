@@ -93,6 +93,9 @@ class Settings:
     follow_seconds: float = 0.5
     """How often the index looks for changes that another process made."""
 
+    version_days: int = 730
+    """How long earlier versions of permits are kept; those that infractions rest on stay."""
+
     retention_hours: int = 24
     """How often the retention job runs for a site."""
 

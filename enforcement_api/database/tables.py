@@ -166,7 +166,7 @@ feed_entries = Table(
     Index("ix_feed_entries_sequence", "site", "sequence", unique=True),
 )
 
-# Permits, every version for good: a row is what was known of one permit from `sequence` until
+# Permits, in versions that are kept for years: a row is what was known of one from `sequence` until
 # `superseded_at`, the sequence of the next (null: still). `removed`: the retention job took it out
 # of the feed; its facts stay. `base` is the pusher's id, shared with the plates it had before
 # (`<id>~1`, …). `given_ends_at` is the pusher's, `ends_at` what came of it.

@@ -31,14 +31,26 @@ class NotACursor(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A point of one site's feed in one epoch."""
+    """A point of one site's feed in one epoch.
+
+    `began`: how far the feed was when a first catch-up began that is not over. It needs no word of
+    removals before that, so it does not expire, however old what it has got to is.
+    """
 
     site: str
     epoch: str
     sequence: int
+    began: int | None = None
+
+    @property
+    def knows(self) -> int:
+        """All removals up to here are known."""
+        return self.sequence if self.began is None else self.began
 
     def __str__(self) -> str:
         plain = f"1 {self.epoch} {self.sequence} {self.site}"
+        if self.began is not None:
+            plain = f"2 {self.epoch} {self.sequence} {self.began} {self.site}"
         return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
     @classmethod
@@ -48,9 +60,11 @@ class Cursor:
             plain = base64.b64decode(
                 text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
             ).decode()
-            version, epoch, sequence, of_site = plain.split(" ", 3)
-            if version != "1" or of_site != site or not sequence.isdecimal():
+            version, epoch, *numbers = plain.removesuffix(f" {site}").split(" ")
+            if not plain.endswith(f" {site}") or not all(map(str.isdecimal, numbers)):
                 raise ValueError(plain)
-            return cls(of_site, epoch, int(sequence))
+            if (version, len(numbers)) not in (("1", 1), ("2", 2)):
+                raise ValueError(plain)
+            return cls(site, epoch, *map(int, numbers))
         except (ValueError, binascii.Error) as error:
             raise NotACursor(site=site) from error

@@ -150,6 +150,12 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
     ]
 
 
+def forget_before(tx: Connection, site: str, sequence: int) -> None:
+    """What was superseded before this sequence number may be gone: older cursors expire."""
+    here = (counters.c.site == site, counters.c.horizon < sequence)
+    tx.execute(update(counters).where(*here).values(horizon=sequence))
+
+
 def fed(tx: Connection, site: str, at: datetime) -> None:
     """Remember a contact of the subscription system that changed nothing."""
     tx.execute(update(counters).where(counters.c.site == site).values(fed_at=at))
@@ -234,7 +240,8 @@ def page(
     here = level(tx, site)
     sequence = 0
     if after is not None:
-        if after.epoch != epoch or after.sequence > here.sequence:
+        is_ahead = max(after.sequence, after.knows) > here.sequence
+        if after.epoch != epoch or is_ahead or after.knows < here.horizon:
             raise CursorExpired(extra={"snapshot": f"/v1/sites/{site}/snapshot"})
         sequence = after.sequence
     found: list[tuple[int, Change]] = []
@@ -249,10 +256,13 @@ def page(
     more = len(found) > limit
     found = found[:limit]
     reached = found[-1][0] if more else here.sequence
+    began = None
+    if more:
+        began = here.sequence if after is None else after.began
     return ChangePage(
         protocol=PROTOCOL_VERSION,
         epoch=epoch,
-        cursor=str(Cursor(site, epoch, reached)),
+        cursor=str(Cursor(site, epoch, reached, began)),
         sequence=here.sequence,
         more=more,
         changes=tuple(change for _, change in found),

@@ -468,6 +468,15 @@ def reviews_of(tx: Connection, site: str, id: str) -> list[Review]:
     ]
 
 
+def plates_noticed(tx: Connection, site: str, plates: set[Plate]) -> set[Plate]:
+    """Those of the plates that an infraction rests on: what was known of them is kept."""
+    found: set[Plate] = set()
+    for texts in _chunks(sorted({plate.text for plate in plates})):
+        query = select(_c.plate, _c.jurisdiction).where(_c.site == site, _c.plate.in_(texts))
+        found |= {_plate(row) for row in tx.execute(query.distinct())}
+    return found & plates
+
+
 # Notices
 
 

@@ -289,6 +289,30 @@ def prune(record: Record, site: str, *, at: datetime, now: datetime) -> int:
     return record.write(work)
 
 
+RestsOn = Callable[[Connection, str, set[Plate]], set[Plate]]
+"""Those of the plates of which something else needs to know all that was ever known."""
+
+
+def forget(record: Record, site: str, *, before: datetime, rests_on: RestsOn) -> int:
+    """Delete the versions of permits that nobody needs since an instant; how many.
+
+    Versions of a plate that an infraction rests on stay. Cursors from before what was deleted
+    expire, and what was known then cannot be asked for any more.
+    """
+
+    def work(tx: Connection) -> int:
+        feed.lock(tx, site)
+        old = store.old_versions(tx, site, before)
+        kept = rests_on(tx, site, {version.plate for version in old})
+        gone = [version for version in old if version.plate not in kept]
+        if gone:
+            store.delete_versions(tx, site, [version.sequence for version in gone])
+            feed.forget_before(tx, site, max(version.needless_from for version in gone))
+        return len(gone)
+
+    return record.write(work)
+
+
 def reinstate(tx: Connection, site: Site, now: datetime) -> None:
     """Bring back to the feed what counts again since the site's retention was made longer.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.tables import permit_versions
@@ -270,6 +270,40 @@ def live_permits(tx: Connection, site: str, source: str, at: datetime) -> dict[s
         )
     )
     return {row.id: row.recorded_at for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    """A version of which nothing is needed any more, and the sequence number from which on."""
+
+    sequence: int
+    plate: Plate
+    needless_from: int
+
+
+def old_versions(tx: Connection, site: str, before: datetime) -> list[OldVersion]:
+    """Versions that were superseded, or removed from the feed, before an instant."""
+    newer = permit_versions.alias("newer")
+    superseded = (
+        select(_c.sequence, _c.plate, _c.jurisdiction, newer.c.sequence.label("needless_from"))
+        .join(newer, and_(newer.c.site == _c.site, newer.c.sequence == _c.superseded_at))
+        .where(_c.site == site, newer.c.recorded_at < before)
+    )
+    removed = select(
+        _c.sequence, _c.plate, _c.jurisdiction, _c.sequence.label("needless_from")
+    ).where(_c.site == site, _CURRENT, _c.removed, _c.recorded_at < before)
+    return [
+        OldVersion(row.sequence, Plate(row.plate, row.jurisdiction), row.needless_from)
+        for query in (superseded, removed)
+        for row in tx.execute(query)
+    ]
+
+
+def delete_versions(tx: Connection, site: str, sequences: Sequence[int]) -> None:
+    """Delete versions, for good."""
+    for at in range(0, len(sequences), 10_000):
+        some = sequences[at : at + 10_000]
+        tx.execute(delete(permit_versions).where(_c.site == site, _c.sequence.in_(some)))
 
 
 def ended_before(tx: Connection, site: str, at: datetime, retention: timedelta) -> list[str]:

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from enforcement_api.database.tables import counters, meta, permit_versions
-from sync import codec
+from sync import codec, exchange
 from sync.engine import FAR_BEHIND
 from sync.messages import EMPTY_DIGEST
 from tests.service import NOW, Service
@@ -355,7 +355,7 @@ def test_other_name_is_no_snapshot(device: httpx.Client) -> None:
 def test_interrupted_download_goes_on_where_it_stopped(service: Service) -> None:
     service.push(*(service.update(f"A{n:03}") for n in range(50)))
     handheld = service.handheld()
-    manifest = handheld.client.snapshot("1085")
+    manifest = handheld.client.call(exchange.snapshot("1085"))
     whole = service.admin.get(manifest.url).content
     part = handheld.replica.folder / "downloads" / f"{manifest.sha256}.gz"
     part.parent.mkdir(parents=True)

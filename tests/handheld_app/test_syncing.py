@@ -215,7 +215,7 @@ def test_what_a_revoked_device_recorded_is_still_sent(
     handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
 ) -> None:
     patrol = handheld.patrol
-    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC"))).id
     revoked = threading.Event()
 
     def takes_only_what_was_recorded(request: httpx.Request) -> httpx.Response:
@@ -449,7 +449,7 @@ def test_a_disk_that_fails_ends_no_thread(
     handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
 ) -> None:
     patrol = handheld.patrol
-    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    id = patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC"))).id
     with contextlib.closing(sqlite3.connect(handheld.folder / "outbox.db")) as outbox:
         outbox.execute("ALTER TABLE item RENAME TO away")
         replica = handheld.replica_of("1085")
