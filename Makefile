@@ -1,11 +1,11 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench simulate format translations pins
+.PHONY: help setup demo test check bench simulate power-loss format translations pins
 
 BIN := .venv/bin
 
 help:  ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup:  ## .venv with everything in it, at pinned versions; system packages where it may
 	@.ci/setup
@@ -29,6 +29,9 @@ bench: setup  ## measures, prints a table, writes bench.json
 SEEDS ?= 100
 simulate: setup  ## seeded faults: networks, crashes, damage (SEEDS=1000)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
+	@$(BIN)/python -m tests.crashes.cuts
 
 format: setup  ## formats the sources and repairs what the linter can
 	$(BIN)/ruff format

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from handheld_app import display
 from handheld_app.wording import LANGUAGES, damaged_file, folder_unusable, no_window
+from sync.files import make_folder
 from sync.languages import language
 
 INTERRUPTED = 130
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     folder = data_dir / "handheld"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"0")
     except OSError as error:

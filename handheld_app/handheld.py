@@ -35,6 +35,7 @@ from handheld_app.syncing import Syncing, SyncStatus
 from sync import exchange
 from sync.client import ServiceClient
 from sync.clock import Measurement, TrustedClock
+from sync.files import make_folder
 from sync.messages import Enrolment, SignIn
 from sync.outbox import Outbox
 from sync.replica import Replica
@@ -80,7 +81,7 @@ class Handheld:
         pin_cost: Cost | None = None,
     ) -> None:
         self.folder = data_dir.absolute() / "handheld"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.folder.chmod(0o700)
         self.device_file = DeviceFile(self.folder / "device.json", new_install_id=str(uuid.uuid4()))
         kept = Measurement.from_json(self.device_file.device.clock)

@@ -35,7 +35,7 @@ from enforcement_api.problems import (
     is_storage_error,
     storage,
 )
-from sync.files import UNREADABLE, sqlite_code
+from sync.files import UNREADABLE, make_folder, sqlite_code
 
 T = TypeVar("T")
 
@@ -278,7 +278,7 @@ class Record:
         """
         with self._problems(), storage(self.where):
             if self.is_sqlite and self.url.database:
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+                make_folder(Path(self.url.database).parent)
             before = self.revision()
             if before is not None:
                 self._check_known(before)
@@ -369,7 +369,7 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".probe-{os.getpid()}"
     with storage(folder):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with open(probe, "wb") as file:
                 file.write(b"\0" * 65536)
                 file.flush()

@@ -70,8 +70,8 @@ def trace(arguments: Sequence[str], log: Path) -> list[Call]:
     strace = shutil.which("strace")
     assert strace is not None, "strace is missing: run `make setup`, or install it"
     done = subprocess.run(
-        [strace, "-f", "-y", "-xx", "-s", "100000000", "-o", str(log), "-e", f"trace={_CALLS}",
-         sys.executable, "-W", "error", "-m", *arguments],
+        [strace, "-f", "--seccomp-bpf", "-y", "-xx", "-s", "100000000", "-o", str(log),
+         "-e", f"trace={_CALLS}", sys.executable, "-W", "error", "-m", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=WITHIN_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
