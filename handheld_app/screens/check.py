@@ -411,6 +411,8 @@ class CheckScreen(PatrolScreen):
             warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
             if warnings:
                 card.sign, card.detail = "warning", warning(warnings[0], lang, left=left)
+                if card.plan in (TIGHT, SMALL):
+                    card.note = ""  # no room for both
         elif len(normalise(text)) > LONGEST:
             card.word = gettext("Too long", lang)
             card.detail = gettext("A plate has 2 to 8 letters and digits", lang)

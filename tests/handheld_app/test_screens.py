@@ -19,7 +19,16 @@ from handheld_app.evidence import picture_files
 from handheld_app.syncing import SyncStatus
 from sync.messages import Enrolment
 from sync.outbox import Outbox
-from tests.handheld_app.conftest import World, enrol, fill, give_numbers, measure
+from tests.handheld_app.conftest import (
+    BADGE,
+    PIN,
+    World,
+    enrol,
+    fill,
+    give_numbers,
+    measure,
+    sign_in,
+)
 from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
 
 __all__ = ["hand", "pictures"]
@@ -38,14 +47,18 @@ def known(now: datetime) -> World:
     return world
 
 
-async def at_work(hand: Hand, world: World, *, badge: str = "4217") -> Any:
+async def at_work(
+    hand: Hand, world: World, *, badge: str = BADGE, numbers: int = 50, measured: bool = True
+) -> Any:
     """On the check screen of a site that has been fetched; nobody syncs. Without a badge, nobody
     has signed in.
     """
     await hand.screen("enrol")
     enrol(hand.app.handheld, badge=badge)
-    give_numbers(hand.app.handheld)
-    measure(hand.app.handheld)
+    if numbers:
+        give_numbers(hand.app.handheld, 1001, 1000 + numbers)
+    if measured:
+        measure(hand.app.handheld)
     fill(hand.app.handheld, world)
     hand.app._first_screen()
     return await hand.screen("check" if badge else "signin")
@@ -364,3 +377,176 @@ async def test_thumbnails_that_nobody_sees_any_more_are_not_made(
     blocked.set()
     await hand.until(lambda: done, "what was asked after them")
     assert not any(row.texture for row in rows)
+
+
+# what a patroller is told early
+
+
+@pytest.mark.asyncio
+async def test_data_too_old_is_said_and_a_plate_is_recorded_without_a_verdict(
+    hand: Hand, known: World
+) -> None:
+    known.synced_at = known.fed_at = known.now - timedelta(days=4)
+    check = await at_work(hand, known)
+    await hand.look("check-idle-expired")
+    await hand.type_plate("ABC123")
+    assert check.sighting is None
+    await hand.touch(check.ids.check)
+    assert check.sighting is None
+    await hand.look("check-expired")
+    await hand.touch(check.ids.infraction)
+    screen = await hand.screen("infraction")
+    assert screen.draft.plate.text == "ABC123"
+    await hand.look("infraction-expired")
+    await hand.touch(screen.code_rows["M02"])
+    await hand.touch(screen.outcome_keys["warning"])
+    await hand.touch(screen.ids.review)
+    last = await hand.screen("lastlook")
+    await hand.look("lastlook-expired")
+    await hand.touch(last.ids.record)
+    await hand.screen("check")
+    (item,) = hand.app.patrol.log()
+    assert (item.body["plate"], item.body["verdict"]) == ("ABC123", None)
+
+
+@pytest.mark.asyncio
+async def test_a_verdict_that_is_looked_at_goes_when_the_data_is_too_old(
+    hand: Hand, known: World
+) -> None:
+    check = await at_work(hand, known)
+    await hand.type_plate("ABC123")
+    assert check.sighting.verdict == "valid"
+    hand.pass_time(timedelta(hours=73))
+    await hand.until(lambda: check.sighting is None, "the verdict gone")
+    assert check.unjudged.plate.text == "ABC123"
+
+
+@pytest.mark.asyncio
+async def test_running_out_of_numbers_and_a_clock_that_is_not_sure_are_seen(
+    hand: Hand, known: World
+) -> None:
+    check = await at_work(hand, known, numbers=3, measured=False)
+    await hand.look("check-clock-unsure")
+    measure(hand.app.handheld)
+    check.refresh()
+    await hand.look("check-low-numbers")
+    check.infraction()
+    await hand.screen("infraction")
+    await hand.look("infraction-low-numbers")
+    hand.app.go("sync")
+    await hand.look("sync-low-numbers")
+    for _ in range(3):
+        draft = hand.app.patrol.draft(hand.app.patrol.check("QQQ111", "CA-QC"))
+        hand.app.patrol.record(draft)
+    hand.app.go("check")
+    check.refresh()
+    await hand.look("check-no-number")
+    await hand.type_plate("QQQ111")
+    check.check()
+    check.infraction()
+    screen = await hand.screen("infraction")
+    screen.review()
+    last = await hand.screen("lastlook")
+    await hand.look("lastlook-no-number")
+    await hand.touch(last.ids.record)
+    await hand.screen("check")
+    await hand.look("check-recorded-without-number")
+
+
+@pytest.mark.asyncio
+async def test_a_notice_shows_its_number_which_can_be_said_not_to_have_been_used(
+    hand: Hand, known: World
+) -> None:
+    check = await at_work(hand, known)
+    await hand.type_plate("QQQ111")
+    check.check()
+    check.infraction()
+    screen = await hand.screen("infraction")
+    screen.review()
+    last = await hand.screen("lastlook")
+    await hand.look("lastlook-number")
+    await hand.touch(last.ids.record)
+    await hand.screen("check")
+    await hand.look("check-recorded-number")
+    hand.app.go("sync")
+    sync = await hand.screen("sync")
+    await hand.touch(sync.spoil)
+    await hand.frames(20)
+    sheet = hand.window.children[0]
+    await hand.look("spoil")
+    await hand.touch(sheet.rows["print_failed"])
+    await hand.until(lambda: sync.spoil is None, "the number spoiled")
+    await hand.look("sync-spoiled")
+    events = [item for item in hand.app.handheld.outbox.waiting() if item.kind == "event"]
+    assert [event.body["number"] for event in events] == ["1085-1001"]
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_signed_in_does_so_at_the_last_look_and_loses_nothing(
+    hand: Hand, known: World
+) -> None:
+    await at_work(hand, known)
+    hand.app.patrol.sign_out()
+    last = await last_look(hand)
+    draft = last.draft
+    assert not last.may_record
+    await hand.look("lastlook-nobody")
+    await hand.touch(last.sign_in)
+    screen = await hand.screen("signin")
+    assert screen.ids.badge.text == BADGE
+    await hand.write(screen.ids.pin, "111111")
+    await hand.touch(screen.ids.sign_in)
+    await hand.until(lambda: screen.trouble, "the refusal")
+    assert "9" in screen.trouble
+    await hand.look("signin-wrong")
+    await hand.write(screen.ids.pin, PIN)
+    await hand.touch(screen.ids.sign_in)
+    await hand.screen("lastlook")
+    assert last.draft is draft
+    assert last.may_record
+    await hand.touch(last.ids.record)
+    await hand.screen("check")
+
+
+@pytest.mark.asyncio
+async def test_without_signing_in_plates_are_checked(hand: Hand, known: World) -> None:
+    screen = await at_work(hand, known, badge="")
+    await hand.look("signin")
+    await hand.touch(screen.ids.without)
+    check = await hand.type_plate("ABC123")
+    assert check.sighting.verdict == "valid"
+
+
+@pytest.mark.asyncio
+async def test_what_was_refused_is_exported_and_what_is_for_others_is_told(
+    hand: Hand, known: World, tmp_path: Path
+) -> None:
+    await at_work(hand, known)
+    patrol, outbox = hand.app.patrol, hand.app.handheld.outbox
+    for _ in range(2):
+        patrol.record(patrol.draft(patrol.check("QQQ111", "CA-QC")))
+    outbox.refuse(outbox.waiting()[0], "Le site n’existe plus.", at=known.now)
+    hand.app.handheld.device_file.change(server="https://autre.example")
+    hand.app.handheld.device_file.change(sites=("1085",))
+    fill(hand.app.handheld, known)
+    sign_in(hand.app.handheld)
+    hand.app.go("sync")
+    sync = await hand.screen("sync")
+    await hand.touch(sync.ids.export)
+    await hand.until(lambda: sync.told, "the file")
+    await hand.look("sync-exported")
+    (path,) = (tmp_path / "exports").iterdir()
+    assert str(path) in sync.told
+    assert patrol.unsent() == 2
+
+
+@pytest.mark.asyncio
+async def test_a_link_tells_the_code_too(hand: Hand) -> None:
+    screen = await hand.screen("enrol")
+    assert screen.ids.enrol.disabled
+    await hand.write(screen.ids.server, "patrouille://enrol?server=http://127.0.0.1:9")
+    await hand.touch(screen.ids.enrol)
+    await hand.until(lambda: screen.trouble, "what is wrong with it")
+    await hand.look("enrol-link")
+    screen.ids.server.text = ""
+    assert screen.ids.enrol.disabled
