@@ -23,6 +23,7 @@ from enforcement_api.devices import store as devices
 from enforcement_api.feed import routes as feed_routes
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
+from enforcement_api.feed.plates import PlateCounts
 from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.headers import Headers
 from enforcement_api.infractions import routes as infractions_routes
@@ -66,6 +67,7 @@ class Service:
             seconds=settings.follow_seconds,
             storage_failed=lambda problem: self.storage_failed(problem),
         )
+        self.plates = PlateCounts()
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
         self.guard = Guard(
             KeyRing(self._holder, seconds=settings.key_cache_seconds),
@@ -137,7 +139,12 @@ class Service:
     def seen(self, device: str, site: str, cursor: str, sequence: int, at: datetime) -> None:
         """A device has caught up with a site. It has been answered: no failure is its affair."""
         try:
-            self.record.write(lambda tx: devices.seen(tx, device, site, cursor, sequence, at))
+            held = self.plates.known(site, sequence)
+            if held is None:
+                held = self.record.read(lambda tx: self.plates.unless_busy(tx, site, sequence))
+            self.record.write(
+                lambda tx: devices.seen(tx, device, site, cursor, sequence, at, plates_held=held)
+            )
         except Problem as problem:
             _log.warning("how far device %s has come was not kept: %s", device, problem)
 
@@ -222,7 +229,7 @@ def create_app(
             guard=guard,
             settings=settings,
             now=now,
-            plates_held=feed.plates_at,
+            plates_held=service.plates.at,
             stale_after=sites.stale_after,
         )
     )

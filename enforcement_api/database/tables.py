@@ -271,6 +271,8 @@ device_cursors = Table(
     Column("cursor", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("at", Instant, nullable=False),
+    # How many plates a copy at this cursor holds; null: not counted yet.
+    Column("plates_held", Integer),
 )
 
 # What patrollers recorded. `decided_at` is null as long as it is judged again when a permit of

@@ -114,6 +114,8 @@ class DeviceCursor:
     cursor: str
     sequence: int
     at: datetime
+    plates_held: int | None
+    """How many plates a copy at this cursor has; None: they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from enforcement_api.shapes import Id, Line, Shape, page_cursor, page_position, 
 from sync import codec
 
 MOST_SITES = 1000
-_COUNTS_KEPT = 10_000
 PEM = "application/x-pem-file"
 
 Name = Annotated[str, Path(description="The device's id.")]
@@ -89,17 +88,12 @@ class TokenOut(Shape):
 
 
 class DeviceCursorOut(Shape):
-    """How far a device has come at a site."""
+    """How far a device has come at a site, and how many plates a copy at that cursor holds."""
 
     site: str
     cursor: str
     sequence: int
     at: str
-
-
-class CountedCursorOut(DeviceCursorOut):
-    """How far a device has come at a site, and how many plates the record has at that cursor."""
-
     plates_held: int
 
 
@@ -108,6 +102,7 @@ _CURSOR_EXAMPLE: dict[str, Any] = {
     "cursor": "MSA1YjBjM2YwZTlhMWQgMTIzNCAxMDg1",
     "sequence": 1234,
     "at": "2026-11-23T18:02:44Z",
+    "plates_held": 4210,
 }
 _EXAMPLE: dict[str, Any] = {
     "id": "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d",
@@ -135,9 +130,9 @@ class DeviceOut(Shape):
     """A device as last heard of.
 
     `unsent`: what it still had to upload. `mismatches`: how often its copy differed from the
-    record and was fetched anew. `plates_held`: what it said; `held_at_contact`: that, or, of a
-    device that never said, what the record has at its cursors. `stale`: its copy is older than
-    its site allows.
+    record and was fetched anew. `plates_held`: what it said itself, if it did;
+    `held_at_contact`: how many plates its copies held at its last contact, counted from the
+    record. `stale`: a copy is older than its site allows.
     """
 
     model_config = shown_as(_EXAMPLE)
@@ -162,14 +157,6 @@ class DeviceOut(Shape):
     cursors: list[DeviceCursorOut]
 
 
-class WholeDeviceOut(DeviceOut):
-    """A device by itself: what it holds of each site is counted from the record."""
-
-    model_config = shown_as(_EXAMPLE | {"cursors": [_CURSOR_EXAMPLE | {"plates_held": 4210}]})
-
-    cursors: list[CountedCursorOut]  # type: ignore[assignment]
-
-
 class DevicesOut(Shape):
     """A page of devices, the oldest first."""
 
@@ -192,9 +179,9 @@ class DeviceState(Shape):
     numbers_left: Annotated[
         Count | None, Field(description="Notice numbers that it can still print.")
     ] = None
-    plates_held: Annotated[Count | None, Field(description="Different plates in its copies.")] = (
-        None
-    )
+    plates_held: Annotated[
+        Count | None, Field(description="Different plates in its copies, as it counts them.")
+    ] = None
 
 
 _NO_SITE = N_("there is no site {site}")
@@ -221,49 +208,40 @@ def router(
     failures = FailureLimit(settings.enrolment_failures_per_minute, now=now)
     admin, itself = guard.allow("admin"), guard.allow("device")
     authority = None if settings.authority is None else Authority.read(settings.authority)
-    # What was at a cursor never changes, and counting a large site takes a while.
-    counts: dict[str, int] = {}
 
-    def count(tx: Connection, cursor: core.DeviceCursor) -> int:
-        if cursor.cursor not in counts:
-            if len(counts) >= _COUNTS_KEPT:
-                counts.clear()
-            counts[cursor.cursor] = plates_held(tx, cursor.site, cursor.sequence)
-        return counts[cursor.cursor]
-
-    def facts(tx: Connection, device: Device, limits: Mapping[str, timedelta]) -> dict[str, Any]:
-        # Only a device knows what it holds; counting 500 cursors of a large site takes minutes.
-        held = device.plates_held
-        return {
-            "id": device.id,
-            "name": device.name,
-            "sites": list(device.sites),
-            "created_at": codec.instant(device.created_at),
-            "enrolled_at": codec.optional_instant(device.enrolled_at),
-            "revoked_at": codec.optional_instant(device.revoked_at),
-            "last_seen_at": codec.optional_instant(device.last_seen_at),
-            "app_version": device.app_version,
-            "unsent": device.unsent,
-            "clock_offset_ms": device.clock_offset_ms,
-            "battery_percent": device.battery_percent,
-            "mismatches": device.mismatches,
-            "mismatched_at": codec.optional_instant(device.mismatched_at),
-            "numbers_left": device.numbers_left,
-            "plates_held": held,
-            "held_at_contact": sum(count(tx, cursor) for cursor in device.cursors)
-            if held is None
-            else held,
-            "stale": device.is_stale(now(), limits),
-            "cursors": [
-                {
-                    "site": cursor.site,
-                    "cursor": cursor.cursor,
-                    "sequence": cursor.sequence,
-                    "at": codec.instant(cursor.at),
-                }
-                for cursor in device.cursors
-            ],
-        }
+    def shown(tx: Connection, device: Device, limits: Mapping[str, timedelta]) -> DeviceOut:
+        cursors = [
+            DeviceCursorOut(
+                site=cursor.site,
+                cursor=cursor.cursor,
+                sequence=cursor.sequence,
+                at=codec.instant(cursor.at),
+                plates_held=plates_held(tx, cursor.site, cursor.sequence)
+                if cursor.plates_held is None
+                else cursor.plates_held,
+            )
+            for cursor in device.cursors
+        ]
+        return DeviceOut(
+            id=device.id,
+            name=device.name,
+            sites=list(device.sites),
+            created_at=codec.instant(device.created_at),
+            enrolled_at=codec.optional_instant(device.enrolled_at),
+            revoked_at=codec.optional_instant(device.revoked_at),
+            last_seen_at=codec.optional_instant(device.last_seen_at),
+            app_version=device.app_version,
+            unsent=device.unsent,
+            clock_offset_ms=device.clock_offset_ms,
+            battery_percent=device.battery_percent,
+            mismatches=device.mismatches,
+            mismatched_at=codec.optional_instant(device.mismatched_at),
+            numbers_left=device.numbers_left,
+            plates_held=device.plates_held,
+            held_at_contact=sum(cursor.plates_held for cursor in cursors),
+            stale=device.is_stale(now(), limits),
+            cursors=cursors,
+        )
 
     def code_answer(id: str, code: str, expires_at: datetime, request: Request) -> NewDeviceOut:
         server = settings.public_url or str(request.base_url)
@@ -375,7 +353,7 @@ def router(
             )
             last = found[limit - 1] if len(found) > limit else None
             return DevicesOut(
-                items=[DeviceOut(**facts(tx, device, limits)) for device in found[:limit]],
+                items=[shown(tx, device, limits) for device in found[:limit]],
                 next_cursor=None
                 if last is None
                 else page_cursor(int(last.created_at.timestamp()), last.id),
@@ -387,19 +365,13 @@ def router(
         "/devices/{id}",
         operation_id="getDevice",
         summary="One device, and what it holds",
-        response_model=WholeDeviceOut,
+        response_model=DeviceOut,
     )
-    def get_device(id: Name, principal: Principal = Depends(admin)) -> WholeDeviceOut:
-        """As in the list, with the plates that the record has at each of its cursors: what a
-        lost device can have held, whatever it said.
-        """
+    def get_device(id: Name, principal: Principal = Depends(admin)) -> DeviceOut:
+        """As in the list. Of a lost device, `held_at_contact` is what may be in other hands."""
 
-        def read(tx: Connection) -> WholeDeviceOut:
-            device = theirs(tx, id, principal)
-            found = facts(tx, device, stale_after(tx))
-            for shown, cursor in zip(found["cursors"], device.cursors, strict=True):
-                shown["plates_held"] = count(tx, cursor)
-            return WholeDeviceOut(**found)
+        def read(tx: Connection) -> DeviceOut:
+            return shown(tx, theirs(tx, id, principal), stale_after(tx))
 
         return record.read(read)
 

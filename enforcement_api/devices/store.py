@@ -229,11 +229,23 @@ def tell(
     tx.execute(update(devices).where(devices.c.id == device).values(**values))
 
 
-def seen(tx: Connection, device: str, site: str, cursor: str, sequence: int, at: datetime) -> None:
-    """Remember how far a device has come at a site."""
+def seen(
+    tx: Connection,
+    device: str,
+    site: str,
+    cursor: str,
+    sequence: int,
+    at: datetime,
+    *,
+    plates_held: int | None = None,
+) -> None:
+    """Remember how far a device has come at a site, and how many plates it holds there.
+
+    None: they were not counted; whoever asks for them counts them.
+    """
     # The device's row comes first: it keeps two polls of one device apart.
     tx.execute(update(devices).where(devices.c.id == device).values(last_seen_at=at))
-    values = {"cursor": cursor, "sequence": sequence, "at": at}
+    values = {"cursor": cursor, "sequence": sequence, "at": at, "plates_held": plates_held}
     here = (device_cursors.c.device == device, device_cursors.c.site == site)
     if not tx.execute(update(device_cursors).where(*here).values(**values)).rowcount:
         tx.execute(insert(device_cursors).values(device=device, site=site, **values))
@@ -303,7 +315,9 @@ def _cursors(tx: Connection, ids: Collection[str]) -> dict[str, list[DeviceCurso
     for row in tx.execute(
         select(device_cursors).where(table.device.in_(ids)).order_by(table.device, table.site)
     ):
-        found[row.device].append(DeviceCursor(row.site, row.cursor, row.sequence, row.at))
+        found[row.device].append(
+            DeviceCursor(row.site, row.cursor, row.sequence, row.at, row.plates_held)
+        )
     return found
 
 

@@ -214,29 +214,42 @@ async def test_list_tells_how_devices_are_doing(service: Composed) -> None:
         "held_at_contact": 800,
         "stale": False,
         "cursors": [
-            {"site": "1085", "cursor": "c7", "sequence": 7, "at": "2026-11-23T15:20:00Z"},
-            {"site": "2000", "cursor": "d1", "sequence": 1, "at": "2026-11-23T15:20:00Z"},
+            {
+                "site": "1085",
+                "cursor": "c7",
+                "sequence": 7,
+                "at": "2026-11-23T15:20:00Z",
+                "plates_held": 700,
+            },
+            {
+                "site": "2000",
+                "cursor": "d1",
+                "sequence": 1,
+                "at": "2026-11-23T15:20:00Z",
+                "plates_held": 100,
+            },
         ],
     }
 
 
-async def test_what_a_device_says_that_it_holds_counts_until_it_says_otherwise(
+async def test_what_a_device_says_and_what_was_counted_stay_when_it_is_revoked(
     service: Composed,
 ) -> None:
     id, token = await enrolled(service)
-    service.record.write(lambda tx: devices.seen(tx, id, "1085", "c4", 4, START))
+    service.record.write(lambda tx: devices.seen(tx, id, "1085", "c4", 4, START, plates_held=396))
     told = STATE | {"plates_held": 395, "numbers_left": 12, "mismatches": 2}
     await service.ask("PUT", "/v1/devices/self", told, key=token)
     service.pass_time(minutes=1)
     await service.ask("PUT", "/v1/devices/self", STATE, key=token)
     device = await listed(service, id)
-    assert (device["plates_held"], device["held_at_contact"]) == (395, 395)
+    assert (device["plates_held"], device["held_at_contact"]) == (395, 396)
     assert (device["numbers_left"], device["mismatches"]) == (12, 2)
     assert device["mismatched_at"] == "2026-11-23T15:15:00Z"
     await service.ask("DELETE", f"/v1/devices/{id}")
     whole = (await service.ask("GET", f"/v1/devices/{id}")).json()
-    assert whole["held_at_contact"] == 395
-    assert [cursor["plates_held"] for cursor in whole["cursors"]] == [400]
+    assert whole == await listed(service, id)
+    assert (whole["plates_held"], whole["held_at_contact"]) == (395, 396)
+    assert [cursor["plates_held"] for cursor in whole["cursors"]] == [396]
 
 
 async def test_device_is_stale_when_a_copy_is_older_than_its_site_allows(

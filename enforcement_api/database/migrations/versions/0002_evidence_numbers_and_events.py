@@ -32,6 +32,7 @@ def upgrade() -> None:
         ("devices", sa.Column("mismatched_at", sa.BigInteger(), nullable=True)),
         ("devices", sa.Column("numbers_left", sa.Integer(), nullable=True)),
         ("devices", sa.Column("plates_held", sa.Integer(), nullable=True)),
+        ("device_cursors", sa.Column("plates_held", sa.Integer(), nullable=True)),
         ("infractions", sa.Column("clock_uncertainty_ms", sa.BigInteger(), nullable=True)),
         ("infractions", sa.Column("clock_jumped", sa.Boolean(), nullable=True)),
         ("infractions", sa.Column("cursor_verdict", sa.String(), nullable=True)),
