@@ -50,22 +50,23 @@ class BlockOut(Shape):
     last: int
 
 
+_COUNTED_BLOCK: dict[str, Any] = {
+    "id": _BLOCK_ID,
+    "device": _DEVICE,
+    "given_at": "2026-11-23T15:15:00Z",
+    "prefix": "1085-",
+    "first": 101,
+    "last": 150,
+    "issued": 9,
+    "spoiled": 1,
+    "unused": 40,
+}
+
+
 class CountedBlockOut(BlockOut):
     """A block, and how many of its numbers were issued, spoiled, or neither yet."""
 
-    model_config = shown_as(
-        {
-            "id": _BLOCK_ID,
-            "device": _DEVICE,
-            "given_at": "2026-11-23T15:15:00Z",
-            "prefix": "1085-",
-            "first": 101,
-            "last": 150,
-            "issued": 9,
-            "spoiled": 1,
-            "unused": 40,
-        }
-    )
+    model_config = shown_as(_COUNTED_BLOCK)
 
     id: str
     device: str
@@ -77,6 +78,8 @@ class CountedBlockOut(BlockOut):
 
 class BlocksOut(Shape):
     """A page of blocks, the newest first."""
+
+    model_config = shown_as({"items": [_COUNTED_BLOCK], "next_cursor": None})
 
     items: list[CountedBlockOut]
     next_cursor: str | None
@@ -116,21 +119,22 @@ class EventReceiptOut(Shape):
     received_at: str
 
 
+_EVENT: dict[str, Any] = {
+    "id": _BLOCK_ID,
+    "kind": "number_spoiled",
+    "site": "1085",
+    "at": "2026-11-23T15:15:00Z",
+    "device": _DEVICE,
+    "after_revocation": False,
+    "received_at": "2026-11-23T15:20:00Z",
+    "facts": {"number": "1085-137", "reason": "the printer jammed"},
+}
+
+
 class EventOut(Shape):
     """An event; `facts` are what it said besides kind, site and instant."""
 
-    model_config = shown_as(
-        {
-            "id": _BLOCK_ID,
-            "kind": "number_spoiled",
-            "site": "1085",
-            "at": "2026-11-23T15:15:00Z",
-            "device": _DEVICE,
-            "after_revocation": False,
-            "received_at": "2026-11-23T15:20:00Z",
-            "facts": {"number": "1085-137", "reason": "the printer jammed"},
-        }
-    )
+    model_config = shown_as(_EVENT)
 
     id: str
     kind: str
@@ -144,6 +148,8 @@ class EventOut(Shape):
 
 class EventsOut(Shape):
     """A page of events, the latest first."""
+
+    model_config = shown_as({"items": [_EVENT], "next_cursor": None})
 
     items: list[EventOut]
     next_cursor: str | None

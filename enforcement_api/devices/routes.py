@@ -160,6 +160,8 @@ class DeviceOut(Shape):
 class DevicesOut(Shape):
     """A page of devices, the oldest first."""
 
+    model_config = shown_as({"items": [_EXAMPLE], "next_cursor": None})
+
     items: list[DeviceOut]
     next_cursor: str | None
 

@@ -68,7 +68,7 @@ def test_examples_of_the_document_have_what_answers_have(service: Service) -> No
 
     def example(path: str, method: str = "get") -> Any:
         answers = document["paths"][path][method]["responses"]
-        (content,) = (answers[s]["content"]["application/json"] for s in answers if s in "200 201")
+        content, *_ = (answers[s]["content"]["application/json"] for s in answers if s in "200 201")
         if "example" in content:
             return content["example"]
         name = content["schema"]["$ref"].rpartition("/")[2]
@@ -94,6 +94,21 @@ def test_examples_of_the_document_have_what_answers_have(service: Service) -> No
     device = service.device_client()
     for last in ("snapshot", "changes"):
         same_names(example("/v1/sites/{site}/" + last), device.get(f"/v1/sites/1085/{last}").json())
+    block = f"/v1/sites/1085/number-blocks/{new_id()}"
+    path = "/v1/sites/{site}/number-blocks/{id}"
+    same_names(example(path, "put"), device.put(block).json())
+    same_names(example(path), service.reader.get(block).json())
+    event = {"kind": "shift_start", "site": "1085", "at": "2026-11-23T15:15:00Z"}
+    kept = device.put(f"/v1/events/{new_id()}", json=event).json()
+    same_names(example("/v1/events/{id}", "put"), kept)
+    for path in ("/v1/devices", "/v1/events", "/v1/sites/{site}/number-blocks"):
+        same_names(example(path), service.admin.get(path.format(site="1085")).json())
+    shown = service.admin.get(f"/v1/devices/{service.device()['id']}").json()
+    same_names(example("/v1/devices/{id}"), shown)
+    marie = {"badge": "4217", "name": "Marie", "pin": "806213"}
+    service.admin.put("/v1/sites/1085/patrollers/marie", json=marie).raise_for_status()
+    signed_in = device.post("/v1/sign-ins", json={"badge": "4217", "pin": "806213"}).json()
+    same_names(example("/v1/sign-ins", "post"), signed_in)
     id = new_id()
     device.put(f"/v1/infractions/{id}", json=infraction("EXA111"))
     listed = service.reader.get("/v1/infractions", params={"plate": "EXA111"}).json()
