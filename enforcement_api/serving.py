@@ -38,6 +38,9 @@ from enforcement_api.settings import Settings
 HEADER_SECONDS = 15
 """How long the headers of a request are waited for, from its first byte or the connection on."""
 
+READING_SECONDS = 60
+"""How long a client may take to read the next 48 KiB of an answer."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FILES_KEPT = 256
 """Files that the service opens besides connections: the record, indexes, photos."""
@@ -144,6 +147,7 @@ class Protocol(H11Protocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._headers_due: asyncio.TimerHandle | None = None
+        self._reading_due: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._address: str | None = None
 
@@ -168,6 +172,7 @@ class Protocol(H11Protocol):
         """Forget them."""
         super().connection_lost(exc)
         self._stop_waiting()
+        self._keep_writing()
         if self._address is not None:
             self.config.held[self._address] -= 1
             if not self.config.held[self._address]:
@@ -186,6 +191,22 @@ class Protocol(H11Protocol):
         """The next request has a while of its own."""
         self._has_begun = False
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """They do not read what they asked for: hang up, unless they do so soon."""
+        super().pause_writing()
+        if self._reading_due is None:
+            self._reading_due = self.loop.call_later(READING_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """They have read some of it."""
+        super().resume_writing()
+        self._keep_writing()
+
+    def _keep_writing(self) -> None:
+        if self._reading_due is not None:
+            self._reading_due.cancel()
+            self._reading_due = None
 
     def _wait_for_headers(self) -> None:
         if self._headers_due is None:

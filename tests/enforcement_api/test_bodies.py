@@ -97,6 +97,27 @@ def test_body_is_waited_for_while_it_arrives(monkeypatch: pytest.MonkeyPatch) ->
     assert asyncio.run(read()) == b"x" * 8
 
 
+def test_body_that_trickles_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause is long, but it never comes at the rate that every link has."""
+    monkeypatch.setattr(shapes, "FIRST_SECONDS", 0.3)
+    monkeypatch.setattr(shapes, "SLOWEST", 1000)
+    parts = 0
+
+    async def receive() -> Any:
+        nonlocal parts
+        await asyncio.sleep(0.02)
+        parts += 1
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def read() -> bytes:
+        request = Request({"type": "http", "method": "PUT", "headers": []}, receive)
+        return await asyncio.wait_for(shapes.capped_body(request, 10**6, ""), DEADLINE)
+
+    with pytest.raises(TooSlow):
+        asyncio.run(read())
+    assert parts > 1
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

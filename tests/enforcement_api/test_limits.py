@@ -159,6 +159,8 @@ def lives(address: str) -> int:
     return httpx.get(f"{address}/health/live", trust_env=False, timeout=DEADLINE).status_code
 
 
+BUNDLE = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+"""Asks for more than a megabyte."""
 ASK = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -175,8 +177,11 @@ def test_headers_that_trickle_are_given_up_and_the_service_goes_on(
             try:
                 answer = connection.recv(65536)
             except TimeoutError:
-                connection.sendall(b"X-More: y\r\n")
                 assert lives(address) == 200
+                with contextlib.suppress(ConnectionError):  # it may hang up at this moment
+                    connection.sendall(b"X-More: y\r\n")
+        connection.settimeout(DEADLINE)
+        answer += everything(connection)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"/problems/slow-request" in answer
 
@@ -214,6 +219,38 @@ def test_answer_that_takes_longer_than_headers_may_is_given(
             cursor = client.get("/v1/sites/1085/changes").json()["cursor"]
             polled = client.get("/v1/sites/1085/changes", params={"after": cursor, "wait": 1})
             assert (polled.status_code, polled.json()["changes"]) == (200, [])
+
+
+def test_answer_that_nobody_reads_is_not_held_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_module, "READING_SECONDS", 0.5)
+    with served(tmp_path, connections_by_address=1) as address, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(DEADLINE)
+        host, _, port = address.partition("://")[2].partition(":")
+        connection.connect((host, int(port)))
+        # More than the buffers between the two take, however they grow.
+        connection.sendall(20 * BUNDLE)
+        until(lambda: lives(address) == 429)
+        until(lambda: lives(address) == 200)
+
+
+def test_answer_that_is_read_slowly_but_read_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_module, "READING_SECONDS", 1)
+    with served(tmp_path) as address, connect(address) as connection:
+        connection.sendall(BUNDLE)
+        answer, began, size = b"", time.monotonic(), 1 << 20
+        while len(answer) < size:
+            answer += connection.recv(65536)
+            headers, _, _ = answer.partition(b"\r\n\r\n")
+            (told,) = re.findall(rb"content-length: (\d+)", headers)
+            size = len(headers) + 4 + int(told)
+            time.sleep(0.1)  # a slow link
+        assert time.monotonic() - began > 1
+        assert len(answer) == size
 
 
 def test_address_with_too_many_connections_is_told_so_until_it_closes_one(tmp_path: Path) -> None:
