@@ -131,6 +131,7 @@ def check_record(folder: Path, told: Told) -> None:
 
 CHECKS: Mapping[str, Callable[[Path, Told], None]] = {
     "outbox": check_outbox,
+    "outbox-after-a-kill": check_outbox,
     "index": check_index,
     "record": check_record,
 }

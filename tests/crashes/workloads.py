@@ -50,11 +50,7 @@ def outbox(folder: Path) -> None:
     box.put_block(SERVICE, SITE, "block", "P-", 1, 9)
     tell({"block": "block"})
     for number in (1, 2):
-        sha256 = box.keep_photo(bytes([number]) * 3000)
-        tell({"photo": sha256})
-        id, body = f"i{number}", {"site": SITE, "note": "x" * 900 * number}
-        taken = box.put_infraction(id, body, [sha256], at=AT, service=SERVICE, number_of_site=SITE)
-        tell({"infraction": id, "number": taken, "photos": [sha256]})
+        _record(box, number)
     box.put_event("e1", {"kind": "x"}, at=AT, service=SERVICE)
     tell({"event": "e1"})
     for item in box.sendable(SERVICE)[:1]:
@@ -62,6 +58,33 @@ def outbox(folder: Path) -> None:
         tell({"sent": item.id})
     box.spoil("i2", "torn", at=AT, event_id="e2")
     tell({"event": "e2"})
+    box.close()
+
+
+def _record(box: Outbox, number: int) -> None:
+    sha256 = box.keep_photo(bytes([number]) * 3000)
+    tell({"photo": sha256})
+    id, body = f"i{number}", {"site": SITE, "note": "x" * 900 * number}
+    taken = box.put_infraction(id, body, [sha256], at=AT, service=SERVICE, number_of_site=SITE)
+    tell({"infraction": id, "number": taken})
+
+
+def outbox_after_a_kill(folder: Path) -> None:
+    """A handheld that was killed, so that its log was left; the next one recovers and goes on."""
+    handheld = folder / "handheld"
+    killed = os.fork()
+    if not killed:
+        make_folder(handheld)
+        box = Outbox(handheld)
+        box.put_block(SERVICE, SITE, "block", "P-", 1, 9)
+        tell({"block": "block"})
+        _record(box, 1)
+        os._exit(0)
+    _, status = os.waitpid(killed, 0)
+    assert status == 0
+    tell(SETTLED)
+    box = Outbox(handheld)
+    _record(box, 2)
     box.close()
 
 
@@ -241,6 +264,7 @@ FLAWS: Mapping[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
 }
 WORKLOADS: Mapping[str, Callable[[Path], None]] = {
     "outbox": outbox,
+    "outbox-after-a-kill": outbox_after_a_kill,
     "index": index,
     "record": record,
 }
