@@ -37,6 +37,8 @@ def check_address(url: str) -> str:
     https anywhere; http to a loopback address only.
     """
     parts = urlsplit(url if "//" in url else f"https://{url}")
+    # One spelling of each address: what was recorded for it is sent to it alone.
+    parts = parts._replace(netloc=parts.netloc.lower())
     host = parts.hostname or ""
     if parts.scheme == "https" and host:
         return parts.geturl().rstrip("/")

@@ -54,6 +54,10 @@ def test_https_and_loopback_are_called(address: str) -> None:
     assert check_address(address + "/") == address
 
 
+def test_an_address_has_one_spelling() -> None:
+    assert check_address("HTTPS://Parking.Example:8443/") == "https://parking.example:8443"
+
+
 def test_an_address_without_a_scheme_is_called_over_https() -> None:
     assert check_address("example.org") == "https://example.org"
 
