@@ -115,6 +115,8 @@ def test_a_handheld_is_enrolled_by_link_and_its_notice_arrives_with_its_number(
             device = handheld.device_file.device
             handheld.device_file.change(token_at="2020-01-01T00:00:00Z")
             handheld.sync()
+            until(lambda: handheld.device_file.device.secret != device.token)
+            handheld.sync()  # it is shown with the next request
             until(lambda: handheld.device_file.device.token != device.token)
             client.headers["Authorization"] = f"Bearer {device.token}"
             assert client.get("/v1/sites/1085/changes").status_code == 401
