@@ -348,8 +348,8 @@ def router(
 
         def read(tx: Connection) -> EventsOut:
             for one in site:
+                by.check_site(one)  # first: whether there is such a site is no news to others
                 check_site(tx, one)
-                by.check_site(one)
             among = site or [one for one in all_sites(tx) if by.may_touch(one)]
             found = events.page(
                 tx,
