@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import threading
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -362,6 +363,22 @@ class _Applier:
         self.digest = digest
 
     def apply(self, page: ChangePage) -> None:
+        """Apply a page. Raises MalformedMessage: what the service sent is no fault of the file."""
+        try:
+            self._apply(page)
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            TypeError,
+            ValueError,
+            sqlite3.IntegrityError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+        ) as error:
+            raise codec.MalformedMessage(f"a change cannot be applied: {error!r}") from error
+
+    def _apply(self, page: ChangePage) -> None:
         permits: dict[str, Record | None] = {}
         for kind, id, record in page.changes:
             if kind == "permit":
@@ -710,8 +727,8 @@ def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
                     target.write(chunk)
                 target.flush()
                 os.fsync(target.fileno())
-        except (OSError, EOFError) as error:
-            if isinstance(error, gzip.BadGzipFile | EOFError):
+        except (OSError, EOFError, zlib.error) as error:
+            if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
                 raise BadSnapshot(f"it cannot be decompressed: {error}") from error
             raise
 
