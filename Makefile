@@ -1,6 +1,6 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench simulate power-loss format translations pins
+.PHONY: help setup demo test check bench simulate fuzz power-loss format translations pins
 
 BIN := .venv/bin
 
@@ -32,6 +32,10 @@ simulate: setup  ## seeded faults: networks, crashes, damage (SEEDS=1000)
 
 power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
 	@$(BIN)/python -m tests.crashes.cuts
+
+EXAMPLES ?= 1000
+fuzz: setup  ## spoiled inputs, and schemathesis over the OpenAPI document (EXAMPLES=1000)
+	@$(BIN)/python -m tests.fuzz --examples $(EXAMPLES)
 
 format: setup  ## formats the sources and repairs what the linter can
 	$(BIN)/ruff format

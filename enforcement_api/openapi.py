@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from enforcement_api.problems import MEDIA_TYPE
 
 _KEYLESS = {"enrolDevice", "getAuthority", "isLive", "isReady"}
+_STATELESS = {"isLive"}
+"""What asks neither the record nor the disk."""
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
@@ -37,6 +39,29 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
+def _problems(operation: dict[str, Any]) -> dict[str, str]:
+    """What any operation of its kind may be answered with, besides what it says itself."""
+    parameters = operation.get("parameters", ())
+    places = {parameter["in"] for parameter in parameters}
+    told: dict[str, str] = {}
+    if operation["operationId"] not in _KEYLESS:
+        told["401"] = "No key, a wrong one, or a revoked device"
+        told["403"] = "A key of another role or site"
+    if "path" in places or "site" in {parameter["name"] for parameter in parameters}:
+        told["404"] = "There is nothing of that name"
+    if "requestBody" in operation:
+        told["408"] = "The body stopped arriving"
+        told["413"] = "The body is too large"
+        told["415"] = "This kind of body, or its compression, is not taken here"
+    if places or "requestBody" in operation:
+        told["422"] = "The request has values that cannot be taken: `errors` says where"
+    if operation["operationId"] not in _STATELESS:
+        told["429"] = "Too many requests: wait as long as Retry-After says"
+        told["503"] = "The record is busy or cannot be reached: try again"
+        told["507"] = "The service cannot write to its disk; nothing was kept"
+    return told
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The document, made once: FastAPI's, with our errors in the place of its own."""
     if app.openapi_schema:
@@ -57,15 +82,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for operations in document["paths"].values():
         for operation in operations.values():
-            responses = operation["responses"]
-            responses.pop("422", None)
-            for status, response in responses.items():
-                if status[0] in "45":
-                    responses[status] = _problem(response["description"])
-            responses["default"] = _problem("A problem; its detail says what to do next")
             if operation["operationId"] not in _KEYLESS:
                 operation["security"] = [{"key": []}]
-                responses["401"] = _problem("No key, a wrong one, or a revoked device")
-                responses["403"] = _problem("A key of another role or site")
+            said = operation["responses"]
+            if "HTTPValidationError" in str(said.get("422")):  # FastAPI's own
+                del said["422"]
+            told = _problems(operation)
+            told |= {status: said[status]["description"] for status in said if status[0] in "45"}
+            said |= {status: _problem(told[status]) for status in sorted(told)}
     app.openapi_schema = document
     return document

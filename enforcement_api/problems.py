@@ -10,6 +10,7 @@ import contextlib
 import gettext
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -321,6 +322,19 @@ def error_of(found: Any, *, prefix: Sequence[object] = ()) -> Problem.Error:
     return Problem.Error(pointer, known, **context)
 
 
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What an address takes, by the document: Starlette names the first of its routes alone.
+
+    Of addresses that fit, the one with the most words is meant: devices/self before devices/{id}.
+    """
+    found: dict[int, list[str]] = {}
+    for template, operations in app.openapi()["paths"].items():
+        words = re.split(r"\{\w+\}", template)
+        if re.fullmatch(".+".join(map(re.escape, words)), path):
+            found[sum(map(len, words))] = sorted(method.upper() for method in operations)
+    return found[max(found)] if found else []
+
+
 def install(
     app: FastAPI,
     *,
@@ -358,6 +372,8 @@ def install(
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
         response = problem_response(known.get(error.status_code, Problem)(), request)
         response.headers.update(error.headers or {})
+        if error.status_code == 405 and (methods := _methods(app, request.url.path)):
+            response.headers["Allow"] = ", ".join(methods)
         return response
 
     @app.exception_handler(Exception)

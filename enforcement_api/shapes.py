@@ -145,16 +145,46 @@ def day(value: Any) -> date:
     raise ValueError(N_("must be a date such as 2026-11-23"))
 
 
-Line = Annotated[str, Strict(), Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(line)]
+# What the validators above demand, as a JSON schema says it.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_TEXT_CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f"
+
+
+def _told(pattern: str, longest: int | None = None) -> dict[str, Any]:
+    return {"pattern": pattern} | (
+        {} if longest is None else {"minLength": 1, "maxLength": longest}
+    )
+
+
+UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+JURISDICTION_PATTERN = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
+_LINE = _told(rf"^[^\n{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^\n{_TEXT_CONTROLS}]*$")
+_NOTE = _told(rf"^[^{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^{_TEXT_CONTROLS}]*$")
+WORD_SCHEMA = _told(rf"^[^\s*{_CONTROLS}]+$", 32)
+_ID = _told(rf"^[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$", 100)
+
+Line = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=LONGEST_LINE, json_schema_extra=_LINE),
+    AfterValidator(line),
+]
 """A name or a title."""
 
-Note = Annotated[str, Strict(), Field(min_length=1, max_length=2000), AfterValidator(telling)]
+Note = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=2000, json_schema_extra=_NOTE),
+    AfterValidator(telling),
+]
 """A text of a few lines."""
 
-Word = Annotated[str, Strict(), AfterValidator(word), Field(examples=["G1"])]
+Word = Annotated[
+    str, Strict(), AfterValidator(word), Field(examples=["G1"], json_schema_extra=WORD_SCHEMA)
+]
 """A code among others."""
 
-Id = Annotated[str, Strict(), AfterValidator(identifier)]
+Id = Annotated[str, Strict(), AfterValidator(identifier), Field(json_schema_extra=_ID)]
 """An id that a client chose."""
 
 Instant = Annotated[

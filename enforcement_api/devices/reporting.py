@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import (
+    UUID_PATTERN,
     Instant,
     Shape,
     capped_body,
@@ -32,8 +33,13 @@ from sync import codec
 _BLOCK_ID = "01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e"
 _DEVICE = "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d"
 
-BlockId = Annotated[str, Path(description="A UUID that the device makes.", examples=[_BLOCK_ID])]
-EventId = Annotated[str, Path(description="A UUID that the device makes.", examples=[_BLOCK_ID])]
+_Uuid = Path(
+    description="A UUID that the device makes.",
+    examples=[_BLOCK_ID],
+    json_schema_extra={"pattern": UUID_PATTERN},
+)
+BlockId = Annotated[str, _Uuid]
+EventId = Annotated[str, _Uuid]
 SiteName = Annotated[str, Path(description="The site's code.", examples=["1085"])]
 
 
@@ -157,11 +163,8 @@ class EventsOut(Shape):
 
 def _uuid(text: str) -> str:
     """The UUID in its one form. Raises Invalid."""
-    try:
-        if len(text) == len(_BLOCK_ID):
-            return str(uuid.UUID(text))
-    except ValueError:
-        pass
+    if re.fullmatch(UUID_PATTERN, text):
+        return text.lower()
     told = N_("must be a UUID such as 01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e")
     raise Invalid(errors=[Problem.Error("/path/id", told)])
 

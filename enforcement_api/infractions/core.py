@@ -22,7 +22,13 @@ from pydantic import (
 
 from enforcement_api.audit.core import Entry
 from enforcement_api.problems import N_, Invalid, Problem, error_of
-from enforcement_api.shapes import Instant, NotAPageCursor, page_cursor, page_position
+from enforcement_api.shapes import (
+    JURISDICTION_PATTERN,
+    Instant,
+    NotAPageCursor,
+    page_cursor,
+    page_position,
+)
 from sync import codec
 from sync.entities import Notice, Outcome
 from sync.plates import LONGEST_RAW, Plate, UnusablePlate, check_jurisdiction
@@ -137,14 +143,23 @@ def _description(value: object) -> object:
     return described
 
 
-_Clean = BeforeValidator(_storable, json_schema_input_type=str)
+_Clean = BeforeValidator(_storable)
 Name = Annotated[str, Field(min_length=1, max_length=100), _Clean]
 Words = Annotated[str, Field(max_length=500), _Clean]
 Note = Annotated[str, Field(max_length=10_000), _Clean]
 Opaque = Annotated[str, Field(max_length=1000), _Clean]
 PlateText = Annotated[str, BeforeValidator(_plate, json_schema_input_type=str)]
-Jurisdiction = Annotated[str, AfterValidator(_jurisdiction), _Clean]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
+Jurisdiction = Annotated[
+    str,
+    AfterValidator(_jurisdiction),
+    _Clean,
+    Field(json_schema_extra={"pattern": JURISDICTION_PATTERN}),
+]
+Sha256 = Annotated[
+    str,
+    AfterValidator(_sha256),
+    Field(json_schema_extra={"pattern": "^[0-9A-Fa-f]{64}$"}),
+]
 Whole = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
 Size = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
 Metres = Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel
+from pydantic.config import JsonDict
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -23,6 +24,7 @@ from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import (
+    UUID_PATTERN,
     Line,
     Shape,
     capped_body,
@@ -36,12 +38,12 @@ from enforcement_api.sites import store as sites
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
 
+DATE_OR_INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$"
 MOST_VALUES = 100
 """Values of one filter."""
 LONGEST_WORDS = 200
 
-_STATES = "States: " + ", ".join(STATES)
-_ORDERS = "One of " + ", ".join(ORDERS)
+OUTCOMES = ("notice", "warning", "no_issue")
 _PICTURES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -138,6 +140,13 @@ class PageOut(BaseModel):
     next_cursor: str | None
 
 
+def _one_of(values: Sequence[str]) -> JsonDict:
+    return {"items": {"type": "string", "enum": list(values)}}
+
+
+_STATES, _OUTCOMES = _one_of(STATES), _one_of(OUTCOMES)
+
+
 def _infraction_body() -> dict[str, Any]:
     body = {"schema": json_schema(InfractionIn), "example": dict(core.EXAMPLE)}
     return {"requestBody": {"required": True, "content": {"application/json": body}}}
@@ -150,6 +159,24 @@ _PICTURE_BODY = {
     }
 }
 
+
+InfractionId = Annotated[
+    str,
+    Path(
+        description="A UUID that the device made",
+        examples=["01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e"],
+        json_schema_extra={"pattern": UUID_PATTERN},
+    ),
+]
+InfractionName = Annotated[str, Path(examples=["01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e"])]
+Sha256 = Annotated[
+    str,
+    Path(
+        description="The SHA-256 of the photo's bytes, in hexadecimal",
+        examples=["9f86d08188" + "0" * 54],
+        json_schema_extra={"pattern": "^[0-9A-Fa-f]{64}$"},
+    ),
+]
 
 # Filters
 
@@ -258,7 +285,9 @@ def router(
         },
         openapi_extra=_infraction_body(),
     )
-    def put_infraction(id: str, by: Principal = sender, body: bytes = Depends(json_body)) -> Any:
+    def put_infraction(
+        id: InfractionId, by: Principal = sender, body: bytes = Depends(json_body)
+    ) -> Any:
         """Keep what a patroller recorded. Safe to send again; never refused for a zone, code, lot,
         patroller, cursor or number that is not known: that is flagged in `warnings`.
         """
@@ -304,23 +333,28 @@ def router(
             alias="from",
             description="Observed at or after: an instant, or a date in the time zone of the site"
             " (in UTC unless exactly one site is asked for)",
+            json_schema_extra={"pattern": DATE_OR_INSTANT},
         ),
         to: str | None = Query(
-            None, description="Observed before this instant, or not after this date"
+            None,
+            description="Observed before this instant, or not after this date",
+            json_schema_extra={"pattern": DATE_OR_INSTANT},
         ),
         plate: list[str] = Query([], description="Plates, in any jurisdiction"),
         patroller: list[str] = Query([]),
         device: list[str] = Query([]),
         code: list[str] = Query([], examples=[["P01"]]),
-        state: list[str] = Query([], description=_STATES),
-        outcome: list[str] = Query([], description="notice, warning or no_issue"),
+        state: list[str] = Query([], json_schema_extra=_STATES),
+        outcome: list[str] = Query([], json_schema_extra=_OUTCOMES),
         differs: bool | None = Query(
             None, description="Whether the device's verdict is not the one known now"
         ),
         q: str | None = Query(
-            None, description="Words in the note, place, plate as typed, number or patroller"
+            None,
+            description="Words in the note, place, plate as typed, number or patroller",
+            json_schema_extra={"maxLength": LONGEST_WORDS},
         ),
-        sort: str = Query("-received_at", description=_ORDERS),
+        sort: str = Query("-received_at", json_schema_extra={"enum": list(ORDERS)}),
         limit: int = Query(50, ge=1, le=500),
         cursor: str | None = Query(None, description="The `next_cursor` of the page before"),
         excel: bool = Query(
@@ -356,7 +390,7 @@ def router(
                 devices=_values("device", device),
                 codes=_values("code", code),
                 states=_values("state", state, STATES),
-                outcomes=_values("outcome", outcome, ("notice", "warning", "no_issue")),
+                outcomes=_values("outcome", outcome, OUTCOMES),
                 differs=differs,
                 begins=_moment("from", from_, time_zone, day_after=False),
                 ends=_moment("to", to, time_zone, day_after=True),
@@ -395,7 +429,7 @@ def router(
             404: {"description": "There is no such infraction"},
         },
     )
-    def get_infraction(id: str, by: Principal = reader) -> Any:
+    def get_infraction(id: InfractionName, by: Principal = reader) -> Any:
         """Everything that was sent, what the device knew and what is known now, side by side."""
 
         def read(tx: Connection) -> dict[str, Any]:
@@ -431,7 +465,7 @@ def router(
             409: {"description": "Its state has moved on, or the decision does not fit"},
         },
     )
-    def review_infraction(id: str, wanted: ReviewIn, by: Principal = decider) -> Any:
+    def review_infraction(id: InfractionId, wanted: ReviewIn, by: Principal = decider) -> Any:
         """Confirm, void with a reason, ask the patroller, or reopen. It is judged once more first:
         confirming one whose verdict differs needs `acknowledge_differs`.
 
@@ -460,7 +494,9 @@ def router(
         },
         openapi_extra=_PICTURE_BODY,
     )
-    def put_photo(sha256: str, by: Principal = sender, body: bytes = Depends(picture_body)) -> Any:
+    def put_photo(
+        sha256: Sha256, by: Principal = sender, body: bytes = Depends(picture_body)
+    ) -> Any:
         """Keep an original, unaltered, under its SHA-256. Safe to send again."""
         sha256 = core.photo_name(sha256)
         media_type = photos.inspect(body, named=sha256)
@@ -496,7 +532,7 @@ def router(
             404: {"description": "There is no such photo"},
         },
     )
-    def get_photo(request: Request, sha256: str, by: Principal = reader) -> Any:
+    def get_photo(request: Request, sha256: Sha256, by: Principal = reader) -> Any:
         """The original, as it was taken."""
         sha256 = core.photo_name(sha256)
 

@@ -23,7 +23,14 @@ from enforcement_api.permits.intake import OnChange
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
-from enforcement_api.shapes import capped_body, json_schema, mebibytes, shown_as, spooled_body
+from enforcement_api.shapes import (
+    JURISDICTION_PATTERN,
+    capped_body,
+    json_schema,
+    mebibytes,
+    shown_as,
+    spooled_body,
+)
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.replica import BeforeRetention, DamagedIndex, NotFilled
@@ -32,12 +39,14 @@ from sync.replica import UnknownZone as ReplicaHasNoZone
 _PUSHES_AT_ONCE = 4
 
 
-def _parameter(name: str, where: str, description: str, *, needed: bool = True) -> dict[str, Any]:
+def _parameter(
+    name: str, where: str, description: str, *, needed: bool = True, **schema: str
+) -> dict[str, Any]:
     return {
         "name": name,
         "in": where,
         "required": needed,
-        "schema": {"type": "string"},
+        "schema": {"type": "string", **schema},
         "description": description,
     }
 
@@ -46,8 +55,14 @@ _ASKED = [
     _parameter("site", "path", "The site's code"),
     _parameter("plate", "query", "As typed; spaces, dashes and accents do not matter"),
     _parameter("zone", "query", "The code of the zone"),
-    _parameter("jurisdiction", "query", "Such as CA-QC; the site's, if left out", needed=False),
-    _parameter("at", "query", "An instant; now, if left out", needed=False),
+    _parameter(
+        "jurisdiction",
+        "query",
+        "Such as CA-QC; the site's, if left out",
+        needed=False,
+        pattern=JURISDICTION_PATTERN,
+    ),
+    _parameter("at", "query", "An instant; now, if left out", needed=False, format="date-time"),
     _parameter(
         "as_known_at",
         "query",

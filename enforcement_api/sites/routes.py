@@ -24,6 +24,8 @@ from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard
 from enforcement_api.shapes import (
+    JURISDICTION_PATTERN,
+    WORD_SCHEMA,
     Day,
     Id,
     Instant,
@@ -63,7 +65,11 @@ LARGEST_AMOUNT = 100_000_000
 SiteId = Annotated[
     str,
     AfterValidator(core.check_site_id),
-    Path(description="The site's code.", examples=["1085"]),
+    Path(
+        description="The site's code.",
+        examples=["1085"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"},
+    ),
 ]
 SiteName = Annotated[str, Path(description="The site's code.", examples=["1085"])]
 PatrollerId = Annotated[Id, Path(description="The patroller's id.", examples=["marie"])]
@@ -72,7 +78,10 @@ EntryId = Annotated[Id, Path(description="The entry's id.", examples=["stolen-17
 EntryName = Annotated[str, Path(description="The entry's id.", examples=["stolen-17"])]
 
 Jurisdiction = Annotated[
-    str, Strict(), AfterValidator(core.check_jurisdiction), Field(examples=["CA-QC"])
+    str,
+    Strict(),
+    AfterValidator(core.check_jurisdiction),
+    Field(examples=["CA-QC"], json_schema_extra={"pattern": JURISDICTION_PATTERN}),
 ]
 
 
@@ -154,7 +163,12 @@ class CodeShape(Shape):
         )
 
 
-ZoneOrAll = Annotated[str, Strict(), AfterValidator(lambda z: z if z == ALL_ZONES else word(z))]
+ZoneOrAll = Annotated[
+    str,
+    Strict(),
+    AfterValidator(lambda z: z if z == ALL_ZONES else word(z)),
+    Field(json_schema_extra={"anyOf": [{"const": ALL_ZONES}, WORD_SCHEMA]}),
+]
 
 
 def _reason(value: Any) -> str | Localized:
@@ -175,7 +189,7 @@ class WindowShape(Shape):
     from_: Instant = Field(alias="from")
     until: Instant
     zones: list[ZoneOrAll] = Field(default=[ALL_ZONES], min_length=1, max_length=MOST_ZONES)
-    reason: Annotated[str | Localized, BeforeValidator(_reason)]
+    reason: Annotated[Note | Localized, BeforeValidator(_reason)]
 
     def entity(self) -> NoNotice:
         """The window."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 DEADLINE = 60
+NO_SETTINGS: dict[str, str] = {}
 
 
 def environment(data_dir: Path, language: str = "en") -> dict[str, str]:
@@ -47,7 +48,12 @@ class Serving:
     """`patrouille serve`, once it listens."""
 
     def __init__(
-        self, data_dir: Path, *, largest_file: int | None = None, options: Sequence[str | Path] = ()
+        self,
+        data_dir: Path,
+        *,
+        largest_file: int | None = None,
+        options: Sequence[str | Path] = (),
+        settings: dict[str, str] = NO_SETTINGS,
     ) -> None:
         def limit() -> None:
             if largest_file is not None:
@@ -65,7 +71,7 @@ class Serving:
                     "0",
                     *map(str, options),
                 ],
-                env=environment(data_dir),
+                env=environment(data_dir) | settings,
                 stdout=log,
                 stderr=log,
                 preexec_fn=limit,
@@ -101,9 +107,14 @@ class Serving:
 
 @contextmanager
 def serving(
-    data_dir: Path, *, largest_file: int | None = None, options: Sequence[str | Path] = ()
+    data_dir: Path,
+    *,
+    largest_file: int | None = None,
+    options: Sequence[str | Path] = (),
+    settings: dict[str, str] = NO_SETTINGS,
 ) -> Iterator[Serving]:
-    server = Serving(data_dir, largest_file=largest_file, options=options)
+    """`settings`: variables of the environment, such as {"PATROUILLE_NOTICE_DAYS": "7"}."""
+    server = Serving(data_dir, largest_file=largest_file, options=options, settings=settings)
     try:
         yield server
     finally:

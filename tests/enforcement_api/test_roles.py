@@ -147,6 +147,12 @@ class World:
         url = self.service.admin.get(f"/v1/sites/{HERE}/snapshot").json()["url"]
         return str(url.rpartition("/")[2].removesuffix(".gz"))
 
+    def an_infraction(self) -> str:
+        id = new_id()
+        answer = self.clients["device"].put(f"/v1/infractions/{id}", json=infraction(PLATE))
+        assert answer.status_code == 201, answer.text
+        return id
+
     def a_code(self) -> str:
         return str(self.service.device(HERE)["enrolment_code"])
 
@@ -169,6 +175,8 @@ def photo(world: World) -> Ask:
 SITE = {"name": "CHUS", "zones": [{"code": "G1"}, {"code": "G2"}]}
 STATE = {"app_version": "0.1.0", "unsent": 0, "clock_offset_ms": -120}
 EVENT = {"kind": "shift_start", "site": HERE, "at": "2026-11-23T15:15:00Z"}
+REVIEW = {"decision": "request_information", "note": "Quelle place ?", "expected_state": "received"}
+NOTHING_LISTED = {"as_of": "2026-11-23T15:15:00Z", "count": 0}
 HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
 
 Row = tuple[str, Callable[[World], Ask]]
@@ -180,6 +188,9 @@ ROWS: dict[str, Row] = {
                             lambda w: ask({"params": {"plate": PLATE, "zone": "G1"}})),
     "pushPlateUpdates":    ("401 403 403 200 403 200 403 403 403 401 403",
                             lambda w: ask({"json": {"updates": [w.permit]}})),
+    "reconcilePermits":    ("401 403 403 200 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": NOTHING_LISTED,
+                                           "headers": {"Content-Type": "application/x-ndjson"}})),
     "getPermit":           ("401 200 403 200 403 200 403 403 403 401 200",
                             lambda w: ask(id="p-1")),
     # sites
@@ -241,6 +252,8 @@ ROWS: dict[str, Row] = {
                             lambda w: ask({"params": {"site": HERE}})),
     "getInfraction":       ("401 200 403 403 403 200 403 403 403 401 200",
                             lambda w: ask(id=w.infraction)),
+    "reviewInfraction":    ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": REVIEW}, id=w.an_infraction())),
     "putPhoto":            ("401 403 403 403 403 403 403 201 201 201 403", photo),
     "getPhoto":            ("401 200 403 403 403 200 403 403 403 401 200",
                             lambda w: ask(sha256=w.photo)),

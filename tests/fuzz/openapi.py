@@ -1,0 +1,93 @@
+"""schemathesis over the OpenAPI document of the real program, as somebody of every role."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.enforcement_api.program import Serving, key, open_site, patrouille, serving, updates
+
+ROLES = ("admin", "device", "reader", "feeder", "nobody")
+REPLACED = "positive_data_acceptance,negative_data_rejection"
+"""Checks that schemathesis_checks.py has in its own form."""
+HOOKS = Path(__file__).with_name("schemathesis_checks.py")
+SITE = "1085"
+WITHOUT_LIMITS = {
+    "PATROUILLE_REQUESTS_BY_KEY": "0",
+    "PATROUILLE_REQUESTS_BY_ADDRESS": "0",
+    "PATROUILLE_CONNECTIONS_BY_ADDRESS": "0",
+}
+_CASES = re.compile(r"(\d[\d,]*) generated")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a run: how many requests, and what schemathesis says if one was wrong."""
+
+    role: str
+    requests: int
+    passed: bool
+    told: str
+
+
+class Prey:
+    """A real service with a site, a permit and a device in it, and a key of each role."""
+
+    def __init__(self, server: Serving, data_dir: Path) -> None:
+        self.server, self.folder = server, data_dir.parent
+        admin = key(data_dir)
+        with server.client(admin) as client:
+            open_site(client)
+            client.post("/v1/plate-updates", json={"updates": updates([1, 2])}).raise_for_status()
+            made = client.post("/v1/devices", json={"name": "fuzz", "sites": [SITE]}).json()
+            code = {"code": made["enrolment_code"]}
+            device = client.post("/v1/enrolments", json=code).json()["token"]
+        self.keys: dict[str, str | None] = {
+            "admin": admin,
+            "device": device,
+            "reader": key(data_dir, "reader"),
+            "feeder": key(data_dir, "feeder"),
+            "nobody": None,
+        }
+
+    def hunt(self, role: str, *, examples: int, phases: str, seed: int | None = None) -> Found:
+        """All checks on all endpoints. Without a seed the requests are the same each time."""
+        secret = self.keys[role]
+        given = ["-H", "Accept-Language: en"]
+        if secret is not None:
+            given += ["-H", f"Authorization: Bearer {secret}"]
+        chance = ["--generation-deterministic"] if seed is None else ["--seed", str(seed)]
+        done = subprocess.run(
+            [
+                *(Path(sys.executable).with_name("schemathesis"), "--no-color", "run"),
+                *(f"{self.server.address}/openapi.json", *given, *chance),
+                *("-c", "all", "--exclude-checks", REPLACED, "--phases", phases),
+                *("-n", str(examples), "--continue-on-failure", "--max-failures", "20"),
+            ],
+            cwd=self.folder,
+            env=dict(os.environ) | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
+            capture_output=True,
+            text=True,
+            timeout=3600,
+            check=False,
+        )
+        cases = _CASES.search(done.stdout)
+        requests = int(cases[1].replace(",", "")) if cases else 0
+        return Found(role, requests, done.returncode == 0, done.stdout + done.stderr)
+
+
+@contextlib.contextmanager
+def prey(folder: Path) -> Iterator[Prey]:
+    """The service to be hunted, in an empty folder."""
+    data_dir = folder / "data"
+    done = patrouille(data_dir, "init")
+    assert done.returncode == 0, done.stderr
+    with serving(data_dir, settings=WITHOUT_LIMITS) as server:
+        yield Prey(server, data_dir)
+        assert "Traceback" not in server.log(), server.log()

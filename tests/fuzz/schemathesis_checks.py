@@ -1,0 +1,84 @@
+"""Two checks of schemathesis, with what no JSON schema can say; it loads this file by its config.
+
+Everything else that it checks, it checks as it comes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import schemathesis
+from schemathesis.specs.openapi import checks
+
+BEYOND_A_SCHEMA = {
+    "/problems/not-a-cursor": "a cursor is opaque, and of one site",
+    "/problems/not-a-page-cursor": "a cursor is opaque, and of one list",
+    "/problems/rejected": "with `atomic=true`, an update that the site refuses",
+    "/problems/photo-hash": "a photo hashes to its name",
+    "/problems/not-a-picture": "a photo is a picture",
+}
+"""Problems with status 422 that a request may get which its schema allows, and why."""
+
+BEYOND_A_PATTERN = re.compile(
+    "|".join(
+        (
+            "is no plate",  # what is typed is folded before it is counted
+            "must lie between the years",  # of a `date` or `date-time`
+            "must be an instant (with its offset|such as)",
+            "must be a date or an instant",
+            "must be later than `from`",
+            "is before valid_from",
+            "there is no site",
+            "is no IANA time zone",
+            "twice",
+            "must be a GeoJSON|has a ring|positions|longitude",
+            "must be a whole number",  # a schema counts 1.0 as one
+            "has too many items",
+            "is none of the zones",
+        )
+    )
+)
+"""Sentences of `errors` about values that a pattern cannot tell apart."""
+
+
+def _is_beyond_a_schema(response: Any) -> bool:
+    problem = response.json()
+    if problem["type"] in BEYOND_A_SCHEMA:
+        return True
+    errors = problem.get("errors", ())
+    return bool(errors) and all(BEYOND_A_PATTERN.search(error["detail"]) for error in errors)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(ctx: Any, value: Any) -> bytes:
+    """A value a line, of a list; text as it is."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    items = value if isinstance(value, list) else [value]
+    return b"\n".join(json.dumps(item).encode() for item in items)
+
+
+@schemathesis.check
+def valid_data_is_taken(ctx: Any, response: Any, case: Any) -> bool | None:
+    """A request as the document has it is not refused for its form."""
+    if response.status_code == 422 and _is_beyond_a_schema(response):
+        return None
+    return checks.positive_data_acceptance(ctx, response, case)
+
+
+@schemathesis.check
+def invalid_data_is_refused(ctx: Any, response: Any, case: Any) -> bool | None:
+    """A request that is not as the document has it is refused; of a list, the items that are not.
+
+    A rejected item never stops the others (CONTRACT): the answer to the whole is 200.
+    """
+    taken_in_part = response.status_code == 200 and case.path == "/v1/plate-updates"
+    if taken_in_part and response.json()["rejected"]:
+        return None
+    if response.status_code == 413:  # it is counted before it is read
+        return None
+    return checks.negative_data_rejection(ctx, response, case)
