@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checking, installing, material, service, updating, verdicts
+from benchmarks import checking, installing, keeping, material, service, updating, verdicts
 from benchmarks.measuring import Line
 from sync.replica import Replica
 
@@ -59,7 +59,11 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     _say(f"  in {time.monotonic() - started:.0f} s; measuring …")
     yield verdicts.run(replica, known, repetitions=2 * repetitions + 1)
     yield installing.run(replica, folder, repetitions=repetitions)
+    applied, page = keeping.delta(replica, folder, repetitions=repetitions)
+    yield from applied
+    yield from keeping.on_the_wire(replica, folder, page)
     replica.wipe()
+    yield keeping.outbox(folder / "outbox", repetitions=repetitions)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found
