@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -168,7 +169,9 @@ _Row = tuple[Any, ...]
 _FROM_TIMESTAMP = datetime.fromtimestamp
 
 
+@lru_cache(maxsize=4096)
 def _seconds(text: str) -> int:
+    # Most permits begin and end at one of few midnights.
     return int(datetime.fromisoformat(text).timestamp() // 1)
 
 
