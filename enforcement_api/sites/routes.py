@@ -20,9 +20,11 @@ from pydantic import (
 )
 from sqlalchemy import Connection
 
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Invalid, Problem
-from enforcement_api.security import Guard
+from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
     WORD_SCHEMA,
@@ -418,6 +420,14 @@ def site_json(plan: SitePlan) -> dict[str, Any]:
     }
 
 
+def _outline(plan: SitePlan) -> dict[str, Any]:
+    """A site for the log: its settings, and what its zones, lots and codes are called."""
+    shown = site_json(plan)
+    return shown | {
+        part: [each["code"] for each in shown[part]] for part in ("zones", "lots", "codes")
+    }
+
+
 # Routes
 
 
@@ -440,7 +450,13 @@ def router(
     `zones_named` and `has_permits` tell what the permits of a site hold on to; `reinstate` brings
     back to the feed what counts again under a longer retention.
     """
-    routes = APIRouter(prefix="/v1/sites/{site}", dependencies=[Depends(guard.allow("admin"))])
+    admin = guard.allow("admin")
+    routes = APIRouter(prefix="/v1/sites/{site}", dependencies=[Depends(admin)])
+
+    def tell(
+        tx: Connection, site: str, by: Principal, action: str, subject: str, **facts: Any
+    ) -> None:
+        audit.append(tx, Entry(now(), by.actor, action, subject, facts), site=site)
 
     @routes.put(
         "",
@@ -453,7 +469,7 @@ def router(
             409: {"description": "Permits hold on to what would change"},
         },
     )
-    def put_site(site: SiteId, wanted: SiteShape) -> Response:
+    def put_site(site: SiteId, wanted: SiteShape, by: Principal = Depends(admin)) -> Response:
         """Write a site whole: settings, zones, lots, codes; what is left out is gone.
 
         Refused: removing a zone that permits name; changing the time zone or the jurisdiction
@@ -478,6 +494,8 @@ def router(
             publish(tx, site, new.changes(before))
             if before is not None and new.site.retention_days > before.site.retention_days:
                 reinstate(tx, new.site, at)
+            action = "created" if before is None else "replaced"
+            tell(tx, site, by, action, f"site:{site}", plan=_outline(new))
             return new, before is None
 
         new, created = record.write(write)
@@ -506,11 +524,21 @@ def router(
             409: {"description": "Another patroller has this badge"},
         },
     )
-    def put_patroller(site: SiteName, id: PatrollerId, wanted: PatrollerShape) -> Response:
+    def put_patroller(
+        site: SiteName, id: PatrollerId, wanted: PatrollerShape, by: Principal = Depends(admin)
+    ) -> Response:
         """Write a patroller with badge and PIN; a badge is one patroller's at a site."""
         record.read(lambda tx: store.site(tx, site))
         patroller = Patroller(id, wanted.badge, wanted.name, core.pin_hash(wanted.pin))
-        created = record.write(lambda tx: store.put_patroller(tx, site, patroller))
+
+        def write(tx: Connection) -> bool:
+            created = store.put_patroller(tx, site, patroller)
+            facts = {"badge": patroller.badge, "name": patroller.name}
+            action = "created" if created else "replaced"
+            tell(tx, site, by, action, f"patroller:{id}", **facts)
+            return created
+
+        created = record.write(write)
         answer = {"id": id, "badge": patroller.badge, "name": patroller.name}
         return JSONResponse(answer, status_code=201 if created else 200)
 
@@ -521,11 +549,16 @@ def router(
         summary="Remove a patroller",
         status_code=204,
     )
-    def delete_patroller(site: SiteName, id: PatrollerName) -> None:
+    def delete_patroller(site: SiteName, id: PatrollerName, by: Principal = Depends(admin)) -> None:
         """The patroller can no longer sign in; what they recorded stays."""
         if not is_identifier(id):
             raise UnknownPatroller(id=id)
-        record.write(lambda tx: store.delete_patroller(tx, site, id))
+
+        def write(tx: Connection) -> None:
+            store.delete_patroller(tx, site, id)
+            tell(tx, site, by, "deleted", f"patroller:{id}")
+
+        record.write(write)
 
     @routes.put(
         "/hotlist/{id:path}",
@@ -535,13 +568,18 @@ def router(
         response_model=HotlistEntryOut,
         responses={201: {"model": HotlistEntryOut, "description": "It is new"}},
     )
-    def put_hotlist_entry(site: SiteName, id: EntryId, wanted: HotlistEntryShape) -> Response:
+    def put_hotlist_entry(
+        site: SiteName, id: EntryId, wanted: HotlistEntryShape, by: Principal = Depends(admin)
+    ) -> Response:
         """Every handheld of the site hears of the plate with its next sync."""
 
         def write(tx: Connection) -> tuple[Change, bool]:
             change = codec.change_of(entry := wanted.entity(id, store.site(tx, site)))
             publish(tx, site, [change])
-            return change, store.put_hotlist_entry(tx, site, entry)
+            created = store.put_hotlist_entry(tx, site, entry)
+            action = "created" if created else "replaced"
+            tell(tx, site, by, action, f"hotlist:{id}", entry=change.record)
+            return change, created
 
         change, created = record.write(write)
         follow(site)
@@ -554,7 +592,7 @@ def router(
         summary="Remove an entry of the hotlist",
         status_code=204,
     )
-    def delete_hotlist_entry(site: SiteName, id: EntryName) -> None:
+    def delete_hotlist_entry(site: SiteName, id: EntryName, by: Principal = Depends(admin)) -> None:
         """Every handheld of the site forgets it with its next sync."""
         if not is_identifier(id):
             raise UnknownHotlistEntry(id=id)
@@ -563,6 +601,7 @@ def router(
             store.site(tx, site)
             publish(tx, site, [Change("hotlist", id, None)])
             store.delete_hotlist_entry(tx, site, id)
+            tell(tx, site, by, "deleted", f"hotlist:{id}")
 
         record.write(write)
         follow(site)

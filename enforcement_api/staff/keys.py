@@ -9,6 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
 from enforcement_api.database.tables import keys, sites
 from enforcement_api.problems import N_, Problem
 from enforcement_api.security import Principal, Role, new_secret, secret_hash
@@ -92,18 +94,21 @@ def create(
         name = line(name)
     except ValueError as error:
         raise UnusableKeyName from error
-    secret = new_secret(role)
+    secret, id = new_secret(role), uuid.uuid4().hex[:12]
+    known = None if sites is None else known_sites(tx, sites)
     tx.execute(
         insert(keys).values(
-            id=uuid.uuid4().hex[:12],
+            id=id,
             hash=secret_hash(secret),
             role=role,
             name=name,
             source=source,
-            sites=None if sites is None else known_sites(tx, sites),
+            sites=known,
             created_at=at,
         )
     )
+    facts = {"role": role, "name": name, "source": source, "sites": known}
+    audit.append(tx, Entry(at, "command", "created", f"key:{id}", facts))
     return secret
 
 
@@ -142,6 +147,7 @@ def revoke(tx: Connection, id: str, *, at: datetime) -> None:
         raise UnknownKey(id=id)
     if found.revoked_at is None:
         tx.execute(update(keys).where(keys.c.id == id).values(revoked_at=at))
+        audit.append(tx, Entry(at, "command", "revoked", f"key:{id}"))
 
 
 def find(tx: Connection, hash: str) -> Principal | None:
