@@ -28,6 +28,7 @@ from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.headers import Headers
 from enforcement_api.infractions import routes as infractions_routes
 from enforcement_api.infractions import store as infractions
+from enforcement_api.operations.using import serving
 from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
@@ -75,15 +76,17 @@ class Service:
         )
         self.storage_failed: Callable[[StorageFailed], None] = lambda p: _log.error("%s", p)
         self._stopping = threading.Event()
+        self._held = contextlib.ExitStack()
         self._housekeeping: threading.Thread | None = None
 
     def start(self) -> None:
         """Make sure of the disk and the record, catch up, and keep house.
 
-        Raises StorageFailed, RecordNotReady, RecordUnavailable.
+        Raises StorageFailed, RecordNotReady, RecordUnavailable, BeingRestored.
         """
         for folder in (self.settings.data_dir, self.settings.index_dir, self.settings.photo_dir):
             check_writable(folder)
+        self._held.enter_context(serving(self.record, self.settings))
         self.record.check_ready()
         self.follower.start()
         self._housekeeping = threading.Thread(
@@ -97,6 +100,7 @@ class Service:
         self.follower.stop()
         if self._housekeeping is not None:
             self._housekeeping.join()
+        self._held.close()
         self.record.close()
 
     def _holder(self, hash: str) -> Principal | None:

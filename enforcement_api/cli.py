@@ -128,9 +128,11 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 def _record(settings: Settings) -> Any:
     """The record, to be written to; a new one where there is none."""
     from enforcement_api.database.engine import Record
+    from enforcement_api.operations.using import using
 
     _prepare_folder(settings)
     record = Record(settings.database_url)
+    click.get_current_context().with_resource(using(record, settings))
     if record.revision() is None:
         record.migrate()
         say(N_("A new record was made: {where}"), where=record.where)
@@ -142,8 +144,10 @@ def _existing_record(settings: Settings) -> Any:
     """The record, to be read. Raises NoRecord."""
     from enforcement_api.database.engine import Record
     from enforcement_api.folders import NoRecord
+    from enforcement_api.operations.using import using
 
     record = Record(settings.database_url)
+    click.get_current_context().with_resource(using(record, settings))
     if record.is_missing:
         raise NoRecord(where=record.where)
     record.check_ready()
@@ -168,9 +172,11 @@ def main() -> None:
 def init(settings: Settings) -> None:
     """Create or migrate the record; safe to repeat."""
     from enforcement_api.database.engine import Record
+    from enforcement_api.operations.using import using
 
     _prepare_folder(settings)
     record = Record(settings.database_url)
+    click.get_current_context().with_resource(using(record, settings))
     before, after = record.migrate()
     if before is None:
         say(N_("A new record was made: {where}"), where=record.where)
@@ -604,3 +610,95 @@ def prune(settings: Settings, site: str, at: str | None, future: bool) -> None:
         site=site,
     )
     click.echo(removed)
+
+
+@main.command("backup", short_help="sauvegarder / back up")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_settings
+def backup_(settings: Settings, file: Path) -> None:
+    """Write the record and its photos to one file, also while serving; a summary on stdout."""
+    from enforcement_api.operations.backup import backup
+
+    made = backup(_existing_record(settings), settings, file.absolute(), at=utc_now())
+    if made.manifest.missing:
+        say(
+            N_("{count} photos are not on the disk, or are damaged: they are not in the backup."),
+            count=len(made.manifest.missing),
+        )
+    say(N_("The backup is whole: {file}"), file=made.file)
+    click.echo(json.dumps(made.as_json()))
+
+
+@main.command("restore", short_help="restaurer / restore")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_settings
+def restore_(settings: Settings, file: Path) -> None:
+    """Put a backup in the place of the record; the service must be stopped."""
+    from enforcement_api.database.engine import Record
+    from enforcement_api.operations.restore import restore
+
+    _prepare_folder(settings)
+    done = restore(Record(settings.database_url), settings, file.absolute(), at=utc_now())
+    if done.aside is not None:
+        say(
+            N_("The record that was replaced lies in {file}; delete it when nobody needs it."),
+            file=done.aside,
+        )
+    say(
+        N_("The record is as of {at}. Start the service: handhelds send again what it lacks."),
+        at=done.manifest.made_at,
+    )
+    click.echo(json.dumps({"epoch": done.epoch, "series": done.series}))
+
+
+@main.group(short_help="journal infalsifiable / audit log")
+def audit() -> None:
+    """The append-only log of who did what."""
+
+
+@audit.command("verify", short_help="vérifier / verify")
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    metavar="CHAIN=NUMBER:HASH",
+    help="Noté auparavant / noted earlier.",
+)
+@_settings
+def audit_verify(settings: Settings, heads: Sequence[str]) -> None:
+    """Walk every chain; its name (- for the installation's), length and head on stdout, in the form
+    that --head takes. Exit 1 if one is broken.
+    """
+    from enforcement_api.audit import store
+    from enforcement_api.audit.core import INSTALLATION, Head
+    from enforcement_api.problems import translation
+
+    noted: dict[str, list[Head]] = {}
+    for text in heads:
+        chain, _, head = text.rpartition("=")
+        number, _, hash = head.partition(":")
+        if not number.isdecimal() or len(hash) != 64:
+            say(
+                N_("{head} is no head: write CHAIN=NUMBER:HASH, as this command prints."), head=text
+            )
+            sys.exit(2)
+        chain = INSTALLATION if chain == "-" else chain
+        noted.setdefault(chain, []).append(Head(int(number), hash))
+    broken = False
+    for proof in _existing_record(settings).read(lambda tx: store.verify(tx, noted=noted)):
+        name = "-" if proof.chain == INSTALLATION else proof.chain
+        click.echo(f"{name}={proof.whole.number}:{proof.whole.hash}")
+        if proof.reason is not None:
+            broken = True
+            reason = translation(language()).gettext(proof.reason).format(**proof.reason.facts)
+            say(
+                N_(
+                    "The chain {chain} is broken at entry {number}: {reason}. Keep the record as it"
+                    " is, compare it with a backup, and find out who could write to the database."
+                ),
+                chain=name,
+                number=proof.broken_at,
+                reason=reason,
+            )
+    if broken:
+        sys.exit(1)

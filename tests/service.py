@@ -193,9 +193,15 @@ class Service:
         self.loop.run(self.bridge.transport.aclose())
         self.loop.close()
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], T] = lambda: None) -> T:  # type: ignore[assignment,return-value]
         """End it and start it again; who talked to it talks to the new one."""
         self.stop()
+        try:
+            return meanwhile()
+        finally:
+            self._start_again()
+
+    def _start_again(self) -> None:
         old, handhelds = self.bridge, [h.bridge for h in self._handhelds]
         self.start()
         for bridge in (old, *handhelds):

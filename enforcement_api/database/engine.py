@@ -203,7 +203,7 @@ class Record:
         """
         for attempt in range(_TRIES):
             try:
-                with self._problems(), self.engine.connect() as connection:
+                with self.problems(), self.engine.connect() as connection:
                     self._begin(connection, "BEGIN IMMEDIATE")
                     result = work(connection)
                     connection.commit()
@@ -222,7 +222,7 @@ class Record:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """The record as it is at one moment, for as long as the block lasts (exports)."""
-        with self._problems(), self.engine.connect() as connection:
+        with self.problems(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection = connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -239,7 +239,7 @@ class Record:
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     @contextlib.contextmanager
-    def _problems(self) -> Iterator[None]:
+    def problems(self) -> Iterator[None]:
         """Turn what the disk or the network did into a sentence."""
         try:
             yield
@@ -276,21 +276,16 @@ class Record:
 
         Raises RecordOfANewerVersion, WrongEncoding, StorageFailed, RecordUnavailable.
         """
-        with self._problems(), storage(self.where):
+        with self.problems(), storage(self.where):
             if self.is_sqlite and self.url.database:
                 make_folder(Path(self.url.database).parent)
             before = self.revision()
             if before is not None:
                 self._check_known(before)
             self._check_encoding()
-            config = _alembic()
             with self.engine.connect() as connection:
                 self._begin(connection, "BEGIN IMMEDIATE")
-                if not self.is_sqlite:
-                    # One process at a time; SQLite's write lock does the same.
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                self.upgrade(connection)
                 if connection.execute(select(meta.c.value)).first() is None:
                     connection.execute(meta.insert().values(name="epoch", value=new_epoch()))
                 connection.commit()
@@ -298,9 +293,18 @@ class Record:
             assert after is not None
             return before, after
 
+    def upgrade(self, tx: Connection) -> None:
+        """Bring the tables to the newest revision, as a part of a transaction."""
+        if not self.is_sqlite:
+            # One process at a time; SQLite's write lock does the same.
+            tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+        config = _alembic()
+        config.attributes["connection"] = tx
+        command.upgrade(config, "head")
+
     def revision(self) -> str | None:
         """The revision of the tables; None when there are none."""
-        with self._problems(), self.engine.connect() as connection:
+        with self.problems(), self.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
 
     def check_ready(self) -> None:
@@ -312,10 +316,9 @@ class Record:
 
     def _check_known(self, revision: str) -> str | None:
         """The newest revision that there is. Raises RecordOfANewerVersion."""
-        scripts = ScriptDirectory.from_config(_alembic())
-        if revision not in {script.revision for script in scripts.walk_revisions()}:
+        if not is_known(revision):
             raise RecordOfANewerVersion(where=self.where)
-        return scripts.get_current_head()
+        return ScriptDirectory.from_config(_alembic()).get_current_head()
 
     def _check_encoding(self) -> None:
         if self.is_sqlite:
@@ -329,6 +332,12 @@ class Record:
         """The epoch of the record: another after each restore."""
         found = tx.execute(select(meta.c.value).where(meta.c.name == "epoch"))
         return str(found.scalar_one())
+
+
+def is_known(revision: str) -> bool:
+    """Whether this program can migrate a record of this revision."""
+    scripts = ScriptDirectory.from_config(_alembic())
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def new_epoch() -> str:

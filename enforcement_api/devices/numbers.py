@@ -17,13 +17,21 @@ from sqlalchemy.exc import IntegrityError
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
-from enforcement_api.database.tables import events, infractions, number_blocks, number_series
+from enforcement_api.database.tables import (
+    events,
+    infractions,
+    meta,
+    number_blocks,
+    number_series,
+)
 from enforcement_api.problems import N_, Problem
 
 SPOILED = "number_spoiled"
 """The kind of event that says that a number was printed badly, or not at all: `{"number"}`."""
 
-_FIRST = 1
+SERIES_BEGIN_AT = "series_begin_at"
+"""The name in `meta` of the number that new series begin at, since the last restore."""
+
 _IN_ONE_QUERY = 500
 _NUMBER = re.compile(r"(.*-)(0|[1-9][0-9]{0,17})", re.DOTALL)
 
@@ -127,11 +135,17 @@ def _lock(tx: Connection, site: str) -> int:
     if found is None:
         try:
             with tx.begin_nested():
-                tx.execute(insert(number_series).values(site=site, next=_FIRST))
+                tx.execute(insert(number_series).values(site=site, next=_first(tx)))
         except IntegrityError:
             pass  # another transaction began it at this moment
         found = tx.execute(take).scalar_one()
     return int(found)
+
+
+def _first(tx: Connection) -> int:
+    """Where a series begins: at 1, unless a restore may have forgotten the site."""
+    told = tx.execute(select(meta.c.value).where(meta.c.name == SERIES_BEGIN_AT)).scalar()
+    return 1 if told is None else int(told)
 
 
 # Looking

@@ -1,0 +1,60 @@
+"""What a restore must get right, without a record at hand. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+_LARGEST = 10**12
+"""Beyond this a number is a slip, or an attempt to use a series up; no series gets there."""
+
+_NUMBER = re.compile(r"([0-9]{1,12})$")
+
+
+def number_floor(at: datetime) -> int:
+    """A number that no series can have reached before `at`: one for each second since 2026.
+
+    A series begins at 1, or where a restore moved it, and patrols do not use a number a second, day
+    and night, for months. So whatever was given out before `at`, by a record that is lost, is below
+    it; and two restores of one old backup at different times begin apart.
+    """
+    return max(1, int((at - _BEGINNING).total_seconds()))
+
+
+def issued_number(site: str, number: str) -> int | None:
+    """The integer of a notice's number at a site; None for what no series gave."""
+    found = _NUMBER.search(number)
+    return int(found[1]) if found is not None and number.startswith(f"{site}-") else None
+
+
+def moved_ahead(next: int, *, taken: Iterable[int], at: datetime) -> int:
+    """Where a restored series goes on, so that no number comes twice.
+
+    The restored record does not know which numbers were given out after the backup was made, and
+    a handheld that was given them prints them without asking. So the series goes on beyond where it
+    was (`next`), beyond every number known to be taken (`taken`: of blocks and notices, in the
+    backup and in the record that it replaces, as far as that can still be read), and, since that
+    record may be lost, beyond `number_floor(at)`.
+    """
+    known = (number for number in taken if number < _LARGEST)
+    return max(next, number_floor(at), *(number + 1 for number in known), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says of itself. `rows` by table; `missing`: photos that were not on the disk,
+    or were not what their names promise; `heads`: of the audit log's chains.
+    """
+
+    format: int
+    made_at: str
+    revision: str
+    epoch: str
+    record_sha256: str
+    rows: dict[str, int]
+    photos: int
+    missing: list[str]
+    heads: dict[str, tuple[int, str]]

@@ -1,0 +1,403 @@
+"""A restore: the record of a backup in the place of the present one, and all that follows.
+
+The new record is a file of its own until it is whole: verified against the backup, migrated, of a
+new epoch, its number series moved ahead. Then it takes the place of the present one in a single
+step, a rename or a transaction; whatever fails before that leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, func, inspect, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.schema import Table
+
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
+from enforcement_api.database.engine import (
+    Record,
+    RecordDamaged,
+    RecordOfANewerVersion,
+    is_known,
+    new_epoch,
+)
+from enforcement_api.database.tables import (
+    audit_heads,
+    devices,
+    infractions,
+    keys,
+    meta,
+    metadata,
+    number_blocks,
+    number_series,
+    sites,
+)
+from enforcement_api.devices.numbers import SERIES_BEGIN_AT
+from enforcement_api.infractions.photos import path_of
+from enforcement_api.operations.backup import (
+    BACKED_UP_AT,
+    FORMAT,
+    MANIFEST,
+    PHOTOS,
+    RECORD,
+    carry,
+    hash_of,
+    set_meta,
+)
+from enforcement_api.operations.copying import empty, transfer
+from enforcement_api.operations.core import Manifest, issued_number, moved_ahead, number_floor
+from enforcement_api.operations.using import alone
+from enforcement_api.problems import N_, Problem, Sentence, storage
+from enforcement_api.settings import Settings
+from sync.files import PART, fsync_folder
+
+_PHOTO = re.compile(r"[0-9a-f]{64}")
+_BEYOND = ("-wal", "-shm")
+"""What SQLite keeps beside a file in use."""
+
+
+class NotABackup(Problem):
+    """The file is no backup, or not a whole one, or was changed since."""
+
+    status = 422
+    slug = "not-a-backup"
+    title = N_("The file is not a whole backup")
+    detail = N_("{file}: {reason}. Nothing was changed; use another backup.")
+
+
+class BackupOfANewerVersion(Problem):
+    """The backup was made by a newer program."""
+
+    status = 422
+    slug = "backup-of-a-newer-version"
+    title = N_("A newer version of Patrouille has made this backup")
+    detail = N_("{file}: install that version, then restore it. Nothing was changed.")
+
+
+_NO_ZIP = Sentence(N_("it cannot be read as what `patrouille backup` writes"))
+_WRONG_HASH = N_("{name} is not what was backed up: its hash differs")
+_WRONG_COUNT = N_("{name} has {found} rows and not {wanted}")
+_UNSOUND = N_("its record is damaged: {told}")
+_FEWER_PHOTOS = N_("it has {found} photos and not {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did. `aside`: where the record that was replaced lies now (SQLite only)."""
+
+    manifest: Manifest
+    epoch: str
+    series: dict[str, int]
+    aside: Path | None
+
+
+@dataclass(slots=True)
+class _Replaced:
+    """What can still be read of the record that is replaced."""
+
+    epoch: str | None = None
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    numbers: dict[str, set[int]] = field(default_factory=dict)
+    revoked: dict[str, dict[str, datetime]] = field(default_factory=dict)
+
+    def take(self, site: str, number: int) -> None:
+        self.numbers.setdefault(site, set()).add(number)
+
+
+def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> Restored:
+    """Put the record of a backup in the place of the present one, and add the backup's photos.
+
+    Raises InUse, NotABackup, BackupOfANewerVersion, RecordOfANewerVersion, StorageFailed,
+    RecordUnavailable; the present record is then what it was.
+    """
+    with storage(settings.data_dir):
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if record.is_sqlite and record.url.database:
+            Path(record.url.database).parent.mkdir(parents=True, exist_ok=True)
+    with alone(record, settings), _readable(file), zipfile.ZipFile(file) as archive:
+        manifest = _manifest(archive, file)
+        _check_photos(archive, file, manifest)
+        folder = Path(record.url.database or "").parent if record.is_sqlite else settings.data_dir
+        made = folder.absolute() / f"record.{uuid.uuid4().hex}{PART}"
+        try:
+            _unpack(archive, file, manifest, made)
+            replaced = _read(record)
+            epoch, series = _renew(made, manifest, replaced, at=at)
+            _add_photos(archive, settings.photo_dir)
+            aside = _install(record, made, at=at)
+        finally:
+            for left in (made, *(made.with_name(made.name + tail) for tail in _BEYOND)):
+                left.unlink(missing_ok=True)
+        # Of the old epoch. Should they stay, after a crash, nobody would believe them.
+        for stale in (settings.index_dir, settings.snapshot_dir):
+            shutil.rmtree(stale, ignore_errors=True)
+    return Restored(manifest, epoch, series, aside)
+
+
+# The backup
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        raise NotABackup(file=file, reason=_NO_ZIP) from error
+
+
+def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
+    try:
+        told = json.loads(archive.read(MANIFEST))
+        newer = told["format"] > FORMAT or not is_known(told["revision"])
+        manifest = None if newer else Manifest(**told)
+    except (ValueError, TypeError) as error:
+        raise NotABackup(file=file, reason=_NO_ZIP) from error
+    if manifest is None:
+        raise BackupOfANewerVersion(file=file)
+    return manifest
+
+
+def _photos(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    for entry in archive.infolist():
+        name = entry.filename.removeprefix(PHOTOS)
+        if name != entry.filename and _PHOTO.fullmatch(name):
+            yield name, entry
+
+
+def _check_photos(archive: zipfile.ZipFile, file: Path, manifest: Manifest) -> None:
+    found = 0
+    with open(os.devnull, "wb") as nowhere:
+        for name, entry in _photos(archive):
+            with archive.open(entry) as source:
+                if carry(source, nowhere) != name:
+                    raise NotABackup(file=file, reason=Sentence(_WRONG_HASH, name=entry.filename))
+            found += 1
+    if found != manifest.photos:
+        reason = Sentence(_FEWER_PHOTOS, found=found, wanted=manifest.photos)
+        raise NotABackup(file=file, reason=reason)
+
+
+def _unpack(archive: zipfile.ZipFile, file: Path, manifest: Manifest, made: Path) -> None:
+    """The backup's record as a file, once it is proved to be what was backed up."""
+    with storage(made.parent):
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as target, archive.open(RECORD) as source:
+            sha256 = carry(source, target)
+    if sha256 != manifest.record_sha256:
+        raise NotABackup(file=file, reason=Sentence(_WRONG_HASH, name=RECORD))
+    with contextlib.closing(sqlite3.connect(made)) as connection:
+        told = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if told != "ok":
+            raise NotABackup(file=file, reason=Sentence(_UNSOUND, told=told))
+        for name, wanted in manifest.rows.items():
+            quoted = name.replace('"', '""')
+            [found] = connection.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+            if found != wanted:
+                reason = Sentence(_WRONG_COUNT, name=name, found=found, wanted=wanted)
+                raise NotABackup(file=file, reason=reason)
+
+
+# The record that is replaced
+
+
+def _read(record: Record) -> _Replaced:
+    """What the record that is replaced knows and its backup does not; what of it can be read.
+
+    Raises RecordOfANewerVersion: it may know what this program cannot see.
+    """
+    found = _Replaced()
+    if record.is_sqlite and not Path(record.url.database or "").exists():
+        return found
+    with contextlib.suppress(RecordDamaged):
+        revision = record.revision()
+        if revision is not None and not is_known(revision):
+            raise RecordOfANewerVersion(where=record.where)
+        for part in (_read_numbers, _read_heads, _read_revoked):
+            # A damaged part of a file does not hide the others.
+            with contextlib.suppress(RecordDamaged), record.reading() as tx:
+                part(tx, found, set(inspect(tx).get_table_names()))
+    return found
+
+
+def _read_numbers(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    _take_numbers(tx, found, tables)
+    if number_series.name in tables:
+        for site, next in tx.execute(select(number_series.c.site, number_series.c.next)):
+            found.take(site, next - 1)
+
+
+def _take_numbers(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    """The largest number of each site that a block or a notice has."""
+    if number_blocks.name in tables:
+        last = select(number_blocks.c.site, func.max(number_blocks.c.last))
+        for site, number in tx.execute(last.group_by(number_blocks.c.site)):
+            found.take(site, number)
+    if infractions.name in tables:
+        numbered = select(infractions.c.site, infractions.c.number).where(
+            infractions.c.number.is_not(None)
+        )
+        largest: dict[str, int] = {}
+        with tx.execute(numbered.execution_options(yield_per=1000)) as rows:
+            for site, text in rows:
+                largest[site] = max(largest.get(site, 0), issued_number(site, text) or 0)
+        for site, number in largest.items():
+            found.take(site, number)
+
+
+def _read_heads(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    if meta.name in tables:
+        here = select(meta.c.value).where(meta.c.name == "epoch")
+        found.epoch = tx.execute(here).scalar()
+    if audit_heads.name in tables:
+        heads = audit.heads(tx)
+        found.heads = {chain: (head.number, head.hash) for chain, head in heads.items()}
+
+
+def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    for table in (keys, devices):
+        if table.name in tables:
+            ended = select(table.c.id, table.c.revoked_at).where(table.c.revoked_at.is_not(None))
+            found.revoked[table.name] = {row.id: row.revoked_at for row in tx.execute(ended)}
+
+
+# The record that takes its place
+
+
+def _renew(
+    made: Path, manifest: Manifest, replaced: _Replaced, *, at: datetime
+) -> tuple[str, dict[str, int]]:
+    """Make the backup's record the present one's successor; its epoch and its number series."""
+    record = Record(f"sqlite:///{made}")
+    try:
+        record.migrate()
+        return record.write(lambda tx: _succeed(tx, manifest, replaced, at=at))
+    finally:
+        record.close()
+
+
+def _succeed(
+    tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: datetime
+) -> tuple[str, dict[str, int]]:
+    epoch = new_epoch()
+    set_meta(tx, "epoch", epoch)
+    set_meta(tx, BACKED_UP_AT, manifest.made_at)
+    # A site that was made after the backup, in a record that is lost, may be made again.
+    set_meta(tx, SERIES_BEGIN_AT, str(number_floor(at)))
+    series = _move_series(tx, replaced, at=at)
+    for table in (keys, devices):
+        _revoke(tx, table, replaced.revoked.get(table.name, {}))
+    facts = {
+        "epoch": epoch,
+        "backup": {"made_at": manifest.made_at, "epoch": manifest.epoch, "heads": manifest.heads},
+        "replaced": {"epoch": replaced.epoch, "heads": replaced.heads},
+    }
+    audit.append(tx, Entry(at, "command", "restored", "record", facts))
+    return epoch, series
+
+
+def _move_series(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[str, int]:
+    """Also those of sites that only the replaced record has: such a site may be made again."""
+    taken = _Replaced(numbers=replaced.numbers)
+    _take_numbers(tx, taken, set(metadata.tables))
+    known: dict[str, int] = {row.site: row.next for row in tx.execute(select(number_series))}
+    moved = {}
+    for site in sorted({*tx.execute(select(sites.c.id)).scalars(), *known, *taken.numbers}):
+        next = moved_ahead(known.get(site, 1), taken=taken.numbers.get(site, ()), at=at)
+        if site in known:
+            tx.execute(update(number_series).where(number_series.c.site == site).values(next=next))
+        else:
+            tx.execute(number_series.insert().values(site=site, next=next))
+        moved[site] = next
+    return moved
+
+
+def _revoke(tx: Connection, table: Table, revoked: dict[str, datetime]) -> None:
+    """Who was revoked since the backup stays so: a restore lets nobody in."""
+    for id, at in revoked.items():
+        here = update(table).where(table.c.id == id, table.c.revoked_at.is_(None))
+        tx.execute(here.values(revoked_at=at))
+
+
+def _add_photos(archive: zipfile.ZipFile, photo_dir: Path) -> None:
+    """Photos of the backup that are not there, or are damaged; those beyond the backup stay."""
+    with storage(photo_dir):
+        photo_dir.mkdir(parents=True, exist_ok=True)
+        changed = {photo_dir}
+        for name, entry in _photos(archive):
+            path = path_of(photo_dir, name)
+            if path.is_file() and hash_of(path) == name:
+                continue
+            path.parent.mkdir(exist_ok=True)
+            part = path.with_name(f"{name}.{uuid.uuid4().hex}{PART}")
+            try:
+                with open(part, "xb") as target, archive.open(entry) as source:
+                    carry(source, target)
+                    target.flush()
+                    os.fsync(target.fileno())
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+            changed.add(path.parent)
+        for folder in changed:
+            fsync_folder(folder)
+
+
+def _install(record: Record, made: Path, *, at: datetime) -> Path | None:
+    if record.is_sqlite:
+        return _install_file(Path(record.url.database or "").absolute(), record, made, at=at)
+    source = Record(f"sqlite:///{made}")
+    try:
+        with source.reading() as rows:
+
+            def replace(tx: Connection) -> None:
+                record.upgrade(tx)
+                empty(tx)
+                transfer(rows, tx)
+
+            record.write(replace)
+    finally:
+        source.close()
+    return None
+
+
+def _install_file(path: Path, record: Record, made: Path, *, at: datetime) -> Path | None:
+    """The new file under the name of the old one, in one step; where the old one lies now."""
+    aside = path.with_name(f"{path.name}.replaced-{at:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}")
+    with storage(path.parent):
+        _settle(made)
+        if not path.exists():
+            aside = None  # type: ignore[assignment]
+        else:
+            with contextlib.suppress(Problem, DBAPIError), record.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            record.close()
+            os.link(path, aside)
+        # A log of the old file's must never be taken for one of the new file's.
+        for tail in _BEYOND:
+            left = path.with_name(path.name + tail)
+            if left.exists() and aside is not None:
+                os.replace(left, aside.with_name(aside.name + tail))
+            left.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+        os.replace(made, path)
+        fsync_folder(path.parent)
+    return aside
+
+
+def _settle(made: Path) -> None:
+    """Make a file durable that nobody has open."""
+    with open(made, "r+b") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,533 @@
+"""Backups and restores, on both engines and from one to the other."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from enforcement_api.audit import store as audit
+from enforcement_api.database.engine import Record, RecordOfANewerVersion
+from enforcement_api.database.tables import (
+    meta,
+    metadata,
+    number_series,
+)
+from enforcement_api.infractions.photos import path_of
+from enforcement_api.operations import restore as restoring
+from enforcement_api.operations.backup import Backup, BackupNotWritten, backup
+from enforcement_api.operations.core import number_floor
+from enforcement_api.operations.restore import (
+    BackupOfANewerVersion,
+    NotABackup,
+    Restored,
+    restore,
+)
+from enforcement_api.operations.using import BeingRestored, InUse, alone
+from enforcement_api.settings import Settings
+from tests.postgres import fresh_database
+from tests.service import Service, infraction, new_id, picture, running
+
+PHOTO = picture()
+PHOTO_NAME = hashlib.sha256(PHOTO).hexdigest()
+
+
+def rows(record: Record, *, but: tuple[str, ...] = ()) -> dict[str, list[Any]]:
+    """Everything that a record holds."""
+
+    def read(tx: sa.Connection) -> dict[str, list[Any]]:
+        return {
+            table.name: sorted(map(repr, tx.execute(sa.select(table))))
+            for table in metadata.sorted_tables
+            if table.name not in but
+        }
+
+    return record.read(read)
+
+
+def fill(service: Service) -> None:
+    """Something in every corner: permits with versions, a photo, texts of every kind, numbers."""
+    service.site(no_notice=[{"from": "2026-12-24T05:00:00Z", "until": "2026-12-26T05:00:00Z",
+                             "reason": "Tempête"}])  # fmt: skip
+    service.push(*(service.update(f"AAA{n:03}") for n in range(300)))
+    first = service.permit("ABC123", id="p", vehicle={"make": "Acura", "colour": "doré 🚗"})
+    service.push({**first, "version": 2, "plate": "XYZ789"})
+    device = service.device_client()
+    body = infraction(
+        position={"lat": 45.40123456789, "lon": -71.9, "accuracy_m": 4.5},
+        photos=[{"sha256": PHOTO_NAME, "bytes": len(PHOTO), "taken_at": "2026-11-23T15:15:00Z"}],
+        number="1085-41",
+    )
+    assert device.put(f"/v1/infractions/{new_id()}", json=body).status_code == 201
+    assert device.put(f"/v1/photos/{PHOTO_NAME}", content=PHOTO).status_code == 201
+
+
+def made(service: Service, file: Path) -> Backup:
+    return backup(service.parts.record, service.settings, file, at=service.clock())
+
+
+def restored(service: Service, file: Path) -> Restored:
+    """Stop the service, restore, and start it again."""
+
+    def work() -> Restored:
+        with contextlib.closing(Record(service.settings.database_url)) as record:
+            return restore(record, service.settings, file, at=service.clock())
+
+    return service.restart(work)
+
+
+def refused(service: Service, file: Path, kind: type[Exception]) -> str:
+    """A restore that is refused; what it says. Nothing has changed."""
+
+    def work() -> str:
+        with contextlib.closing(Record(service.settings.database_url)) as record:
+            before = rows(record)
+            with pytest.raises(kind) as raised:
+                restore(record, service.settings, file, at=service.clock())
+            assert rows(record) == before
+            assert list(service.settings.data_dir.glob("*.part*")) == []
+            return str(raised.value)
+
+    return service.restart(work)
+
+
+def test_record_comes_back_as_it_was(service: Service, tmp_path: Path) -> None:
+    fill(service)
+    but = ("meta", "number_series", "audit_log", "audit_heads")
+    before = rows(service.parts.record, but=but)
+    epoch = service.push()["epoch"]
+    summary = made(service, tmp_path / "backup")
+    assert summary.manifest.rows["permit_versions"] == 303
+    assert (summary.manifest.photos, summary.manifest.missing) == (1, [])
+    service.permit("NEW111")
+    service.clock.advance(hours=2)
+    done = restored(service, tmp_path / "backup")
+    assert rows(service.parts.record, but=but) == before
+    assert service.push()["epoch"] == done.epoch != epoch
+    assert (service.verdict("AAA001"), service.verdict("NEW111")) == ("valid", "unknown")
+    service.assert_consistent()
+    assert service.reader.get(f"/v1/photos/{PHOTO_NAME}").content == PHOTO
+    assert [proof.reason for proof in service.parts.record.read(audit.verify)] == [None, None]
+
+
+def other_engine(request: pytest.FixtureRequest, url: str | None) -> str | None:
+    """The address of an empty record on the engine that this one is not."""
+    if url is not None:
+        return None
+    template = request.getfixturevalue("migrated_postgres")
+    return fresh_database(request.getfixturevalue("postgres_url"), template=template)
+
+
+def test_site_moves_from_one_engine_to_the_other(
+    request: pytest.FixtureRequest, service: Service, database_url: str | None, tmp_path: Path
+) -> None:
+    fill(service)
+    but = ("meta", "number_series", "audit_log", "audit_heads")
+    before = rows(service.parts.record, but=but)
+    made(service, tmp_path / "backup")
+    there = other_engine(request, database_url)
+    with running(tmp_path / "there", database_url=there) as other:
+        restored(other, tmp_path / "backup")
+        assert rows(other.parts.record, but=but) == before
+        other.admin.headers["Authorization"] = service.admin.headers["Authorization"]
+        other.reader.headers["Authorization"] = f"Bearer {other.key('reader')}"
+        assert other.verdict("XYZ789") == "valid"
+        assert other.reader.get(f"/v1/photos/{PHOTO_NAME}").content == PHOTO
+        other.assert_consistent()
+
+
+def test_backup_made_while_others_write_is_of_one_moment(service: Service, tmp_path: Path) -> None:
+    service.site()
+    stopping = threading.Event()
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for n in range(10_000):
+                service.push(*(service.update(f"W{n % 1000:03}{i}") for i in range(5)))
+                if stopping.is_set():
+                    return
+        except BaseException as failure:
+            failures.append(failure)
+
+    service.push()
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(3):
+            before = service.push()["sequence"]
+            file = tmp_path / f"backup-{number}.zip"
+            summary = made(service, file)
+            with zipfile.ZipFile(file) as archive:
+                archive.extract("record.db", tmp_path / file.stem)
+            copy = sqlite3.connect(tmp_path / file.stem / "record.db")
+            [sequence] = copy.execute("SELECT sequence FROM counters").fetchone()
+            [permits] = copy.execute("SELECT count(*) FROM permit_versions").fetchone()
+            [entries] = copy.execute("SELECT count(*) FROM feed_entries").fetchone()
+            [largest] = copy.execute("SELECT max(sequence) FROM permit_versions").fetchone()
+            copy.close()
+            assert permits == summary.manifest.rows["permit_versions"]
+            # Every number was taken once: none is missing and none is of later.
+            assert largest in (None, sequence)
+            assert permits + entries == sequence
+            assert sequence >= before.get("1085", 0)
+    finally:
+        stopping.set()
+        writer.join(60)
+    assert failures == []
+
+
+def test_restore_is_refused_while_a_service_serves(service: Service, tmp_path: Path) -> None:
+    fill(service)
+    made(service, tmp_path / "backup")
+    record = Record(service.settings.database_url)
+    try:
+        with pytest.raises(InUse):
+            restore(record, service.settings, tmp_path / "backup", at=service.clock())
+    finally:
+        record.close()
+    assert service.verdict("AAA001") == "valid"
+
+
+def test_restore_from_another_machine_is_refused_while_a_service_serves(
+    service: Service, tmp_path: Path
+) -> None:
+    """Another machine has a data folder of its own, and the same database."""
+    fill(service)
+    made(service, tmp_path / "backup")
+    record = Record(service.settings.database_url)
+    elsewhere = replace(service.settings, data_dir=tmp_path / "elsewhere")
+    try:
+        with pytest.raises(InUse):
+            restore(record, elsewhere, tmp_path / "backup", at=service.clock())
+    finally:
+        record.close()
+
+
+def test_service_does_not_start_during_a_restore(service: Service) -> None:
+    service.stop()
+    record = Record(service.settings.database_url)
+    try:
+        with alone(record, service.settings), pytest.raises(BeingRestored):
+            service.start()
+    finally:
+        record.close()
+        service.loop.close()
+        service.start()
+
+
+# Numbers
+
+
+def next_numbers(record: Record) -> dict[str, int]:
+    return record.read(
+        lambda tx: {row.site: row.next for row in tx.execute(sa.select(number_series))}
+    )
+
+
+def test_series_go_on_beyond_what_the_replaced_record_gave(
+    service: Service, tmp_path: Path
+) -> None:
+    """Also of a site that the backup does not know, should it be made again."""
+    fill(service)
+    made(service, tmp_path / "backup")
+    service.site("2000")
+    far = number_floor(service.clock()) + 10_000
+    service.parts.record.write(
+        lambda tx: tx.execute(
+            number_series.insert(), [{"site": "1085", "next": far}, {"site": "2000", "next": far}]
+        )
+    )
+    done = restored(service, tmp_path / "backup")
+    assert done.series == next_numbers(service.parts.record) == {"1085": far, "2000": far}
+
+
+def test_two_restores_of_one_backup_give_other_numbers(service: Service, tmp_path: Path) -> None:
+    fill(service)
+    made(service, tmp_path / "backup")
+    [first] = restored(service, tmp_path / "backup").series.values()
+    service.parts.record.write(lambda tx: tx.execute(sa.delete(number_series)))  # it is lost
+    service.clock.advance(days=1)
+    [second] = restored(service, tmp_path / "backup").series.values()
+    assert second - first == 86_400
+
+
+# Who was let in
+
+
+def test_who_was_revoked_since_the_backup_stays_so(service: Service, tmp_path: Path) -> None:
+    service.site()
+    token = service.device_client()
+    [device] = service.admin.get("/v1/devices").json()["items"]
+    made(service, tmp_path / "backup")
+    service.admin.delete(f"/v1/devices/{device['id']}").raise_for_status()
+    restored(service, tmp_path / "backup")
+    assert token.get("/v1/sites/1085/changes").json()["type"] == "/problems/device-revoked"
+
+
+def test_restore_is_told_in_the_log_with_what_it_replaced(service: Service, tmp_path: Path) -> None:
+    fill(service)
+    summary = made(service, tmp_path / "backup")
+    heads = service.parts.record.read(audit.heads)
+    done = restored(service, tmp_path / "backup")
+    [entry] = service.parts.record.read(
+        lambda tx: [e for e in audit.entries(tx, "record") if e.action == "restored"]
+    )
+    assert entry.facts["epoch"] == done.epoch
+    assert entry.facts["backup"]["epoch"] == summary.manifest.epoch
+    replaced = {chain: [head.number, head.hash] for chain, head in heads.items()}
+    assert entry.facts["replaced"]["heads"] == replaced
+
+
+# What cannot be restored
+
+
+def rewritten(file: Path, change: Callable[[str, bytes], bytes | None]) -> None:
+    """The backup again, each part changed (None: left out)."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            changed = change(name, content)
+            if changed is not None:
+                archive.writestr(name, changed)
+
+
+def told(**facts: Any) -> Callable[[str, bytes], bytes]:
+    """The manifest says something else."""
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != "manifest.json":
+            return content
+        return json.dumps({**json.loads(content), **facts}).encode()
+
+    return change
+
+
+def only(part: str, content: bytes | None) -> Callable[[str, bytes], bytes | None]:
+    return lambda name, old: content if name.startswith(part) else old
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (only("manifest.json", b"[]"), NotABackup),
+        (only("manifest.json", b"\xff"), NotABackup),
+        (only("manifest.json", None), NotABackup),
+        (only("record.db", None), NotABackup),
+        (only("record.db", b"SQLite format 3\0"), NotABackup),
+        (only("photos/", picture("red")), NotABackup),
+        (only("photos/", None), NotABackup),
+        (told(rows={"sites": 17}), NotABackup),
+        (told(format=2), BackupOfANewerVersion),
+        (told(revision="9999"), BackupOfANewerVersion),
+    ],
+)
+def test_backup_that_is_not_whole_changes_nothing(
+    change: Callable[[str, bytes], bytes | None],
+    kind: type[Exception],
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        rewritten(tmp_path / "backup", change)
+        assert str(tmp_path / "backup") in refused(service, tmp_path / "backup", kind)
+
+
+def test_backup_cut_at_any_length_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        whole = (tmp_path / "backup").read_bytes()
+        for part in (0, 1, 3, 10, 50, 90, 99):
+            (tmp_path / "cut").write_bytes(whole[: len(whole) * part // 100])
+            refused(service, tmp_path / "cut", NotABackup)
+
+
+def test_bytes_that_changed_on_the_disk_are_found(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        whole = bytearray((tmp_path / "backup").read_bytes())
+        for part in (2, 30, 60):
+            changed = bytearray(whole)
+            changed[len(whole) * part // 100] ^= 0xFF
+            (tmp_path / "changed").write_bytes(changed)
+            refused(service, tmp_path / "changed", NotABackup)
+
+
+def test_record_of_a_newer_version_is_not_replaced(service: Service, tmp_path: Path) -> None:
+    fill(service)
+    made(service, tmp_path / "backup")
+    newer = sa.text("UPDATE alembic_version SET version_num = :revision")
+    service.parts.record.write(lambda tx: tx.execute(newer, {"revision": "9999"}))
+    service.stop()
+    record = Record(service.settings.database_url)
+    with pytest.raises(RecordOfANewerVersion):
+        restore(record, service.settings, tmp_path / "backup", at=service.clock())
+    record.write(lambda tx: tx.execute(newer, {"revision": "0002"}))
+    record.close()
+    service.start()
+    assert service.verdict("AAA001") == "valid"
+
+
+def test_failed_restore_leaves_the_old_record(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(service)
+    made(service, tmp_path / "backup")
+    service.permit("NEW111")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    # The last thing before the new record takes the old one's place, on each engine.
+    step = "_settle" if service.parts.record.is_sqlite else "transfer"
+    with monkeypatch.context() as failing:
+        failing.setattr(restoring, step, fail)
+        refused(service, tmp_path / "backup", Exception)
+    assert service.verdict("NEW111") == "valid"
+
+
+# Disasters
+
+
+def test_lost_or_damaged_record_is_restored(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        service.stop()
+        path = service.settings.data_dir / "record.db"
+        for damage in (b"no database at all" * 1000, path.read_bytes()[:9000], None):
+            if damage is None:
+                path.unlink()
+            else:
+                path.write_bytes(damage)
+            record = Record(service.settings.database_url)
+            done = restore(record, service.settings, tmp_path / "backup", at=service.clock())
+            record.close()
+            service.clock.advance(minutes=1)
+            assert (done.aside is None) == (damage is None)
+            if done.aside is not None:
+                assert done.aside.read_bytes()[:5000] == (damage or b"")[:5000]
+        service.start()
+        assert service.verdict("AAA001") == "valid"
+        service.assert_consistent()
+
+
+def test_log_of_the_old_file_is_not_taken_for_one_of_the_new_file(tmp_path: Path) -> None:
+    """A service that was killed leaves a write-ahead log, which would overwrite the new pages."""
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        folder, path = tmp_path / "killed", service.settings.data_dir / "record.db"
+        folder.mkdir()
+        holder = sqlite3.connect(path)
+        holder.execute("SELECT count(*) FROM meta").fetchone()
+        service.permit("NEW111")
+        for tail in ("", "-wal"):
+            (folder / f"record.db{tail}").write_bytes(
+                path.with_name(f"record.db{tail}").read_bytes()
+            )
+        holder.close()
+        assert (folder / "record.db-wal").stat().st_size
+        settings = Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'record.db'}")
+        record = Record(settings.database_url)
+        done = restore(record, settings, tmp_path / "backup", at=service.clock())
+        assert (
+            record.read(lambda tx: tx.execute(sa.text("PRAGMA integrity_check")).scalar()) == "ok"
+        )
+        assert record.read(record.epoch) == done.epoch
+        record.close()
+
+
+def test_old_backup_is_migrated(tmp_path: Path) -> None:
+    """A backup made by the first version, which had no audit log and no numbers."""
+    old = tmp_path / "old.db"
+    record = Record(f"sqlite:///{old}")
+    from alembic import command
+
+    from enforcement_api.database import engine
+
+    config = engine._alembic()
+    with record.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(meta.insert().values(name="epoch", value="old"))
+        connection.commit()
+    record.close()
+    content = old.read_bytes()
+    manifest = {
+        "format": 1, "made_at": "2026-11-23T15:15:00Z", "revision": "0001", "epoch": "old",
+        "record_sha256": hashlib.sha256(content).hexdigest(), "rows": {"meta": 1}, "photos": 0,
+        "missing": [], "heads": {},
+    }  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "backup", "w") as archive:
+        archive.writestr("record.db", content)
+        archive.writestr("manifest.json", json.dumps(manifest))
+    with running(tmp_path) as service:
+        restored(service, tmp_path / "backup")
+        assert service.parts.record.revision() == "0002"
+
+
+# Photos
+
+
+def test_photos_that_the_backup_lacks_stay(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "backup")
+        later = picture("red")
+        name = hashlib.sha256(later).hexdigest()
+        device = service.device_client()
+        assert device.put(f"/v1/photos/{name}", content=later).status_code == 201
+        restored(service, tmp_path / "backup")
+        assert path_of(service.settings.photo_dir, name).read_bytes() == later
+
+
+def test_photo_that_is_damaged_or_gone_is_told_and_comes_back(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "whole")
+        path = path_of(service.settings.photo_dir, PHOTO_NAME)
+        path.write_bytes(b"rot")
+        assert made(service, tmp_path / "rotten").manifest.missing == [PHOTO_NAME]
+        path.unlink()
+        assert made(service, tmp_path / "gone").manifest.missing == [PHOTO_NAME]
+        restored(service, tmp_path / "gone")
+        restored(service, tmp_path / "whole")
+        assert path.read_bytes() == PHOTO
+
+
+def test_backup_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        service.site()
+        (tmp_path / "file").touch()
+        with pytest.raises(BackupNotWritten, match="file"):
+            made(service, tmp_path / "file" / "backup")
+        made(service, tmp_path / "backups" / "backup")
+        assert [path.name for path in (tmp_path / "backups").iterdir()] == ["backup"]
+
+
+def test_secrets_are_in_no_entry(service: Service, tmp_path: Path) -> None:
+    secret = service.key("admin")
+    texts = service.parts.record.read(
+        lambda tx: list(tx.execute(sa.text("SELECT entry FROM audit_log")).scalars())
+    )
+    assert not [text for text in texts if secret in text or hash_of_(secret) in text]
+
+
+def hash_of_(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,59 @@
+"""A restore: what arrived after the backup comes back from the handheld that sent it, once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+from enforcement_api.database.engine import Record
+from enforcement_api.operations.backup import backup
+from enforcement_api.operations.core import number_floor
+from enforcement_api.operations.restore import Restored, restore
+from tests.service import ADDRESS, infraction, new_id, picture, running
+
+
+def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    with running(tmp_path) as service:
+        service.site()
+        service.permit("ABC123")
+        handheld = service.handheld()
+        handheld.pull()
+        assert service.verdict("ABC123") == "valid"
+        backup(service.parts.record, service.settings, file, at=service.clock())
+
+        # After the backup: a permit, an infraction with a photo, numbers.
+        service.permit("XYZ789")
+        photo, id = picture(), new_id()
+        sha256 = hashlib.sha256(photo).hexdigest()
+        named = {"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}
+        body = infraction(photos=[named])
+        assert handheld.outbox.keep_photo(photo) == sha256
+        handheld.outbox.put_infraction(id, body, [sha256], at=service.clock(), service=ADDRESS)
+        handheld.push()
+        handheld.pull()
+        assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
+        assert handheld.verdict("XYZ789", at=service.clock()) == "valid"
+
+        def work() -> Restored:
+            with contextlib.closing(Record(service.settings.database_url)) as record:
+                return restore(record, service.settings, file, at=service.clock())
+
+        epoch = service.restart(work).epoch
+        assert service.reader.get(f"/v1/infractions/{id}").status_code == 404
+        handheld.pull()
+        handheld.push()
+        handheld.pull()
+        assert handheld.verdict("XYZ789", at=service.clock()) == "unknown"
+        handheld.assert_level_with(service)
+        with handheld.replica.reading() as view:
+            assert view.state.epoch == epoch
+        found = service.reader.get(f"/v1/infractions/{id}").json()
+        assert [photo["sha256"] for photo in found["photos"]] == [sha256]
+        assert service.reader.get(f"/v1/photos/{sha256}").content == photo
+        assert service.reader.get("/v1/infractions").json()["items"][1:] == []
+        block = (
+            service.client(handheld.token).put(f"/v1/sites/1085/number-blocks/{new_id()}").json()
+        )
+        assert block["first"] >= number_floor(service.clock())
