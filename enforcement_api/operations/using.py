@@ -107,7 +107,12 @@ def _session(record: Record) -> Iterator[Connection]:
     with record.problems(), record.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()
-        yield connection
+        driver = connection.connection.dbapi_connection
+        try:
+            yield connection
+        finally:
+            # Nobody else closes one that was detached and then lost.
+            record.engine.dialect.do_close(driver)  # type: ignore[arg-type]
 
 
 def _lock(connection: Connection, function: str) -> bool:
