@@ -222,7 +222,8 @@ class HandheldApp(App):
         Clock.schedule_once(lambda _: None if self._stopped else do())
 
     def _keep_time(self) -> None:
-        self.workers.write(self.patrol.keep_time, lambda _: None, lambda error: None)
+        if not self._stopped:
+            self.workers.write(self.patrol.keep_time, lambda _: None, lambda error: None)
 
     def save(self, do: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
         """Change a setting: a small file, written elsewhere; then show it, and go on."""
