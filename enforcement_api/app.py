@@ -28,6 +28,8 @@ from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.headers import Headers
 from enforcement_api.infractions import routes as infractions_routes
 from enforcement_api.infractions import store as infractions
+from enforcement_api.operations import routes as operations_routes
+from enforcement_api.operations.metrics import Counted, Requests
 from enforcement_api.operations.using import serving
 from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
@@ -193,6 +195,8 @@ def create_app(
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     app.add_middleware(Headers, docs=DOCS)
+    requests = Requests()
+    app.add_middleware(Counted, requests=requests)
     record, guard, follower = service.record, service.guard, service.follower
     app.include_router(
         permits_routes.router(
@@ -251,6 +255,11 @@ def create_app(
     app.include_router(
         infractions_routes.router(
             record=record, guard=guard, settings=settings, now=now, follow=follower.follow
+        )
+    )
+    app.include_router(
+        operations_routes.router(
+            record=record, follower=follower, guard=guard, requests=requests, now=now
         )
     )
     app.include_router(_health(service))

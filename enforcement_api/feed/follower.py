@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -165,6 +165,11 @@ class Follower:
             return self._replicas[site]
         except KeyError:
             raise UnknownSite(site=site) from None
+
+    @property
+    def levels(self) -> Mapping[str, store.Level]:
+        """How far the index of each site has come."""
+        return self._levels
 
     def level(self, site: str) -> store.Level:
         """How far the index of a site has come. Raises UnknownSite."""
