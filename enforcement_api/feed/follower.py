@@ -94,7 +94,7 @@ class Follower:
             is_level = known is not None and known.sequence == level.sequence
             if not is_level or self.is_behind(level.site) or not self._is_whole(level.site):
                 self.catch_up(level.site)
-            elif known is None or known.fed_at != level.fed_at:
+            elif known != level:  # a contact, or something forgotten, takes no number
                 self._levels[level.site] = level
 
     def follow(self, site: str) -> None:

@@ -118,14 +118,17 @@ class RangeNotSatisfiable(Problem):
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
 
-def check_range(request: Request, size: int) -> None:
-    """Forget a Range that cannot be read, as HTTP has it (RFC 9110). Raises RangeNotSatisfiable."""
+def check_range(request: Request, size: int, tag: str) -> None:
+    """Forget a Range that cannot be read, or is of another file by its If-Range, as HTTP has it
+    (RFC 9110). Raises RangeNotSatisfiable.
+    """
     wanted = request.headers.get("range")
     if wanted is None:
         return
     match = _RANGE.fullmatch(wanted.strip())
     first, last, suffix = match.groups() if match else (None, None, None)
-    if match is None or (first and last and int(last) < int(first)):
+    is_of_another = request.headers.get("if-range", tag).strip() != tag
+    if match is None or is_of_another or (first and last and int(last) < int(first)):
         kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
         request.scope["headers"] = kept
     elif (first and int(first) >= size) or (suffix and int(suffix) == 0):
@@ -183,13 +186,14 @@ def router(
     def snapshot_file(
         site: str, sha256: str, request: Request, principal: Annotated[Principal, reads]
     ) -> Response:
-        """Fetch a snapshot: a gzipped SQLite file, immutable, with Range and If-None-Match."""
+        """Fetch a snapshot: a gzipped SQLite file, immutable; Range, If-Range, If-None-Match."""
         path = snapshots.path(site, sha256)
-        headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        tag = f'"{sha256}"'
+        headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable"}
         known = request.headers.get("if-none-match", "")
         if sha256 in known or known.strip() == "*":
             return Response(status_code=304, headers=headers)
-        check_range(request, path.stat().st_size)
+        check_range(request, path.stat().st_size, tag)
         return FileResponse(path, media_type="application/gzip", headers=headers)
 
     @routes.get("/changes", operation_id="getChanges", response_model=ChangesOut, summary="Changes")

@@ -78,6 +78,7 @@ class Snapshots:
             found is None
             or not found.path.exists()
             or found.state.epoch != state.epoch
+            or found.state.sequence < self._follower.level(site).horizon  # its cursor has expired
             or (state.sequence - found.state.sequence) * _SHARE > state.digest.count
         ):
             found = self._newest[site] = self._make(site, replica)

@@ -13,7 +13,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import counters, feed_entries, permit_versions
@@ -151,9 +151,14 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
 
 
 def forget_before(tx: Connection, site: str, sequence: int) -> None:
-    """What was superseded before this sequence number may be gone: older cursors expire."""
+    """What was superseded before this sequence number may be gone: older cursors expire, and
+    whoever has a later one knows of all removals up to here.
+    """
     here = (counters.c.site == site, counters.c.horizon < sequence)
     tx.execute(update(counters).where(*here).values(horizon=sequence))
+    table = feed_entries.c
+    known = (table.site == site, table.record.is_(None), table.sequence <= sequence)
+    tx.execute(delete(feed_entries).where(*known))
 
 
 def fed(tx: Connection, site: str, at: datetime) -> None:

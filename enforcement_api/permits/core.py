@@ -230,6 +230,11 @@ def _takes_over(successor: StoredPermit, ready: datetime) -> datetime:
     return ready
 
 
+def number_before(id: str) -> int:
+    """Of a plate that a permit had before: 1 for `<id>~1`."""
+    return int(id.partition("~")[2])
+
+
 def apply(
     update: PlateUpdate,
     *,
@@ -272,7 +277,8 @@ def apply(
     since = min(confirmed_at or now, now)
     worked = _last_that_worked(before, since)
     if current.facts.plate != update.facts.plate:
-        plate_before = replace(current, id=f"{current.id}~{len(before) + 1}")
+        number = number_before(before[-1].id) + 1 if before else 1  # the first may be forgotten
+        plate_before = replace(current, id=f"{current.id}~{number}")
         return "applied", (new, *_replaced(plate_before, worked, new, since, site, now))
     if worked is None:
         return "applied", (new,)

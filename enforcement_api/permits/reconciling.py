@@ -114,18 +114,19 @@ def reconcile(
     def work(tx: Connection) -> Reconciled:
         desk = intake.open_desk(tx, site)
         live = store.live_permits(tx, site, by.source, now)
-        reconciled, listed, all_readable = _apply_all(
-            tx, desk, updates.read_lines(lines()), by, now, on_change
+        all_live = len(live)
+        reconciled, all_readable = _apply_all(
+            tx, desk, updates.read_lines(lines()), live, by, now, on_change
         )
-        missing = [id for id, at in live.items() if at < as_of and id not in listed]
+        missing = [id for id, at in live.items() if at < as_of]
         if not all_readable:
             reconciled.held_back, missing = len(missing), []
-        if len(missing) > max(SHARE * len(live), max_cancel):
+        if len(missing) > max(SHARE * all_live, max_cancel):
             raise ReconciliationTooLarge(
                 cancelled=len(missing),
-                live=len(live),
+                live=all_live,
                 source=by.source,
-                extra={"cancelled": len(missing), "live": len(live)},
+                extra={"cancelled": len(missing), "live": all_live},
             )
         for some in _parts(sorted(missing)):
             _cancel(tx, desk, some, by, now, on_change)
@@ -157,19 +158,22 @@ def _apply_all(
     tx: Connection,
     desk: Desk,
     lines: Iterable[object],
+    missing: dict[str, datetime],
     by: Principal,
     now: datetime,
     on_change: OnChange,
-) -> tuple[Reconciled, set[str], bool]:
-    """Apply the list; what came of it, the ids it names, and whether each line has one."""
+) -> tuple[Reconciled, bool]:
+    """Apply the list; what came of it, and whether each line has an id. The ids that it names are
+    taken out of those that are missing.
+    """
     reconciled = Reconciled()
-    listed: set[str] = set()
     all_readable = True
     index = 0
     for part in _parts(lines):
         items = [_item(line, desk.site.id) for line in part]
         ids = [id for id, _ in items if id is not None]
-        listed.update(ids)
+        for listed in ids:
+            missing.pop(listed, None)
         all_readable = all_readable and len(ids) == len(items)
         desk.begin(tx, ids)
         for id, item in items:
@@ -183,7 +187,7 @@ def _apply_all(
                 setattr(reconciled, effect, getattr(reconciled, effect) + 1)
             index += 1
         desk.end(tx, now, on_change)
-    return reconciled, listed, all_readable
+    return reconciled, all_readable
 
 
 def _item(line: object, site: str) -> Item:

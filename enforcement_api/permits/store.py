@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
-from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit
+from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit, number_before
 from enforcement_api.problems import N_, Problem
 from sync import codec
 from sync.entities import Permit
@@ -44,11 +45,6 @@ class Version:
 
 def _base(id: str) -> str:
     return id.partition("~")[0]
-
-
-def _number(id: str) -> int:
-    """Of a plate before: 1 for `<id>~1`."""
-    return int(id.partition("~")[2])
 
 
 def _version(row: Sequence[Any]) -> Version:
@@ -141,7 +137,7 @@ class Ledger:
                 version = _version(row)
                 self._current[version.permit.id] = version
         earlier = (v.permit for id, v in self._current.items() if "~" in id)
-        for permit in sorted(earlier, key=lambda permit: _number(permit.id)):
+        for permit in sorted(earlier, key=lambda permit: number_before(permit.id)):
             self._keep_before(permit)
 
     def current(self, id: str) -> StoredPermit | None:
@@ -155,8 +151,9 @@ class Ledger:
 
     def _keep_before(self, permit: StoredPermit) -> None:
         plates = self._before.setdefault(_base(permit.id), [])
-        number = _number(permit.id)
-        plates[number - 1 : number] = [permit]
+        at = bisect_left(plates, number_before(permit.id), key=lambda p: number_before(p.id))
+        is_known = at < len(plates) and plates[at].id == permit.id
+        plates[at : at + is_known] = [permit]  # not at its number: those before may be forgotten
 
     def put(self, permit: StoredPermit) -> None:
         """Record a version; it supersedes the one before."""

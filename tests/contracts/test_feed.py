@@ -23,6 +23,7 @@ from enforcement_api.database.tables import counters, meta, permit_versions
 from sync import codec, exchange
 from sync.engine import FAR_BEHIND
 from sync.messages import EMPTY_DIGEST
+from sync.replica import Replica
 from tests.service import NOW, Service
 
 CHANGES = "/v1/sites/1085/changes"
@@ -343,6 +344,103 @@ def test_snapshot_that_was_the_newest_for_long_can_be_fetched_for_an_hour_more(
         service.permit(f"BBB{n:03}")
     device.get("/v1/sites/1085/snapshot")
     assert device.get(before["url"]).status_code == 404
+
+
+def test_every_manifest_tells_the_digest_of_its_file(
+    service: Service, device: httpx.Client, tmp_path: Path
+) -> None:
+    """Also of those made while permits change and the retention job runs."""
+    done = threading.Event()
+
+    def change() -> None:
+        try:
+            for version in range(1, 16):
+                service.push(
+                    *(service.update(f"A{n:03}", id=f"p{n}", version=version) for n in range(30)),
+                    service.update(f"B{version:03}", id=f"b{version}", valid_until="2026-11-01"),
+                )
+                if version % 5 == 0:
+                    service.prune(NOW)
+        finally:
+            done.set()
+
+    found: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        while not done.is_set():
+            manifest = device.get("/v1/sites/1085/snapshot").json()
+            found[manifest["sha256"]] = manifest
+        changing.result()
+    assert len(found) > 1
+    for number, manifest in enumerate(found.values()):
+        file = tmp_path / f"{number}.gz"
+        file.write_bytes(device.get(manifest["url"]).content)
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == manifest["sha256"]
+        replica = Replica(tmp_path / str(number))
+        state = replica.install(file, codec.snapshot_manifest(manifest))
+        with replica.reading() as view:
+            assert codec.digest_json(view.recount()) == manifest["digest"]
+        assert (state.cursor, state.sequence) == (manifest["cursor"], manifest["sequence"])
+        replica.close()
+
+
+def replace_snapshot(service: Service, device: httpx.Client, letter: str) -> None:
+    """So much changes that another snapshot is made, and the one before is swept away."""
+    for path in (service.settings.snapshot_dir / "1085").iterdir():
+        path.unlink()
+    service.push(*(service.update(f"{letter}{n:03}") for n in range(60)))
+    device.get("/v1/sites/1085/snapshot").raise_for_status()
+
+
+def test_a_range_is_of_the_very_file_or_the_whole_of_it(
+    service: Service, device: httpx.Client
+) -> None:
+    manifest = device.get("/v1/sites/1085/snapshot").json()
+    url, whole = manifest["url"], device.get(manifest["url"])
+    for wanted in ("bytes=100-", f"bytes={manifest['bytes']}-"):
+        other = device.get(url, headers={"Range": wanted, "If-Range": '"another"'})
+        assert (other.status_code, other.content) == (200, whole.content)
+    same = {"If-Range": whole.headers["etag"]}
+    rest = device.get(url, headers=same | {"Range": "bytes=100-"})
+    assert (rest.status_code, rest.content) == (206, whole.content[100:])
+    beyond = device.get(url, headers=same | {"Range": f"bytes={manifest['bytes']}-"})
+    problem(beyond, 416, "range-not-satisfiable")
+
+
+def test_a_download_that_was_cut_begins_anew_when_the_snapshot_was_replaced(
+    service: Service, device: httpx.Client
+) -> None:
+    service.push(*(service.update(f"A{n:03}") for n in range(50)))
+    handheld = service.handheld()
+    manifest = handheld.client.call(exchange.snapshot("1085"))
+    part = handheld.replica.folder / "downloads" / f"{manifest.sha256}.gz"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(service.admin.get(manifest.url).content[:1000])
+    replace_snapshot(service, device, "B")
+    problem(device.get(manifest.url, headers={"Range": "bytes=1000-"}), 404, "unknown-snapshot")
+    handheld.pull()
+    handheld.assert_level_with(service)
+    assert not part.exists()
+
+
+def test_a_snapshot_that_is_replaced_before_it_is_fetched_is_asked_for_anew(
+    service: Service, device: httpx.Client
+) -> None:
+    service.push(*(service.update(f"A{n:03}") for n in range(50)))
+    handheld = service.handheld()
+    letters = iter("B")
+
+    def replaced(request: httpx.Request) -> bool:
+        if request.url.path.endswith("/snapshot"):
+            for letter in letters:
+                replace_snapshot(service, device, letter)
+        return False
+
+    handheld.bridge.lose = replaced
+    handheld.pull()
+    files = [path for _, path in handheld.bridge.requests if "/snapshots/" in path]
+    assert len(set(files)) == 2
+    handheld.assert_level_with(service)
 
 
 def test_other_name_is_no_snapshot(device: httpx.Client) -> None:

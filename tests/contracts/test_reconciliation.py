@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.codec import instant
+from sync.codec import instant, optional_instant
 from tests.service import NOW, Service, infraction, ndjson, new_id
 
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -286,7 +286,7 @@ def test_a_check_is_judged_with_what_was_known_at_a_sequence(site: Service) -> N
     """As a replica at that cursor judged: compared with real ones along a history."""
     dice = random.Random(3)
     handheld = site.handheld()
-    known: dict[int, dict[str, tuple[str, list[str]]]] = {}
+    known: dict[int, dict[str, tuple[str, str, str | None, list[str]]]] = {}
     plates = [f"AAA{n:03}" for n in range(8)]
     at = instant(site.clock())
     for version in range(1, 12):
@@ -310,12 +310,16 @@ def test_a_check_is_judged_with_what_was_known_at_a_sequence(site: Service) -> N
         for plate in plates:
             judged = handheld.judge(plate, at=site.clock())
             known[sequence][plate] = (
-                instant(site.clock()), judged.verdict, [p.id for p in judged.permits],
-            )  # fmt: skip
+                instant(site.clock()),
+                judged.verdict,
+                optional_instant(judged.changes_at),
+                [p.id for p in judged.permits],
+            )
     for sequence, judgements in known.items():
-        for plate, (at, expected, ids) in judgements.items():
+        for plate, (at, *expected) in judgements.items():
             answer = site.check(plate, at=at, as_known_at=sequence)
-            assert (answer["verdict"], [p["id"] for p in answer["permits"]]) == (expected, ids)
+            ids = [permit["id"] for permit in answer["permits"]]
+            assert [answer["verdict"], answer["changes_at"], ids] == expected
             assert answer["sequence"] == sequence
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from enforcement_api.database.tables import permit_versions
+from enforcement_api.infractions.store import plates_noticed
+from enforcement_api.permits import intake
+from sync.codec import instant
 from tests.service import Service, infraction, new_id
 
 CHANGES = "/v1/sites/1085/changes"
@@ -35,6 +39,26 @@ def change_weekly(service: Service, plate: str, id: str, weeks: int) -> None:
     for version in range(1, weeks + 1):
         service.permit(plate, id=id, version=version, zone=["G1", "G2"][version % 2])
         service.clock.advance(days=7)
+
+
+BEFORE = {"p": "EEE555", "p~2": "BBB222", "p~3": "CCC333", "p~4": "DDD444"}
+
+
+def change_plate(service: Service, plate: str, *, version: int) -> None:
+    service.permit(plate, id="p", version=version, confirmed_at=instant(service.clock()))
+
+
+def keep_for(service: Service, *, days: int) -> None:
+    object.__setattr__(service.parts.settings, "version_days", days)
+
+
+def in_another_process(service: Service) -> None:
+    """Delete old versions as `patrouille prune` does: the one that serves is told nothing, and
+    looks by itself.
+    """
+    before = service.clock() - timedelta(days=service.settings.version_days)
+    intake.forget(service.parts.record, "1085", before=before, rests_on=plates_noticed)
+    service.parts.follower.look()
 
 
 def test_earlier_versions_are_kept_for_two_years(site: Service) -> None:
@@ -145,10 +169,66 @@ def test_a_replica_by_pages_is_level_after_years(site: Service) -> None:
     handheld.assert_level_with(site)
 
 
+def test_a_plate_before_keeps_its_id_when_an_earlier_one_is_forgotten(site: Service) -> None:
+    keep_for(site, days=5)
+    change_plate(site, "AAA111", version=1)
+    change_plate(site, "BBB222", version=2)
+    site.clock.advance(days=85)
+    change_plate(site, "CCC333", version=3)
+    site.clock.advance(days=15)
+    run_retention(site)
+    site.clock.advance(days=10)
+    run_retention(site)
+    assert site.reader.get("/v1/sites/1085/permits/p~1").status_code == 404
+    for version, plate in enumerate(("DDD444", "EEE555"), start=4):
+        change_plate(site, plate, version=version)
+    found = {id: site.reader.get(f"/v1/sites/1085/permits/{id}").json() for id in BEFORE}
+    assert {id: permit["plate"] for id, permit in found.items()} == BEFORE
+    assert site.verdict("CCC333") == "valid"
+    site.assert_consistent()
+
+
+def test_removals_that_every_good_cursor_knows_are_told_no_more(site: Service) -> None:
+    entry = "/v1/sites/1085/hotlist/h1"
+    site.admin.put(entry, json={"plate": "ZZZ999", "reason": "stolen", "priority": "high"})
+    away = site.handheld()
+    away.pull()
+    site.admin.delete(entry)
+    site.permit("ABC123", id="p")
+    site.permit("ABC123", id="p", version=2, zone="G2")
+    told = site.device_client().get(CHANGES).json()["changes"]
+    assert [c["record"] for c in told if c["kind"] == "hotlist"] == [None]
+    site.clock.advance(days=735)
+    run_retention(site)
+    told = site.device_client().get(CHANGES).json()["changes"]
+    assert [c for c in told if c["record"] is None] == []
+    away.pull()
+    away.assert_level_with(site)
+    site.assert_consistent()
+
+
+def test_a_snapshot_never_leads_to_a_cursor_that_has_expired(site: Service) -> None:
+    """However little has changed since it was made."""
+    site.push(*(site.update(f"AAA{n:03}", id=f"p{n}") for n in range(200)))
+    device = site.device_client()
+    before = device.get("/v1/sites/1085/snapshot").json()
+    site.permit("AAA001", id="p1", version=2, zone="G2")
+    assert device.get("/v1/sites/1085/snapshot").json()["sha256"] == before["sha256"]
+    site.clock.advance(days=735)
+    in_another_process(site)
+    manifest = device.get("/v1/sites/1085/snapshot").json()
+    assert manifest["sha256"] != before["sha256"]
+    assert device.get(CHANGES, params={"after": before["cursor"]}).status_code == 410
+    assert device.get(CHANGES, params={"after": manifest["cursor"]}).status_code == 200
+    handheld = site.handheld()
+    handheld.pull()
+    handheld.assert_level_with(site)
+
+
 @pytest.mark.parametrize("days", [0, 10])
 def test_how_long_is_a_setting(site: Service, days: int) -> None:
     assert site.settings.version_days == 730
     change_weekly(site, "ABC123", "p", 3)
-    object.__setattr__(site.parts.settings, "version_days", days)
+    keep_for(site, days=days)
     run_retention(site)
     assert versions(site) == ([("p", 3)] if days == 0 else [("p", 2), ("p", 3)])
