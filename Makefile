@@ -27,8 +27,9 @@ bench: setup  ## measures, prints a table, writes bench.json
 	@$(BIN)/python -m benchmarks
 
 SEEDS ?= 100
-simulate: setup  ## seeded faults: networks, crashes, damage (SEEDS=1000)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+FIRST ?= 0
+simulate: setup  ## seeded faults: networks, crashes, disks, clocks, restores (SEEDS=1000)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
 	@$(BIN)/python -m tests.crashes.cuts

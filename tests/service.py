@@ -130,7 +130,7 @@ class _Whole(httpx.SyncByteStream):
 
 
 @functools.cache
-def _migrated() -> Path:
+def migrated_record() -> Path:
     """A migrated SQLite record, to be copied: migrating takes longer than a test."""
     folder = Path(tempfile.mkdtemp(prefix="patrouille-template-"))
     record = Record(f"sqlite:///{folder / 'record.db'}")
@@ -167,7 +167,7 @@ class Service:
         unlimited = {"requests_by_key": 0, "requests_by_address": 0}
         self.settings = replace(Settings(data_dir=data, database_url=url), **(unlimited | settings))
         if database_url is None and not (data / "record.db").exists():
-            shutil.copy(_migrated(), data / "record.db")
+            shutil.copy(migrated_record(), data / "record.db")
         elif database_url is not None:
             record = Record(database_url)
             if record.revision() is None:

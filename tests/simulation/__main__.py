@@ -1,32 +1,39 @@
-"""`python -m tests.simulation [--seeds N] [--first SEED]`: exits 1 at the first that fails."""
+"""`python -m tests.simulation [--seeds N] [--first SEED]`: exits 1 if one fails, and names it."""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from tests.simulation.faults import Simulation
+from tests.simulation.seeds import live_through
+
+_SHOWN_EVERY_S = 10.0
 
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.simulation")
     options.add_argument("--seeds", type=int, default=100, metavar="N")
     options.add_argument("--first", type=int, default=0, metavar="SEED")
+    options.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
     chosen = options.parse_args()
-    began = time.monotonic()
-    for seed in range(chosen.first, chosen.first + chosen.seeds):
-        with tempfile.TemporaryDirectory(prefix="patrouille-simulation-") as folder:
-            try:
-                Simulation(seed, Path(folder)).run()
-            except AssertionError as failed:
-                print(f"{failed}\n\nagain: --seeds 1 --first {seed}", file=sys.stderr)
+    began = shown = time.monotonic()
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    with multiprocessing.get_context("spawn").Pool(min(chosen.processes, len(seeds))) as pool:
+        for done, (seed, trace, wrong) in enumerate(
+            pool.imap_unordered(live_through, seeds, chunksize=1), 1
+        ):
+            if wrong:
+                print(f"{wrong}\n\nagain: make simulate SEEDS=1 FIRST={seed}", file=sys.stderr)
+                pool.terminate()
                 return 1
-        done = seed - chosen.first + 1
-        if done % 10 == 0 or done == chosen.seeds:
-            print(f"{done} of {chosen.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)
+            if chosen.seeds == 1:
+                print(f"seed {seed}: trace {trace}")
+            if time.monotonic() - shown > _SHOWN_EVERY_S or done == len(seeds):
+                shown = time.monotonic()
+                print(f"{done} of {len(seeds)} seeds, {shown - began:.0f} s", flush=True)
     return 0
 
 
