@@ -75,6 +75,7 @@ class Service:
         self.guard = Guard(
             KeyRing(self._holder, seconds=settings.key_cache_seconds),
             requests=Limit((settings.requests_by_key, RATE_SECONDS)),
+            epoch=lambda: self.record.read(self.record.epoch),
         )
         self.storage_failed: Callable[[StorageFailed], None] = lambda p: _log.error("%s", p)
         self._stopping = threading.Event()

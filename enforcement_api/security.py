@@ -157,9 +157,18 @@ async def ask_the_doors(request: Request) -> None:
 class Guard:
     """Makes the dependencies that let a role in."""
 
-    def __init__(self, ring: KeyRing, *, requests: Limit | None = None) -> None:
-        """`requests`: how often one key may ask."""
+    def __init__(
+        self,
+        ring: KeyRing,
+        *,
+        requests: Limit | None = None,
+        epoch: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`requests`: how often one key may ask. `epoch`: the record's, which a revoked device is
+        told, since it asks for nothing else that would: what it sent to another may be lacking.
+        """
         self.ring = ring
+        self._epoch = epoch
         self._requests = requests or Limit()
         # Threads of their own: a check must not wait behind uploads for its key to be known.
         self._threads = CapacityLimiter(4)
@@ -179,6 +188,11 @@ class Guard:
         if wait := self._requests.take(principal.actor):
             raise TooManyRequests(retry_after=wait)
         return principal
+
+    async def revocation(self) -> DeviceRevoked:
+        """What a revoked device is told."""
+        epoch = await to_thread.run_sync(self._epoch, limiter=self._threads)
+        return DeviceRevoked(extra={"epoch": epoch})
 
     def allow(self, *roles: Role, revoked: bool = False) -> Dependency:
         """A dependency that lets these roles in (no role named: any key).
@@ -203,7 +217,7 @@ class Door:
         """
         found = await self.guard.principal(request)
         if found.revoked and not self.revoked:
-            raise DeviceRevoked
+            raise await self.guard.revocation()
         if self.roles and found.role not in self.roles:
             raise Forbidden(roles=", ".join(self.roles))
         site = request.path_params.get("site")

@@ -365,6 +365,7 @@ class Patrol:
             device=enrolment.device,
             token=enrolment.token,
             next_token="",
+            old_token="",
             token_at=codec.instant(self.now()),
             authority=authority,
             sites=enrolment.sites,

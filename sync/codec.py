@@ -458,6 +458,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "recheck": {"verdict": receipt.recheck_verdict, "differs": receipt.recheck_differs},
         "photos_missing": list(receipt.photos_missing),
         "warnings": list(receipt.warnings),
+        "epoch": receipt.epoch,
     }
 
 
@@ -473,6 +474,7 @@ def receipt(message: Any) -> Receipt:
             recheck_differs=m["recheck"]["differs"],
             photos_missing=tuple(m["photos_missing"]),
             warnings=tuple(m["warnings"]),
+            epoch=m.get("epoch"),
         )
 
     return _read("a receipt", read, message)

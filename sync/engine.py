@@ -441,6 +441,8 @@ def _send_infraction(item: Item) -> Pass[Sequence[str]]:
     answer = yield Ask(call.request)
     receipt = call.read(answer)
     yield Acknowledge(item, exchange.message_of(answer), receipt.photos_missing)
+    if receipt.epoch is not None:
+        yield NoteEpoch(receipt.epoch)
     return receipt.photos_missing
 
 
@@ -495,7 +497,7 @@ def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
         try:
             state = yield from pull(site, wait=wait, limit=limit)
         except exchange.Revoked as error:
-            yield EndTrust(error)
+            yield from _end_trust(error)
             return
         except Exception as error:
             yield Trouble(error)
@@ -518,7 +520,7 @@ def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
             held_up = bool(pushed.waiting and not pushed.sent)
             yield from tend(site)
         except exchange.Revoked as error:
-            yield EndTrust(error)
+            yield from _end_trust(error)
         except Exception as error:
             yield Trouble(error)
         pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
@@ -526,6 +528,14 @@ def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
         with contextlib.suppress(Exception):  # it was told of above, or will be
             is_empty = not (yield Waiting())
         yield Rest(IDLE_PUSH if is_empty else _about(pause, dice))
+
+
+def _end_trust(error: exchange.Revoked) -> Pass[None]:
+    """A device that is not trusted pulls no more: it hears here that the record was restored."""
+    yield EndTrust(error)
+    epoch = error.problem.get("epoch")
+    if isinstance(epoch, str) and epoch:
+        yield NoteEpoch(epoch)
 
 
 def _about(seconds: float, dice: Dice) -> float:

@@ -92,6 +92,8 @@ class Receipt:
     recheck_differs: bool
     photos_missing: tuple[str, ...]
     warnings: tuple[str, ...]
+    epoch: str | None = None
+    """The record's that has it; an older service does not say."""
 
 
 @dataclass(frozen=True, slots=True)

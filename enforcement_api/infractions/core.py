@@ -304,6 +304,7 @@ RECEIPT_EXAMPLE: Mapping[str, Any] = {
     "recheck": {"verdict": "valid", "differs": True},
     "photos_missing": ["9f86d08188" + "0" * 54],
     "warnings": ["unknown-lot"],
+    "epoch": "3f0c1d2e4a5b",
 }
 
 

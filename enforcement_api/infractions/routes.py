@@ -55,7 +55,9 @@ class Recheck(BaseModel):
 
 
 class ReceiptOut(BaseModel):
-    """The durable acknowledgement of an infraction; the same each time, but for the photos."""
+    """The durable acknowledgement of an infraction; the same each time, but for the photos, and for
+    the epoch of the record that has it: another one after a restore.
+    """
 
     id: str
     received_at: str
@@ -63,6 +65,7 @@ class ReceiptOut(BaseModel):
     recheck: Recheck
     photos_missing: list[str]
     warnings: list[str]
+    epoch: str
 
     model_config = shown_as(dict(core.RECEIPT_EXAMPLE))
 

@@ -97,7 +97,7 @@ def receive(
     if first is not None:
         if first != sent.hash():
             raise InfractionConflict
-        return Received(_receipt(tx, site.id, id), is_new=False)
+        return Received(_receipt(record, tx, site.id, id), is_new=False)
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
@@ -123,7 +123,7 @@ def receive(
     if is_told:
         feed.append(tx, counter, [codec.change_of(infraction.notice())])
         feed.save(tx, counter)
-    return Received(_receipt(tx, site.id, id), is_new=True)
+    return Received(_receipt(record, tx, site.id, id), is_new=True)
 
 
 def _judge(
@@ -279,7 +279,7 @@ def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
     audit.append(tx, event.entry(f"infraction:{id}"), site=site)
 
 
-def _receipt(tx: Connection, site: str, id: str) -> Receipt:
+def _receipt(record: Record, tx: Connection, site: str, id: str) -> Receipt:
     """The receipt as the first time; the missing photos as of now."""
     first = history(tx, site, id)[0]
     (infraction,) = _build(
@@ -293,6 +293,7 @@ def _receipt(tx: Connection, site: str, id: str) -> Receipt:
         recheck_differs=first.facts["recheck"]["differs"],
         photos_missing=infraction.photos_missing,
         warnings=tuple(infraction.warnings),
+        epoch=record.epoch(tx),
     )
 
 

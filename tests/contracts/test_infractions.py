@@ -49,6 +49,7 @@ def test_first_upload_is_201_and_the_same_again_is_200_with_the_same_receipt(
         "recheck": {"verdict": "unknown", "differs": False},
         "photos_missing": [],
         "warnings": [],
+        "epoch": body["epoch"],
     }
     codec.receipt(first.json())
     log.now += timedelta(hours=1)

@@ -122,6 +122,7 @@ RECEIPT = {
     "recheck": {"verdict": "valid", "differs": False},
     "photos_missing": [],
     "warnings": [],
+    "epoch": "e",
 }
 
 

@@ -310,6 +310,7 @@ def answering(
 def test_a_photo_whose_file_is_gone_is_set_aside_and_the_next_ones_arrive(
     service: Service, handheld: Handheld
 ) -> None:
+    handheld.pull()
     _, gone = with_photo(handheld, "navy")
     _, kept = with_photo(handheld, "red")
     handheld.outbox.photo(gone).unlink()
@@ -332,6 +333,7 @@ def test_a_photo_whose_file_is_gone_is_set_aside_and_the_next_ones_arrive(
 def test_an_item_that_gets_no_settling_answer_waits_and_keeps_nothing_back(
     service: Service, handheld: Handheld, answer: httpx.Response
 ) -> None:
+    handheld.pull()
     bad, _ = with_photo(handheld, "navy")
     with_photo(handheld, "red")
     answering(handheld, lambda request: answer if bad in request.url.path else None)

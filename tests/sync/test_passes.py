@@ -346,6 +346,14 @@ def test_an_item_without_a_settling_answer_waits_and_keeps_nothing_back() -> Non
     assert run(engine.push(), world) == engine.Pushed(sent=1, set_aside=0, waiting=1)
 
 
+def test_a_receipt_of_another_epoch_is_word_of_a_restore() -> None:
+    told = receipt("i1")
+    message = json.loads(told.body) | {"epoch": "another"}
+    world = Queue(item("infraction", "i1"), Ask=answers(answer(201, message)))
+    run(engine.push(), world)
+    assert engine.NoteEpoch("another") in world.done
+
+
 @pytest.mark.parametrize("error", [Unreachable("no"), Unauthorized(401, {}), Revoked(401, {})])
 def test_what_holds_for_everything_ends_the_pass(error: Exception) -> None:
     world = Queue(item("infraction", "i1"), item("infraction", "i2"), Ask=answers(error))
@@ -441,6 +449,15 @@ def test_once_level_every_pull_waits_at_the_service_for_a_time_of_its_own() -> N
     while len(waits) < 6:
         effect = steps.send(world(effect))
     assert [wait for wait in waits if wait] == [20, 23, 25][: len([w for w in waits if w])]
+
+
+def test_a_revoked_device_hears_of_a_restore_all_the_same() -> None:
+    refused = problem(401, "device-revoked")
+    told = answer(401, json.loads(refused.body) | {"epoch": "another"})
+    pulling = World(ReadState=state(), Ask=lambda effect: told)
+    run(engine.keep_level("1085", dice=lambda: 0.5), pulling)
+    assert pulling.names()[-2:] == ["EndTrust", "NoteEpoch"]
+    assert pulling.done[-1] == engine.NoteEpoch("another")
 
 
 def test_a_revoked_device_pulls_no_more_but_goes_on_sending() -> None:
