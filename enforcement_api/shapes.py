@@ -73,6 +73,16 @@ def storable(text: str) -> str:
     return text
 
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def mended(text: str) -> str:
+    """The text with U+FFFD for what no database stores: NUL and half surrogates. For what people
+    recorded, which is never refused.
+    """
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def telling(text: str) -> str:
     """The text itself if it can be kept and is not blank. Raises ValueError."""
     if not text.strip():

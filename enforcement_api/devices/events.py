@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,14 +20,13 @@ from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import events
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
-from enforcement_api.shapes import Instant
+from enforcement_api.shapes import Instant, mended
 from sync import codec
 
 LARGEST = 64 * 1024
 """Bytes of an event: what was seen and done, no files."""
 KIND = "[a-z_]{1,40}"
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _LARGEST_WHOLE = 1 << 63
 
 
@@ -92,14 +90,14 @@ def _whole(text: str) -> int:
     return number
 
 
-def _storable(value: Any) -> Any:
+def _mended(value: Any) -> Any:
     """The value with U+FFFD for what no database stores: NUL and half surrogates."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return mended(value)
     if isinstance(value, list):
-        return [_storable(part) for part in value]
+        return [_mended(part) for part in value]
     if isinstance(value, dict):
-        return {_storable(name): _storable(part) for name, part in value.items()}
+        return {_mended(name): _mended(part) for name, part in value.items()}
     return value
 
 
@@ -112,7 +110,7 @@ def read(body: bytes) -> EventIn:
             parse_int=_whole,
             parse_constant=_number,
         )
-        return EventIn.model_validate(_storable(message))
+        return EventIn.model_validate(_mended(message))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise Invalid(errors=[error_of(one) for one in found]) from error

@@ -26,6 +26,7 @@ from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
     Instant,
     NotAPageCursor,
+    mended,
     page_cursor,
     page_position,
 )
@@ -52,7 +53,6 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 _MOST_ERRORS = 50
 _LAST_SECOND = 253_402_300_800  # the year 10000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class InfractionConflict(Problem):
@@ -79,13 +79,8 @@ class UnknownInfraction(Problem):
 # What a device sends
 
 
-def storable(text: str) -> str:
-    """The text with U+FFFD for what no database stores: NUL and half surrogates."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _storable(value: object) -> object:
-    return storable(value) if isinstance(value, str) else value
+def _mended(value: object) -> object:
+    return mended(value) if isinstance(value, str) else value
 
 
 def _plate(value: object) -> object:
@@ -139,11 +134,11 @@ def _description(value: object) -> object:
         is_number = isinstance(fact, int | float) and abs(fact) < 1 << 53 and math.isfinite(fact)
         if len(name) > 50 or not (fact is None or is_text or is_number):
             raise ValueError(told)
-        described[storable(name)] = storable(fact) if isinstance(fact, str) else fact
+        described[mended(name)] = mended(fact) if isinstance(fact, str) else fact
     return described
 
 
-_Clean = BeforeValidator(_storable)
+_Clean = BeforeValidator(_mended)
 Name = Annotated[str, Field(min_length=1, max_length=100), _Clean]
 Words = Annotated[str, Field(max_length=500), _Clean]
 Note = Annotated[str, Field(max_length=10_000), _Clean]

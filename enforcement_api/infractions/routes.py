@@ -32,6 +32,7 @@ from enforcement_api.shapes import (
     instant,
     json_schema,
     mebibytes,
+    mended,
     shown_as,
 )
 from enforcement_api.sites import store as sites
@@ -194,7 +195,7 @@ def _values(name: str, given: list[str], allowed: Iterable[str] = ()) -> tuple[s
     allowed = tuple(allowed)
     if allowed and not set(given) <= set(allowed):
         raise _invalid(name, N_("must be one of: {allowed}"), allowed=", ".join(allowed))
-    return tuple(dict.fromkeys(core.storable(value) for value in given))
+    return tuple(dict.fromkeys(mended(value) for value in given))
 
 
 def _plates(given: list[str]) -> tuple[str, ...]:
@@ -397,7 +398,7 @@ def router(
                 differs=differs,
                 begins=_moment("from", from_, time_zone, day_after=False),
                 ends=_moment("to", to, time_zone, day_after=True),
-                words=None if q is None else core.storable(q),
+                words=None if q is None else mended(q),
                 order=order,
             )
 
@@ -436,7 +437,7 @@ def router(
         """Everything that was sent, what the device knew and what is known now, side by side."""
 
         def read(tx: Connection) -> dict[str, Any]:
-            infraction = store.find(tx, core.storable(id).lower())
+            infraction = store.find(tx, mended(id).lower())
             site = infraction.sent.site
             by.check_site(site)
             shown = infraction.as_json()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from enforcement_api.database.engine import Record
+from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
 from tests.postgres import fresh_database, postgres_database_url, postgres_url
 from tests.service import Service, running
 
@@ -49,3 +50,10 @@ def service(tmp_path: Path, database_url: str | None) -> Iterator[Service]:
     """The whole service in this process, once on each engine."""
     with running(tmp_path, database_url=database_url) as service:
         yield service
+
+
+@pytest.fixture
+def log(tmp_path: Path, database_url: str | None) -> Iterator[InfractionLog]:
+    """The infraction log with a device of its site, once on each engine."""
+    with infraction_log(tmp_path, database_url) as made:
+        yield made

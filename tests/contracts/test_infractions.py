@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,20 +18,10 @@ from sync import codec
 from tests.enforcement_api.infraction_log import (
     NOON,
     InfractionLog,
-    infraction_log,
     new_id,
     picture,
     sha256,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InfractionLog]:
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_database_url")
-    with infraction_log(tmp_path, url) as made:
-        yield made
 
 
 def test_first_upload_is_201_and_the_same_again_is_200_with_the_same_receipt(

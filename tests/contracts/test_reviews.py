@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,20 +15,10 @@ from enforcement_api.problems import translation
 from enforcement_api.staff import keys
 from tests.enforcement_api.infraction_log import (
     InfractionLog,
-    infraction_log,
     new_id,
     picture,
     sha256,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InfractionLog]:
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_database_url")
-    with infraction_log(tmp_path, url) as made:
-        yield made
 
 
 def review(
