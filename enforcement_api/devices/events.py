@@ -26,6 +26,9 @@ from sync import codec
 LARGEST = 64 * 1024
 """Bytes of an event: what was seen and done, no files."""
 KIND = "[a-z_]{1,40}"
+DEEPEST = 32
+"""Lists and objects within one another that an event may have: what writes and shows them deeper
+gives up, and one event must not hide a page of others."""
 
 _LARGEST_WHOLE = 1 << 63
 
@@ -90,14 +93,17 @@ def _whole(text: str) -> int:
     return number
 
 
-def _mended(value: Any) -> Any:
-    """The value with U+FFFD for what no database stores: NUL and half surrogates."""
+def _mended(value: Any, deep: int = 0) -> Any:
+    """The value with U+FFFD for what no database stores. Raises Invalid when it is too deep."""
     if isinstance(value, str):
         return mended(value)
+    if isinstance(value, list | dict) and deep == DEEPEST:
+        told = N_("has lists or objects more than {deepest} deep in one another")
+        raise Invalid(errors=[Problem.Error("", told, deepest=DEEPEST)])
     if isinstance(value, list):
-        return [_mended(part) for part in value]
+        return [_mended(part, deep + 1) for part in value]
     if isinstance(value, dict):
-        return {_mended(name): _mended(part) for name, part in value.items()}
+        return {_mended(name): _mended(part, deep + 1) for name, part in value.items()}
     return value
 
 

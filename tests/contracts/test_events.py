@@ -144,6 +144,25 @@ def test_text_that_no_database_stores_is_mended(service: Service) -> None:
     assert event["facts"] == {"t": "\ufffd\ufffd", "\ufffd": 1}
 
 
+@pytest.mark.parametrize("pair", ["[]", "{}"])
+def test_event_has_a_depth_so_that_none_hides_a_page_of_others(service: Service, pair: str) -> None:
+    service.site()
+    device = service.device_client()
+
+    def nested(deep: int) -> Any:
+        value: Any = "x"
+        for _ in range(deep):
+            value = [value] if pair == "[]" else {"a": value}
+        return value
+
+    assert put(device, deep=nested(31)).status_code == 201
+    for deep in (32, 240, 400):
+        refused = put(device, deep=nested(deep))
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["detail"].startswith("has lists or objects more than 32")
+    assert [event["facts"] for event in found(service)] == [{"deep": nested(31)}]
+
+
 def test_event_has_a_size(service: Service) -> None:
     service.site()
     device = service.device_client()
