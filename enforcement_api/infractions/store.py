@@ -101,7 +101,7 @@ def receive(
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
-    known = _surroundings(record, tx, sent, site, plate, device=by.id, level=counter.sequence)
+    known = _surroundings(record, tx, sent, site, plate, device=by.id)
     infraction = Infraction(
         id=id,
         sent=sent,
@@ -143,12 +143,14 @@ def _surroundings(
     plate: Plate | None,
     *,
     device: str,
-    level: int,
 ) -> Surroundings:
+    here = feed.level(tx, site.id)
+
     def there(*conditions: ColumnElement[bool]) -> bool:
         return bool(tx.execute(select(exists().where(*conditions))).scalar_one())
 
-    cursor = _cursor(record, tx, sent, level)
+    cursor = _cursor(record, tx, sent, here.sequence)
+    is_all_known = cursor is not None and cursor.sequence >= here.horizon
     block = None if sent.number is None else numbers.block_of(tx, sent.site, sent.number)
     known_codes = tx.execute(
         select(codes.c.code, codes.c.active).where(
@@ -169,7 +171,7 @@ def _surroundings(
         number_is_used=sent.number is not None
         and there(_c.site == sent.site, _c.number == sent.number),
         cursor_verdict=None
-        if cursor is None or plate is None
+        if cursor is None or plate is None or not is_all_known
         else best_outcome(
             permits_for(tx, site.id, plate, as_known_at=cursor.sequence),
             zone=sent.zone,

@@ -99,6 +99,29 @@ def test_versions_that_an_infraction_rests_on_stay(site: Service) -> None:
     assert versions(site) == [("p", 1), ("p", 2), ("p", 3), ("q", 3)]
 
 
+def test_what_a_device_knew_is_not_guessed_from_what_is_left(site: Service) -> None:
+    change_weekly(site, "ABC123", "p", 1)
+    device = site.device_client()
+    long_ago, at = device.get(CHANGES).json(), site.clock()
+    change_weekly(site, "ABC123", "p", 3)
+    site.clock.advance(days=740)
+    run_retention(site)
+    body = infraction(
+        "ABC123",
+        at=at,
+        zone="G2",
+        verdict="valid",
+        epoch=long_ago["epoch"],
+        cursor=long_ago["cursor"],
+    )
+    answer = device.put(f"/v1/infractions/{new_id()}", json=body)
+    assert answer.status_code == 201
+    assert "verdict-not-as-known" not in answer.json()["warnings"]
+    assert "unknown-cursor" not in answer.json()["warnings"]
+    kept = site.reader.get(f"/v1/infractions/{answer.json()['id']}").json()
+    assert kept["verdicts"] == {"device": "valid", "cursor": None, "now": "valid"}
+
+
 def test_what_was_removed_long_ago_is_forgotten_and_older_cursors_expire(site: Service) -> None:
     site.permit("ABC123", id="ended", valid_until="2026-11-30")
     site.permit("XYZ999", id="lives")
