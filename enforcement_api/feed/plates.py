@@ -61,9 +61,12 @@ class PlateCounts:
         return known
 
     def _counted(self, tx: Connection, site: str, sequence: int) -> int:
-        level = store.level(tx, site).sequence
+        here = store.level(tx, site)
+        level = here.sequence
         kept, count = self._level.get(site, (level + 1, 0))
-        moved = None if kept > level else _changed(tx, site, since=kept)
+        # Of what ended before the horizon nobody can tell any more what it was.
+        is_known = here.horizon <= kept <= level
+        moved = _changed(tx, site, since=kept) if is_known else None
         if moved is None:
             count = store.plates_at(tx, site, level)
         else:

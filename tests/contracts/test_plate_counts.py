@@ -69,3 +69,20 @@ def test_handheld_is_shown_with_the_plates_that_it_holds(service: Service) -> No
     service.permit("NEW111")
     service.admin.delete(f"/v1/devices/{handheld.id}")
     assert service.admin.get(f"/v1/devices/{handheld.id}").json()["held_at_contact"] == 2
+
+
+def test_count_stays_right_when_versions_are_forgotten_that_it_was_made_by(
+    service: Service,
+) -> None:
+    service.site()
+    kept, record = PlateCounts(), service.parts.record
+    service.permit("ABC123", id="p", version=1)
+    with record.reading() as tx:
+        assert kept.at(tx, "1085", feed.level(tx, "1085").sequence) == 1
+    service.clock.advance(days=7)
+    service.permit("ABC123", id="p", version=2, zone="G2")
+    service.clock.advance(days=735)
+    service.parts.run_retention("1085", at=service.clock())
+    with record.reading() as tx:
+        level = feed.level(tx, "1085").sequence
+        assert kept.at(tx, "1085", level) == feed.plates_at(tx, "1085", level) == 1
