@@ -6,7 +6,7 @@ protects it is how seldom it may be guessed: per badge and per device, with wait
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -32,6 +32,11 @@ BY_BADGE = ((5, 60), (10, 900), (20, 86_400))
 """Failures with one badge, from whatever device, in so many seconds."""
 BY_DEVICE = ((10, 60), (30, 3_600), (60, 86_400))
 """Failures from one device, with whatever badge: several patrollers may share it."""
+
+Candidates = Mapping[str, Patroller | None]
+"""Who has a badge, by site."""
+Counted = tuple[Limit, tuple[str, ...]]
+"""A limit, and as whose something counts in it."""
 
 _AT_ONCE = 4
 """Each takes 64 MiB and a tenth of a second of one core."""
@@ -97,20 +102,28 @@ def router(
 
     by_badge, by_device = Limit(*BY_BADGE, now=clock), Limit(*BY_DEVICE, now=clock)
 
-    def counted(device: Principal, badge: str) -> list[tuple[Limit, tuple[str, ...]]]:
-        """The limits that an attempt counts in, and as whose."""
-        badges = [(by_badge, (site, badge)) for site in sorted(device.sites or ())]
+    def look(device: Principal, badge: str) -> Candidates:
+        """Who has the badge at each of the device's sites."""
+        sites = sorted(device.sites or ())
+        return record.read(
+            lambda tx: {site: store.patroller_of_badge(tx, site, badge) for site in sites}
+        )
+
+    def counted(device: Principal, badge: str, found: Candidates) -> list[Counted]:
+        """The limits that an attempt counts in, and as whose: guesses at a PIN end with it, so
+        that a new one lets a patroller in who forgot theirs.
+        """
+        badges = [
+            (by_badge, (site, badge, "" if patroller is None else patroller.pin_hash))
+            for site, patroller in found.items()
+        ]
         return [(by_device, (device.id,)), *badges]
 
-    def check(device: Principal, badge: str, pin: str, at: datetime) -> SignInOut:
+    def check(
+        device: Principal, pin: str, found: Candidates, attempt: list[Counted], at: datetime
+    ) -> SignInOut:
         """Look at the PIN, and remember what came of it. Raises SignInRefused."""
-        sites = sorted(device.sites or ())
-
-        def look(tx: Connection) -> list[tuple[str, Patroller]]:
-            found = [(site, store.patroller_of_badge(tx, site, badge)) for site in sites]
-            return [(site, patroller) for site, patroller in found if patroller is not None]
-
-        candidates = record.read(look)
+        candidates = [(site, one) for site, one in found.items() if one is not None]
         nobodys = core.nobodys_pin_hash()
         # With no such badge as much is computed as with one, so that the time tells nothing.
         hashes = [patroller.pin_hash for _, patroller in candidates] or [nobodys]
@@ -134,8 +147,8 @@ def router(
             )
         # A badge that nobody has may be a PIN in the wrong field: it is not written down.
         known = [(site, f"patroller:{patroller.id}") for site, patroller in candidates]
-        chain, who = known[0] if known else (sites[0], device.actor)
-        wait = max(limit.wait(*whose) for limit, whose in counted(device, badge))
+        chain, who = known[0] if known else (min(found), device.actor)
+        wait = max(limit.wait(*whose) for limit, whose in attempt)
 
         def refuse(tx: Connection) -> None:
             remember(tx, "sign-in-refused", chain, who)
@@ -159,14 +172,15 @@ def router(
         """Once on line; from then on, until `offline_until`, the device lets the patroller in by
         a verifier that it made itself. Guesses are limited by badge and by device.
         """
-        attempt = counted(device, wanted.badge)
+        found = await to_thread.run_sync(look, device, wanted.badge, limiter=threads)
+        attempt = counted(device, wanted.badge, found)
         # Counted before the PIN is looked at, so that many guesses at once are not free.
         for i, (limit, whose) in enumerate(attempt):
             wait = limit.take(*whose)
             if wait:
                 _give_back(attempt[:i])
                 raise TooManySignIns(retry_after=wait)
-        work = partial(check, device, wanted.badge, wanted.pin, now().replace(microsecond=0))
+        work = partial(check, device, wanted.pin, found, attempt, now().replace(microsecond=0))
         try:
             signed_in = await to_thread.run_sync(work, limiter=threads)
         except SignInRefused:
@@ -180,6 +194,6 @@ def router(
     return routes
 
 
-def _give_back(attempt: list[tuple[Limit, tuple[str, ...]]]) -> None:
+def _give_back(attempt: list[Counted]) -> None:
     for limit, whose in attempt:
         limit.give_back(*whose)

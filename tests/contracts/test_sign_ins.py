@@ -106,6 +106,18 @@ def test_failures_with_one_badge_make_waits_that_grow(patrolled: Service) -> Non
     assert sign_in(patrolled.device_client()).status_code == 200
 
 
+def test_a_new_pin_lets_in_a_patroller_who_guessed_at_the_old_one(patrolled: Service) -> None:
+    for _ in range(5):
+        assert sign_in(patrolled.device_client(), pin=WRONG).status_code == 403
+    device = patrolled.device_client()
+    assert sign_in(device).status_code == 429
+    patroller(patrolled, pin="731846")
+    assert sign_in(device, pin="731846").status_code == 200
+    for _ in range(5):
+        assert sign_in(device, pin=PIN).status_code == 403
+    assert sign_in(device, pin="731846").status_code == 429
+
+
 def test_failures_of_one_device_are_counted_over_all_badges(patrolled: Service) -> None:
     device = patrolled.device_client()
     statuses = [sign_in(device, badge=f"{n}", pin=WRONG).status_code for n in range(11)]
@@ -143,14 +155,15 @@ def test_log_tells_who_came_in_who_failed_and_who_was_locked_out(patrolled: Serv
     def log(subject: str) -> list[Any]:
         return patrolled.parts.record.read(lambda tx: audit.entries(tx, subject, site="1085"))
 
-    entries = log("patroller:marie")
+    created, *entries = log("patroller:marie")
+    assert created.action == "created"
     assert {entry.by for entry in entries} == {f"device:{handheld.id}"}
     actions = [entry.action for entry in entries]
     assert actions == ["signed-in", *["sign-in-refused"] * 5, "sign-in-locked"]
     assert entries[-1].facts == {"seconds": 60}
     unknown = log(f"device:{handheld.id}")
     assert [entry.action for entry in unknown] == ["sign-in-refused"]
-    assert not [pin for pin in (PIN, WRONG) if pin in repr(entries + unknown)]
+    assert not [pin for pin in (PIN, WRONG) if pin in repr([created, *entries, *unknown])]
 
 
 @pytest.mark.parametrize(
