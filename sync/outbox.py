@@ -386,6 +386,12 @@ class Outbox:
             self._insert("infraction", id, _text(body, number), service, at)
             for sha256 in photos:
                 self._insert("photo", sha256, None, service, at)
+                # It was kept again just now, whatever became of it before.
+                connection.execute(
+                    "UPDATE item SET state = 'waiting' WHERE kind = 'photo' AND id = ?"
+                    " AND service = ? AND state = 'set_aside'",
+                    (sha256, service),
+                )
                 connection.execute(
                     "INSERT INTO photo_of VALUES (?, ?) ON CONFLICT DO NOTHING", (id, sha256)
                 )

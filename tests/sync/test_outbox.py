@@ -607,6 +607,19 @@ def test_threads_never_take_the_same_number(outbox: Outbox) -> None:
 # handing in
 
 
+def test_a_photo_that_is_kept_again_is_sent_again_whatever_became_of_it(outbox: Outbox) -> None:
+    photo = outbox.keep_photo(b"a picture")
+    outbox.put_infraction("i1", {}, [photo], at=AT, service=HERE)
+    infraction, item = outbox.waiting()
+    outbox.acknowledge(infraction, {}, at=AT, missing=[photo])
+    outbox.refuse(item, "no such file", at=AT)
+    outbox.photo(photo).unlink()
+    assert outbox.keep_photo(b"a picture") == photo
+    outbox.put_infraction("i2", {}, [photo], at=AT, service=HERE)
+    assert waiting(outbox) == [("photo", photo), ("infraction", "i2")]
+    assert outbox.set_aside() == []
+
+
 def test_what_is_set_aside_can_be_handed_in_whole(outbox: Outbox, tmp_path: Path) -> None:
     of_refused, refused, sent = (outbox.keep_photo(bytes([n]) * 100) for n in range(3))
     outbox.put_infraction("i1", {"note": "é"}, [of_refused], at=AT, service=HERE)
