@@ -189,7 +189,11 @@ class Syncing:
             if self._revoked.is_set():
                 return  # the other thread has heard of it
             self._revoked.set()
-        self._forget()
+        try:
+            self._forget()
+        except BaseException:
+            self._revoked.clear()  # the plates may be there still: it is tried again
+            raise
         self._tell(connection="revoked", synced_at=None, trouble=str(error))
 
     def _trouble(self, error: Exception) -> None:

@@ -495,10 +495,11 @@ def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
     pause, wait = FIRST_RETRY, 0
     while True:
         try:
-            state = yield from pull(site, wait=wait, limit=limit)
-        except exchange.Revoked as error:
-            yield from _end_trust(error)
-            return
+            try:
+                state = yield from pull(site, wait=wait, limit=limit)
+            except exchange.Revoked as error:
+                yield from _end_trust(error)
+                return
         except Exception as error:
             yield Trouble(error)
             yield Rest(_about(pause, dice))
@@ -515,12 +516,13 @@ def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
     while True:
         held_up = True
         try:
-            pushed = yield from push()
-            yield pushed
-            held_up = bool(pushed.waiting and not pushed.sent)
-            yield from tend(site)
-        except exchange.Revoked as error:
-            yield from _end_trust(error)
+            try:
+                pushed = yield from push()
+                yield pushed
+                held_up = bool(pushed.waiting and not pushed.sent)
+                yield from tend(site)
+            except exchange.Revoked as error:
+                yield from _end_trust(error)
         except Exception as error:
             yield Trouble(error)
         pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
@@ -531,7 +533,10 @@ def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
 
 
 def _end_trust(error: exchange.Revoked) -> Pass[None]:
-    """A device that is not trusted pulls no more: it hears here that the record was restored."""
+    """A device that is not trusted pulls no more: it hears here that the record was restored.
+
+    Raises what the disk refuses: then it is to be tried again.
+    """
     yield EndTrust(error)
     epoch = error.problem.get("epoch")
     if isinstance(epoch, str) and epoch:

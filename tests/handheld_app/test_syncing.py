@@ -196,6 +196,28 @@ def test_a_revoked_device_forgets_its_permits_but_not_what_it_recorded(
     assert patrol.unsent() == 1
 
 
+def test_plates_that_a_disk_does_not_let_go_of_go_at_the_next_turn(
+    handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
+) -> None:
+    patrol = handheld.patrol
+    patrol.record(patrol.draft(patrol.check("ZZZ999", "CA-QC")))
+    fails = iter([True])
+
+    def forget() -> None:
+        if next(fails, False):
+            raise OSError("the disk does not answer")
+        handheld.forget_sites()
+
+    syncing._forget = forget
+    service.answer = service.revoked
+    syncing.start()
+    watcher.until(lambda status: status.connection == "revoked")
+    assert patrol.site() is None
+    service.answer = service.level
+    syncing.hurry()
+    until(lambda: patrol.unsent() == 0)
+
+
 def test_a_revoked_device_keeps_no_plate_of_any_site(
     handheld: Handheld, syncing: Syncing, service: Service, watcher: Watcher
 ) -> None:

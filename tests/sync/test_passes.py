@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -468,3 +469,26 @@ def test_a_revoked_device_pulls_no_more_but_goes_on_sending() -> None:
     pushing = World(Waiting=lambda effect: [], Facts={"unsent": 0}, Ask=revoked)
     assert len(rests(engine.keep_empty("1085", dice=lambda: 0.5), pushing, 3)) == 3
     assert pushing.names().count("EndTrust") == 3
+
+
+def test_plates_that_cannot_be_deleted_at_once_are_when_it_is_tried_again() -> None:
+    full = iter([OSError("no space left"), None])
+    pulling = World(
+        ReadState=state(), Ask=lambda effect: Revoked(401, {}), EndTrust=lambda effect: next(full)
+    )
+    run(engine.keep_level("1085", dice=lambda: 0.5), pulling)
+    told = [name for name in pulling.names() if name in ("EndTrust", "Trouble", "Rest")]
+    assert told == ["EndTrust", "Trouble", "Rest", "EndTrust"]
+
+
+def test_a_revoked_device_goes_on_sending_though_its_disk_is_full() -> None:
+    refused = problem(401, "device-revoked")
+    told = answer(401, json.loads(refused.body) | {"epoch": "another"})
+    pushing = World(
+        Waiting=lambda effect: [],
+        Facts={"unsent": 0},
+        Ask=lambda effect: told,
+        NoteEpoch=lambda effect: sqlite3.OperationalError("database or disk is full"),
+    )
+    assert len(rests(engine.keep_empty("1085", dice=lambda: 0.5), pushing, 3)) == 3
+    assert pushing.names().count("Trouble") == 3
