@@ -375,6 +375,8 @@ class Patrol:
         self._who = None
         self._staff.wipe()
         self._forget_others()
+        if (address, device.device) != (before.server, before.device):
+            self._outbox.forget_blocks()  # numbers are of the device that they were given to
         return device
 
     # who
@@ -413,7 +415,7 @@ class Patrol:
             if isinstance(here, WrongPin):
                 raise here from error
             raise NeedsService(str(error)) from error
-        return self._staff.remember(badge, pin, said, at=self.now())
+        return self._staff.remember(badge, pin, said, at=self._latest())
 
     def confirm_sign_in(self, badge: str, pin: str) -> None:
         """Ask the service too about one whom this device let in: another month if it agrees.

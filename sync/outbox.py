@@ -466,6 +466,11 @@ class Outbox:
             if found.fetchone() != (service, site, prefix, first, last):
                 raise AlreadyPut(id)
 
+    def forget_blocks(self) -> None:
+        """Take no number any more of the blocks that are here: they are of another device."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM number_block")
+
     def next_number(self, service: str, site: str) -> str | None:
         """The number that the site's next notice will get; None when none is left."""
         with self._reading:

@@ -60,6 +60,7 @@ class Service:
 
     def __init__(self) -> None:
         self.sites = ["1085"]
+        self.device = "d2"
         self.enrolments = 0
         self.asked: list[dict[str, Any]] = []
         self.tokens: list[str] = []
@@ -72,7 +73,7 @@ class Service:
         self.asked.append(json.loads(request.content))
         self.when_asked()
         self.enrolments += 1
-        enrolment = {"device": "d2", "token": f"t{self.enrolments}", "sites": self.sites}
+        enrolment = {"device": self.device, "token": f"t{self.enrolments}", "sites": self.sites}
         return httpx.Response(201, json=enrolment)
 
 
@@ -121,6 +122,31 @@ def test_a_new_token_for_the_same_site_fetches_nothing_anew(enrolled: Handheld) 
     enrolled.patrol.enrol("https://parking.example", "CODE")
     assert set(enrolled.patrol.zones()) == {"G1", "G2", "M1"}
     assert enrolled.patrol.device.zone == ""
+
+
+def test_numbers_stay_with_the_device_that_they_were_given_to(
+    enrolled: Handheld, service: Service
+) -> None:
+    here = enrolled.patrol.device.server
+
+    def numbers_left_after_enrolling_as(device: str) -> int:
+        service.device = device
+        enrolled.outbox.put_block(here, "1085", f"before {device}", f"{device}-", 1, 50)
+        enrolled.patrol.enrol(here, "CODE")
+        return enrolled.patrol.numbers_left()
+
+    assert numbers_left_after_enrolling_as("d2") == 0
+    assert numbers_left_after_enrolling_as("d2") == 50
+    assert numbers_left_after_enrolling_as("d3") == 0
+
+
+def test_a_secret_of_the_enrolment_before_is_shown_to_nobody(enrolled: Handheld) -> None:
+    enrolled.device_file.keep_next_token("newer")
+    enrolled.device_file.token_worked("newer", at=NOW)
+    assert enrolled.device_file.device.old_token
+    enrolled.patrol.enrol("https://other.example", "CODE")
+    assert not enrolled.device_file.token_refused("t1")
+    assert enrolled.device_file.device.secret == "t1"
 
 
 def test_an_index_that_was_left_is_swept_at_the_next_start(

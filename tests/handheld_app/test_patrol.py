@@ -907,6 +907,22 @@ def test_a_clock_set_back_while_the_device_was_off_extends_nothing(
     again.close()
 
 
+def test_who_signs_in_on_line_before_the_clock_was_compared_is_signed_in(
+    handheld: Handheld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handheld.device_file.change(seen_at=instant(NOW))
+    handheld.close()
+    again = Handheld(
+        tmp_path, now=lambda: NOW - 300 * DAY, boot=lambda: 5.0, boot_id=lambda: "another start"
+    )
+    service_says(again, monkeypatch, LUC)
+    again.patrol.sign_in("302", "135790")
+    who = again.patrol.signed_in()
+    assert who is not None
+    assert who.until == NOW + SHIFT
+    again.close()
+
+
 def test_a_clock_that_was_measured_corrects_a_time_that_never_was(
     handheld: Handheld, patrol: Patrol
 ) -> None:

@@ -568,6 +568,18 @@ def test_a_block_is_asked_for_early_and_under_one_id_until_it_comes(tmp_path: Pa
     outbox.close()
 
 
+def test_a_forgotten_block_gives_no_number_and_is_not_asked_for_again(outbox: Outbox) -> None:
+    outbox.put_block(HERE, "1085", "b1", "P-", 1, 50)
+    assert numbered(outbox, "i1") == "P-1"
+    assert outbox.block_wanted(HERE, "2000", new_id="b2") == "b2"
+    outbox.forget_blocks()
+    assert outbox.numbers_left(HERE, "1085") == 0
+    assert numbered(outbox, "i2") is None
+    assert outbox.block_wanted(HERE, "2000", new_id="b3") == "b3"
+    outbox.spoil("i1", "paper_torn", at=AT, event_id="e1")
+    assert outbox.spoiled() == {"i1"}
+
+
 def test_a_spoiled_number_is_told_and_never_taken_again(outbox: Outbox) -> None:
     outbox.put_block(HERE, "1085", "b1", "P-", 1, 3)
     numbered(outbox, "i1")
