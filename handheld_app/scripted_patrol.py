@@ -37,7 +37,7 @@ from handheld_app.wording import (
 from sync import codec
 from sync.entities import Site
 from sync.exchange import ServiceError
-from sync.outbox import Item
+from sync.outbox import LOW_NUMBERS, Item
 
 _ = gettext
 
@@ -155,12 +155,21 @@ class ScriptedPatrol:
             time=self._time(state.server_time),
             count=state.digest.count,
         )
+        # They are asked for after everything was sent, also on another thread.
+        self._wait_until(_("numbers for notices", self._lang), self._has_numbers)
+        self._claim(
+            N_("{n} numbers of notices are here, for this handheld alone."),
+            n=self._patrol.numbers_left(),
+        )
 
     def _is_level(self) -> bool:
         status = self._handheld.status
         if status.connection in SAID_NO or status.set_aside:
             raise NotAsExpected("sync", expected="online", found=str(status))
         return status.connection == "online" and not self._handheld.outbox.unsent()
+
+    def _has_numbers(self) -> bool:
+        return self._patrol.numbers_left() >= LOW_NUMBERS
 
     def do_find_no_service(self, infractions: int = 0, photos: int = 0) -> None:
         """Syncing must fail, visibly, with exactly this much still waiting."""
@@ -280,6 +289,12 @@ class ScriptedPatrol:
             title=titles[code],
             id=recorded.id,
         )
+        if outcome == "notice":
+            expect("number", recorded.number is None, False)
+            self._say(
+                N_("    The notice bears No. {number}, taken without network."),
+                number=recorded.number,
+            )
 
     def do_show_receipts(self, verdicts: Mapping[str, str]) -> None:
         """Every infraction must be received; `verdicts` are the service's re-checks by plate."""
@@ -301,9 +316,14 @@ class ScriptedPatrol:
         expect("recheck", found, dict(verdicts))
 
     def report(self) -> list[dict[str, Any]]:
-        """What was recorded here: ids, plates, photos."""
+        """What was recorded here: ids, plates, numbers, photos."""
         return [
-            {"id": item.id, "plate": (item.body or {}).get("plate"), "photos": _photos(item)}
+            {
+                "id": item.id,
+                "plate": (item.body or {}).get("plate"),
+                "number": (item.body or {}).get("number"),
+                "photos": _photos(item),
+            }
             for item in reversed(self._patrol.log())
         ]
 

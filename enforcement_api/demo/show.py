@@ -369,6 +369,15 @@ class _Show:
         )
         self._heading(N_("The supervisor's log"))
         self._read_the_log(recorded, rechecks)
+        blocks = self._ask("GET", f"/v1/sites/{SITE}/number-blocks", role="reader")["items"]
+        self._claim(
+            N_("GET /v1/sites/{site}/number-blocks: {issued} numbers issued, {unused} unused."),
+            [(block["issued"], block["spoiled"]) for block in blocks],
+            [(len(recorded), 0)],
+            site=SITE,
+            issued=len(recorded),
+            unused=sum(block["unused"] for block in blocks),
+        )
         digests = json.loads(self._patrouille("digest", "--site", SITE))
         self._claim(
             N_("patrouille digest: index and record agree."),
@@ -462,10 +471,11 @@ class _Show:
         )
         for item, infraction in zip(items, recorded, strict=True):
             self._claim(
-                N_("{plate}: code {code}, nothing to flag, complete."),
-                (item["codes"], item["warnings"], item["complete"]),
-                ([_code_of(item["plate"])], [], True),
+                N_("{plate}: No. {number}, code {code}, nothing to flag, complete."),
+                (item["number"], item["codes"], item["warnings"], item["complete"]),
+                (infraction["number"], [_code_of(item["plate"])], [], True),
                 plate=item["plate"],
+                number=item["number"],
                 code=_code_of(item["plate"]),
             )
             photos = infraction["photos"]

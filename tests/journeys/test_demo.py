@@ -84,6 +84,8 @@ def test_demo_patrols_through_an_outage(
     assert any("GET /v1/infractions" in line and " 2 " in line for line in told)
     assert any("WNF906" in line and unknown in line and valid in line for line in told)
     assert any("BCK73N" in line and line.count(expired) == 2 for line in told)
+    numbers = re.findall(r"(?:n°|No\.)\s(1085-\d+)", done.stdout)
+    assert sorted(numbers) == ["1085-1", "1085-1", "1085-2", "1085-2"], done.stdout
     assert not elsewhere.exists()
     folder = tmp_path / "demo"
     assert infractions(folder) == [
