@@ -163,7 +163,7 @@ _COLUMNS = (
 )
 _SELECT_PLATE = f"SELECT {_COLUMNS} FROM permit WHERE fold = ? AND plate = ? AND jurisdiction = ?"
 _SELECT_FOLD = f"SELECT {_COLUMNS} FROM permit WHERE fold = ?"
-_INSERT = f"INSERT INTO permit ({_COLUMNS}, fold) VALUES ({', '.join('?' * 12)})"
+_INSERT = f"INSERT INTO permit (fold, {_COLUMNS}) VALUES ({', '.join('?' * 12)})"
 
 _Row = tuple[Any, ...]
 _FROM_TIMESTAMP = datetime.fromtimestamp
@@ -181,6 +181,7 @@ def _row(record: Record) -> _Row:
     ends_at = record["ends_at"]
     plate = record["plate"]
     return (
+        fold(plate),
         record["id"],
         plate,
         record["jurisdiction"],
@@ -192,8 +193,41 @@ def _row(record: Record) -> _Row:
         record["status"],
         vehicle.get("make"),
         vehicle.get("colour"),
-        fold(plate),
     )
+
+
+@lru_cache(maxsize=4096)
+def _instant(seconds: int) -> str:
+    return codec.instant(_FROM_TIMESTAMP(seconds, UTC))
+
+
+def _record(row: _Row) -> Record:
+    """The record that a row of _COLUMNS was made from. Raises DamagedIndex."""
+    (id, plate, jurisdiction, zones, number, starts, ends, active, status, make, colour) = row
+    vehicle = None if make is None and colour is None else {"make": make, "colour": colour}
+    try:
+        return {
+            "id": id,
+            "plate": plate,
+            "jurisdiction": jurisdiction,
+            "zones": zones.split(" "),
+            "permit_number": number,
+            "starts_at": _instant(starts),
+            "ends_at": None if ends is None else _instant(ends),
+            "active_from": _instant(active),
+            "status": status,
+            "vehicle": vehicle,
+        }
+    except (ValueError, OverflowError, OSError) as error:
+        raise _unreadable(id, error) from error
+
+
+def _unreadable(id: str, error: Exception) -> DamagedIndex:
+    return DamagedIndex(f"the permit {id} in the index cannot be read: {error}")
+
+
+def _permit_hash(record: Record) -> int:
+    return codec.record_hash("permit", record["id"], codec.canonical_permit(record))
 
 
 def _permit(row: _Row) -> Permit:
@@ -211,7 +245,7 @@ def _permit(row: _Row) -> Permit:
             None if make is None and colour is None else Vehicle(make, colour),
         )
     except (ValueError, OverflowError, OSError) as error:
-        raise DamagedIndex(f"the permit {id} in the index cannot be read: {error}") from error
+        raise _unreadable(id, error) from error
 
 
 # Reading
@@ -274,8 +308,7 @@ class View:
         """The digest of what is here, from the rows and not from what was kept along the way."""
         digest = EMPTY_DIGEST
         for row in self._execute(f"SELECT {_COLUMNS} FROM permit"):
-            text = codec.canonical(codec.permit_record(_permit(row)))
-            digest += codec.record_hash("permit", row[0], text)
+            digest += _permit_hash(_record(row))
         for kind, id, record in self._execute("SELECT kind, id, record FROM entry"):
             digest += codec.record_hash(kind, id, record)
         return digest
@@ -394,17 +427,19 @@ class _Applier:
         rows = []
         for id, record in permits.items():
             if record is not None:
-                self.digest += codec.record_hash("permit", id, codec.canonical(record))
+                if record["id"] != id:
+                    raise ValueError(f"the record of {id!r} is that of {record['id']!r}")
+                self.digest += _permit_hash(record)
                 rows.append(_row(record))
-        self._connection.executemany(_INSERT, rows)
+        # In the order of the table, each of its pages is written once.
+        self._connection.executemany(_INSERT, sorted(rows))
 
     def _remove_permits(self, ids: Sequence[str]) -> None:
         """Remove those of the permits that are here."""
         select = f"SELECT {_COLUMNS} FROM permit WHERE id IN ({', '.join('?' * len(ids))})"
         found = self._connection.execute(select, ids).fetchall()
         for row in found:
-            text = codec.canonical(codec.permit_record(_permit(row)))
-            self.digest -= codec.record_hash("permit", row[0], text)
+            self.digest -= _permit_hash(_record(row))
         delete = "DELETE FROM permit WHERE id = ?"
         self._connection.executemany(delete, ((row[0],) for row in found))
 
