@@ -1,6 +1,6 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench simulate fuzz power-loss format translations pins
+.PHONY: help setup demo test check bench simulate fuzz power-loss torture format translations pins
 
 BIN := .venv/bin
 
@@ -33,6 +33,12 @@ simulate: setup  ## seeded faults: networks, crashes, disks, clocks, restores (S
 
 power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
 	@$(BIN)/python -m tests.crashes.cuts
+
+SERVICE ?= 300
+HANDHELD ?= 300
+SEED ?= 1
+torture: setup  ## kill -9 of real processes under load (SERVICE=300 HANDHELD=300 SEED=1)
+	@$(BIN)/python -m tests.torture --service $(SERVICE) --handheld $(HANDHELD) --seed $(SEED)
 
 EXAMPLES ?= 1000
 fuzz: setup  ## spoiled inputs, and schemathesis over the OpenAPI document (EXAMPLES=1000)

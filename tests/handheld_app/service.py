@@ -34,8 +34,8 @@ class ServiceProcess:
         self.address = f"http://127.0.0.1:{free_port()}"
         self._data_dir = data_dir
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("init")
-        key = self._run("keys", "create", "--role", "admin", "--name", "tests")
+        self.run("init")
+        key = self.run("keys", "create", "--role", "admin", "--name", "tests")
         self.http = httpx.Client(
             base_url=self.address,
             headers={"Authorization": f"Bearer {key}"},
@@ -43,7 +43,8 @@ class ServiceProcess:
             trust_env=False,
         )
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
+        """What a command prints, over the same data folder; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "enforcement_api", *arguments],
             env=self._environment(),
@@ -51,7 +52,7 @@ class ServiceProcess:
             timeout=DEADLINE,
             check=False,
         )
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
         return done.stdout.decode().strip()
 
     def _environment(self) -> dict[str, str]:
@@ -59,6 +60,11 @@ class ServiceProcess:
         return kept | {"PATROUILLE_DATA_DIR": str(self._data_dir)}
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
         port = self.address.rpartition(":")[2]
         with open(self._data_dir / "service.log", "ab") as log:
             self._process = subprocess.Popen(
@@ -67,6 +73,9 @@ class ServiceProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def wait_until_ready(self) -> None:
+        assert self._process is not None
         ends = time.monotonic() + DEADLINE
         while time.monotonic() < ends:
             assert self._process.poll() is None, self.log()
@@ -75,8 +84,15 @@ class ServiceProcess:
                     return
             except httpx.TransportError:
                 pass
-            time.sleep(0.1)
+            time.sleep(0.05)
         raise AssertionError(f"not ready after {DEADLINE} s: {self.log()}")
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does. It must not have ended by itself."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        self._process.kill()
+        self._process.wait(DEADLINE)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
