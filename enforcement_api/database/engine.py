@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import random
@@ -318,7 +319,7 @@ class Record:
         """The newest revision that there is. Raises RecordOfANewerVersion."""
         if not is_known(revision):
             raise RecordOfANewerVersion(where=self.where)
-        return ScriptDirectory.from_config(_alembic()).get_current_head()
+        return _revisions()[0]
 
     def _check_encoding(self) -> None:
         if self.is_sqlite:
@@ -336,8 +337,14 @@ class Record:
 
 def is_known(revision: str) -> bool:
     """Whether this program can migrate a record of this revision."""
+    return revision in _revisions()
+
+
+@functools.cache
+def _revisions() -> tuple[str, ...]:
+    """All that this program knows, the newest first. Alembic compiles every script to tell."""
     scripts = ScriptDirectory.from_config(_alembic())
-    return revision in {script.revision for script in scripts.walk_revisions()}
+    return tuple(script.revision for script in scripts.walk_revisions())
 
 
 def new_epoch() -> str:
