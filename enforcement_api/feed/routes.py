@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
@@ -23,6 +25,8 @@ from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import shown_as
 from sync import codec
 from sync.messages import PROTOCOL_VERSION, ChangePage, SnapshotManifest
+
+_NOTED_AT_ONCE = 2
 
 Seen = Callable[..., None]
 """Told, in a transaction of its own, how far a device has come."""
@@ -146,6 +150,12 @@ def router(
 ) -> APIRouter:
     """The routes that handhelds follow a site by."""
     routes = APIRouter(prefix="/v1/sites/{site}", tags=["sync"])
+    # Threads of their own: they wait to write, and nobody who reads should wait with them.
+    noting = CapacityLimiter(_NOTED_AT_ONCE)
+
+    async def note(*what: Any) -> None:
+        await to_thread.run_sync(partial(seen, *what), limiter=noting)
+
     lets_in = guard.allow("device", "admin")
     reads = Depends(lets_in)
 
@@ -224,7 +234,7 @@ def router(
             page, body = await run_in_threadpool(answer)
         then = None
         if principal.role == "device" and not page.more:
-            then = BackgroundTask(seen, principal.id, site, page.cursor, page.sequence, now())
+            then = BackgroundTask(note, principal.id, site, page.cursor, page.sequence, now())
         return Response(body, media_type="application/json", background=then)
 
     return routes

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel
@@ -40,6 +41,8 @@ from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
 
 DATE_OR_INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$"
+_UPLOADS_AT_ONCE = 6
+
 MOST_VALUES = 100
 """Values of one filter."""
 LONGEST_WORDS = 200
@@ -260,6 +263,9 @@ def router(
 ) -> APIRouter:
     """The routes of infractions and photos."""
     routes = APIRouter(prefix="/v1")
+    # Threads of their own: they wait for their site's feed, which a long list of permits may hold
+    # for a minute, and nobody else should wait with them.
+    uploads = CapacityLimiter(_UPLOADS_AT_ONCE)
     sender = Depends(guard.allow("device", revoked=True))
     reader = Depends(guard.allow("reader", "admin"))
     decider = Depends(guard.allow("admin"))
@@ -289,27 +295,31 @@ def router(
         },
         openapi_extra=_infraction_body(),
     )
-    def put_infraction(
+    async def put_infraction(
         id: InfractionId, by: Principal = sender, body: bytes = Depends(json_body)
     ) -> Any:
         """Keep what a patroller recorded. Safe to send again; never refused for a zone, code, lot,
         patroller, cursor or number that is not known: that is flagged in `warnings`.
         """
         id = core.infraction_id(id)
-        upload = core.read(body)
-        received_at = now().replace(microsecond=0)
-        told_from = received_at - timedelta(days=settings.notice_days)
 
-        def work(tx: Connection) -> Received:
-            return store.receive(
-                record, tx, id, upload, by=by, received_at=received_at, told_from=told_from
-            )
+        def keep() -> Response:
+            upload = core.read(body)
+            received_at = now().replace(microsecond=0)
+            told_from = received_at - timedelta(days=settings.notice_days)
 
-        received = record.write(work)
-        if received.is_new:
-            follow(upload.sent.site)
-        status = 201 if received.is_new else 200
-        return JSONResponse(codec.receipt_json(received.receipt), status)
+            def work(tx: Connection) -> Received:
+                return store.receive(
+                    record, tx, id, upload, by=by, received_at=received_at, told_from=told_from
+                )
+
+            received = record.write(work)
+            if received.is_new:
+                follow(upload.sent.site)
+            status = 201 if received.is_new else 200
+            return JSONResponse(codec.receipt_json(received.receipt), status)
+
+        return await to_thread.run_sync(keep, limiter=uploads)
 
     @routes.get(
         "/infractions",
