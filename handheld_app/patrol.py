@@ -23,7 +23,7 @@ from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
 from sync.entities import InfractionCode, Outcome, Site, Zone
-from sync.exchange import Refused, ServiceError
+from sync.exchange import Refused, ServiceError, Unreachable
 from sync.messages import Enrolment, SignIn
 from sync.outbox import LOW_NUMBERS, Item, NoRoom, Outbox
 from sync.plates import Plate, certificate_hint
@@ -139,7 +139,9 @@ class NotSignedIn(Exception):
 
 
 class NeedsService(Exception):
-    """The service must be asked, and cannot be: `reason` in its own words."""
+    """The service must be asked, and cannot be: `reason` in its own words, empty when it does not
+    answer.
+    """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -414,7 +416,8 @@ class Patrol:
         except (ServiceError, codec.MalformedMessage) as error:
             if isinstance(here, WrongPin):
                 raise here from error
-            raise NeedsService(str(error)) from error
+            is_away = type(error) is Unreachable  # neither NotNow nor Untrusted, which tell more
+            raise NeedsService("" if is_away else str(error)) from error
         return self._staff.remember(badge, pin, said, at=self._latest())
 
     def confirm_sign_in(self, badge: str, pin: str) -> None:

@@ -506,6 +506,12 @@ def sign_in_trouble(error: Exception, lang: str) -> str:
             "PIN if need be.",
             lang,
         )
+    if isinstance(error, NeedsService) and not error.reason:
+        return _(
+            "This device must ask the service about this badge, and it does not answer: find a "
+            "network. Checks go on without signing in.",
+            lang,
+        )
     if isinstance(error, NeedsService):
         return _(
             "This device must ask the service about this badge, and could not: {reason}. Checks go "

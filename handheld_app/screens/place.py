@@ -8,7 +8,8 @@ from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
 from handheld_app.syncing import SAID_NO
-from handheld_app.wording import gettext, hh_mm, localized, trouble, zone_title
+from handheld_app.wording import clock_time, gettext, localized, trouble, zone_title
+from sync.entities import Site
 
 
 class PlaceScreen(PatrolScreen):
@@ -35,7 +36,7 @@ class PlaceScreen(PatrolScreen):
         else:
             self.app.ask_who("place")
 
-    def _show_who(self, lang: str, time_zone: str) -> None:
+    def _show_who(self, lang: str, site: Site | None) -> None:
         who = self.patrol.signed_in()
         self.signed_in = who is not None
         if who is None:
@@ -43,16 +44,18 @@ class PlaceScreen(PatrolScreen):
             self.who_detail = gettext("Touch to sign in: recording needs it.", lang)
         else:
             self.who = " · ".join(dict.fromkeys((who.called, who.badge)))
-            until = hh_mm(who.until, ZoneInfo(time_zone))
-            words = gettext("Until {time}. Touch to sign out.", lang)
-            self.who_detail = words.format(time=until)
+            self.who_detail = gettext("Touch to sign out.", lang)
+            if site is not None:  # without it, nobody knows what time it is there
+                until = clock_time(who.until.astimezone(ZoneInfo(site.time_zone)), lang)
+                words = gettext("Until {time}. Touch to sign out.", lang)
+                self.who_detail = words.format(time=until)
 
     def refresh(self) -> None:
         lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
         zones = self.patrol.zones()
         several = len(device.sites) > 1
         self.site_name = "" if several else (site.name if site else device.site)
-        self._show_who(lang, site.time_zone if site else "UTC")
+        self._show_who(lang, site)
         self._show_trouble(fetched=site is not None)
         self.can_go = device.zone in zones
         shown = (lang, device.sites, device.site, device.zone, site, zones)

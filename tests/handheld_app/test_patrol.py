@@ -31,9 +31,10 @@ from handheld_app.patrol import (
 )
 from handheld_app.signing_in import SHIFT
 from handheld_app.staff import WrongPin
+from handheld_app.wording import sign_in_trouble
 from sync.codec import instant
 from sync.entities import InfractionCode, NoNotice
-from sync.exchange import InsecureAddress, Refused, Unreachable
+from sync.exchange import InsecureAddress, NotNow, Refused, Unreachable
 from sync.messages import SignIn
 from sync.outbox import LOW_NUMBERS, RESERVE, AlreadyPut
 from sync.plates import Plate, UnusablePlate
@@ -778,7 +779,7 @@ def service_says(
 
 
 REFUSED = Refused(403, {"type": "/problems/sign-in-refused", "title": "No", "detail": ""})
-NO_ANSWER = Unreachable("no network")
+NO_ANSWER = Unreachable("[Errno 111] Connection refused")
 LUC = SignIn("luc", NOW + 30 * DAY, "Luc Gagnon")
 
 
@@ -799,8 +800,13 @@ def test_the_first_sign_in_needs_the_network(
     handheld: Handheld, patrol: Patrol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service_says(handheld, monkeypatch, NO_ANSWER)
-    with pytest.raises(NeedsService):
+    with pytest.raises(NeedsService) as error:
         patrol.sign_in("302", "135790")
+    assert "[Errno" not in sign_in_trouble(error.value, "en")
+    service_says(handheld, monkeypatch, NotNow("Too many tries. Wait five minutes."))
+    with pytest.raises(NeedsService) as error:
+        patrol.sign_in("302", "135790")
+    assert "Wait five minutes" in sign_in_trouble(error.value, "en")
 
 
 def test_who_the_service_refuses_is_not_let_in(
