@@ -293,6 +293,8 @@ class Patrol:
         self._replica_of = replica_of
         self._outbox = outbox
         self._read_clock = read_clock
+        self._began = read_clock().corrected
+        self._seen_before = codec.parse_optional_instant(device.device.seen_at or None)
         self._staff = staff
         self._who: SignedIn | None = None
         self._ask_sign_in = ask_sign_in
@@ -314,13 +316,15 @@ class Patrol:
 
     def _latest(self) -> datetime:
         """The time now, no earlier than one that is known to have been: a clock that was set back
-        while the device was off makes nothing good for longer. One that was measured since needs
-        no such help, and corrects it.
+        while the device was off makes nothing good for longer, however often it is done. One that
+        was measured since needs no such help, and corrects it.
         """
         clock, seen = self._read_clock(), self._seen_at()
         if clock.uncertainty is not None or seen is None:
             return clock.corrected
-        return max(clock.corrected, seen)
+        # What is not compared goes on by the boot clock, which nobody sets.
+        passed = clock.corrected - self._began
+        return max(clock.corrected, seen, (self._seen_before or seen) + passed)
 
     def _seen_at(self) -> datetime | None:
         return codec.parse_optional_instant(self.device.seen_at or None)

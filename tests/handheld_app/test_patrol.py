@@ -913,6 +913,27 @@ def test_a_clock_set_back_while_the_device_was_off_extends_nothing(
     again.close()
 
 
+def test_time_goes_on_though_the_clock_is_set_back_at_each_start(
+    handheld: Handheld, world: World, tmp_path: Path
+) -> None:
+    fill(handheld, world)
+    world.now = NOW + 2 * DAY
+    handheld.patrol.keep_time()
+    handheld.close()
+    for start in range(4):
+        boot = [5.0]
+        again = Handheld(
+            tmp_path,
+            now=lambda: NOW - 300 * DAY,
+            boot=lambda boot=boot: boot[0],
+            boot_id=lambda start=start: f"start {start}",
+        )
+        assert again.patrol.is_expired() is (start == 3)
+        boot[0] += timedelta(hours=9).total_seconds()
+        again.patrol.keep_time()
+        again.close()
+
+
 def test_who_signs_in_on_line_before_the_clock_was_compared_is_signed_in(
     handheld: Handheld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
