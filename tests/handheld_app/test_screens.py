@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from handheld_app.device import DeviceFile
 from handheld_app.evidence import picture_files
+from handheld_app.patrol import IndexExpired, Warn
 from handheld_app.syncing import SyncStatus
+from handheld_app.wording import not_judged, warning
 from sync.messages import Enrolment
 from sync.outbox import Outbox
 from tests.handheld_app.conftest import (
@@ -29,7 +31,7 @@ from tests.handheld_app.conftest import (
     measure,
     sign_in,
 )
-from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
+from tests.handheld_app.test_window import DEADLINE, MORE_SIZES, Hand, hand, pictures
 
 __all__ = ["hand", "pictures"]
 
@@ -451,6 +453,21 @@ async def test_running_out_of_numbers_and_a_clock_that_is_not_sure_are_seen(
     await hand.touch(last.ids.record)
     await hand.screen("check")
     await hand.look("check-recorded-without-number")
+
+
+@pytest.mark.asyncio
+async def test_warnings_are_read_whole_on_the_smallest_screen(hand: Hand, known: World) -> None:
+    check = await at_work(hand, known)
+    await hand.resize(min(MORE_SIZES))
+    card = check.ids.card
+    for lang in ("en", "fr"):
+        await hand.speak(lang)
+        idle = card.word
+        told = [(idle, warning(what, lang, left=14)) for what in get_args(Warn)]
+        for card.word, card.detail in [*told, not_judged(IndexExpired(timedelta(days=30)), lang)]:
+            await hand.frames()
+            cut = [one for one in card.walk(restrict=True) if not getattr(one, "complete", True)]
+            assert not cut, (lang, [one.text for one in cut])
 
 
 @pytest.mark.asyncio
