@@ -313,8 +313,9 @@ def _catch_up_from(site: str, here: State, wait: int, limit: int) -> Pass[tuple[
     first = yield from _page(site, here.cursor, wait, limit)
     measured = wait == 0
     if first.sequence - here.sequence > FAR_BEHIND:
-        # The newest snapshot may be older than what is here: then pages are the way after all.
-        with contextlib.suppress(StaleSnapshot):
+        # The newest snapshot may be older than what is here, or be damaged on its way: then pages
+        # are the way after all.
+        with contextlib.suppress(StaleSnapshot, BadSnapshot):
             here = yield from _bootstrap(site)
             first = yield from _page(site, here.cursor, 0, limit)
             measured = True

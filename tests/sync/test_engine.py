@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from enforcement_api.database.tables import meta
 from sync import engine
 from sync.exchange import Unauthorized, Unreachable
 from sync.replica import BadSnapshot, DigestMismatch
@@ -155,11 +156,12 @@ def test_a_service_that_contradicts_itself_is_not_asked_for_ever(
 
 
 def test_a_damaged_snapshot_is_not_installed_and_the_old_index_still_answers(
-    service: Service, handheld: Handheld, monkeypatch: pytest.MonkeyPatch
+    service: Service, handheld: Handheld
 ) -> None:
     service.permit("ABC123")
     handheld.pull()
-    monkeypatch.setattr(engine, "FAR_BEHIND", 0)
+    another = meta.update().where(meta.c.name == "epoch").values(value="another")
+    service.parts.record.write(lambda tx: tx.execute(another))
 
     def damage(effect: engine.Effect) -> object:
         if isinstance(effect, engine.Install):

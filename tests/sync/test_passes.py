@@ -219,13 +219,14 @@ def test_a_replica_that_differs_notes_it_and_installs_without_asking_the_old_one
     assert [e.distrust for e in world.done if isinstance(e, engine.Install)] == [True]
 
 
-def test_far_behind_with_an_older_snapshot_goes_by_pages_after_all() -> None:
+@pytest.mark.parametrize("refused", [StaleSnapshot("older"), BadSnapshot("damaged")])
+def test_far_behind_without_a_good_snapshot_goes_by_pages_after_all(refused: Exception) -> None:
     far = engine.FAR_BEHIND + 2
     world = World(
         ReadState=state(),
         PartSize=100,
         Ask=answers(page("c2", far), manifest()),
-        Install=StaleSnapshot("older"),
+        Install=refused,
         Apply=state("c2", far),
     )
     run(engine.pull("1085"), world)
