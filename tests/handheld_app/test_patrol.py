@@ -937,7 +937,7 @@ def test_time_goes_on_though_the_clock_is_set_back_at_each_start(
 def test_who_signs_in_on_line_before_the_clock_was_compared_is_signed_in(
     handheld: Handheld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handheld.device_file.change(seen_at=instant(NOW))
+    handheld.device_file.change(seen_at=instant(NOW + DAY))
     handheld.close()
     again = Handheld(
         tmp_path, now=lambda: NOW - 300 * DAY, boot=lambda: 5.0, boot_id=lambda: "another start"
@@ -946,7 +946,7 @@ def test_who_signs_in_on_line_before_the_clock_was_compared_is_signed_in(
     again.patrol.sign_in("302", "135790")
     who = again.patrol.signed_in()
     assert who is not None
-    assert who.until == NOW + SHIFT
+    assert who.until == NOW + DAY + SHIFT
     again.close()
 
 
