@@ -395,7 +395,7 @@ def devices_list(settings: Settings) -> None:
 
     record = _existing_record(settings)
     for device in record.read(lambda tx: store.page(tx, among=None, after=None, limit=None)):
-        told = (device.plates_held, device.unsent)
+        told = (device.held_at_contact, device.unsent)
         click.echo(
             "\t".join(
                 [

@@ -139,6 +139,12 @@ class Device:
     plates_held: int | None
     cursors: tuple[DeviceCursor, ...]
 
+    @property
+    def held_at_contact(self) -> int | None:
+        """How many plates its copies held when it was last heard of; None: not counted yet."""
+        counts = [at.plates_held for at in self.cursors if at.plates_held is not None]
+        return sum(counts) if len(counts) == len(self.cursors) else None
+
     def is_stale(self, at: datetime, stale_after: Mapping[str, timedelta]) -> bool:
         """Whether its copy of a site is older than that site allows (DOMAIN 2.7), or never came.
 

@@ -44,7 +44,7 @@ def test_handheld_is_enrolled_listed_enrolled_again_and_revoked(data_dir: Path) 
         assert answer.status_code == 201
         id, token = answer.json()["device"], answer.json()["token"]
         fields = patrouille(data_dir, "devices", "list").stdout.strip().split("\t")
-        assert [fields[i] for i in (0, 1, 2, 4, 5, 6)] == [id, "Handheld 7", "1085", "-", "-", "-"]
+        assert [fields[i] for i in (0, 1, 2, 4, 5, 6)] == [id, "Handheld 7", "1085", "0", "-", "-"]
         fresh = patrouille(data_dir, "devices", "code", id)
         answer = client.post("/v1/enrolments", json={"code": fresh.stdout.strip()})
         assert answer.json()["device"] == id
@@ -54,6 +54,23 @@ def test_handheld_is_enrolled_listed_enrolled_again_and_revoked(data_dir: Path) 
             answer = device.get("/v1/sites/1085/changes")
             assert answer.json()["type"] == "/problems/device-revoked"
         assert patrouille(data_dir, "devices", "list").stdout.strip().split("\t")[6] != "-"
+
+
+def test_list_tells_how_many_plates_are_in_other_hands(data_dir: Path, tmp_path: Path) -> None:
+    plates = tmp_path / "plates.csv"
+    plates.write_text(
+        "id,version,plate,zones,permit_number,valid_from,status\n"
+        "p1,1,KTM 418,*,100014764,2026-06-01,active\n"
+    )
+    assert patrouille(data_dir, "import", plates, "--site", "1085").returncode == 0
+    (code,) = enrol(data_dir)
+    with serving(data_dir) as server, server.client("none") as client:
+        token = client.post("/v1/enrolments", json={"code": code}).json()["token"]
+        with server.client(token) as device:
+            page = device.get("/v1/sites/1085/changes").json()
+            device.get("/v1/sites/1085/changes", params={"after": page["cursor"]})
+        (handheld,) = patrouille(data_dir, "devices", "list").stdout.splitlines()
+        assert handheld.split("\t")[4] == "1"
 
 
 def test_link_names_the_server_and_can_be_scanned(data_dir: Path) -> None:
