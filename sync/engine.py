@@ -512,19 +512,28 @@ def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
 
 
 def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
-    """Push, for ever: what a revoked device recorded is still taken."""
-    pause = FIRST_RETRY
+    """Push, for ever: what a revoked device recorded is still taken.
+
+    After a pass that failed, what is owed besides has its turn first: neither a photo that no link
+    lets through keeps numbers away, nor the other way round.
+    """
+    pause, tend_first = FIRST_RETRY, False
     while True:
         held_up = True
         try:
             try:
+                if tend_first:
+                    yield from tend(site)
                 pushed = yield from push()
                 yield pushed
                 held_up = bool(pushed.waiting and not pushed.sent)
-                yield from tend(site)
+                if not tend_first:
+                    yield from tend(site)
+                tend_first = False
             except exchange.Revoked as error:
                 yield from _end_trust(error)
         except Exception as error:
+            tend_first = not tend_first
             yield Trouble(error)
         pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
         is_empty = False

@@ -453,6 +453,23 @@ def test_once_level_every_pull_waits_at_the_service_for_a_time_of_its_own() -> N
     assert [wait for wait in waits if wait] == [20, 23, 25][: len([w for w in waits if w])]
 
 
+def test_a_photo_that_no_link_lets_through_keeps_no_numbers_away() -> None:
+    def lets_small_ones_through(effect: Ask) -> Answer | Exception:
+        if "photos" in effect.request.path:
+            return Unreachable("timed out")
+        return answer(200, {"prefix": "1085-", "first": 1, "last": 50})
+
+    world = World(
+        Waiting=lambda effect: [item("photo", "p1")],
+        ReadPhoto=b"x",
+        BlockWanted=lambda effect: "b1",
+        Ask=lets_small_ones_through,
+    )
+    rests(engine.keep_empty("1085", dice=lambda: 0.5), world, 3)
+    assert "KeepBlock" in world.names()
+    assert world.asked()[0] == "PUT /v1/photos/p1"
+
+
 def test_a_revoked_device_hears_of_a_restore_all_the_same() -> None:
     refused = problem(401, "device-revoked")
     told = answer(401, json.loads(refused.body) | {"epoch": "another"})
