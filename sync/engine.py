@@ -384,6 +384,10 @@ def _download(manifest: SnapshotManifest) -> Pass[None]:
 # Pushing
 
 
+class PhotoHeldUp(exchange.Unreachable):
+    """A photo did not get through; what is smaller may."""
+
+
 def push() -> Pass[Pushed]:
     """Send what waits: infractions and events first, the oldest first, then photos; what is
     recorded while photos go up goes between two of them.
@@ -408,6 +412,8 @@ def push() -> Pass[Pushed]:
                 yield Failed(item, str(error))
             except exchange.Unreachable as error:
                 yield Failed(item, str(error))
+                if item.kind == "photo":
+                    raise PhotoHeldUp(str(error)) from error
                 raise
             except exchange.Unauthorized:
                 raise
@@ -512,28 +518,22 @@ def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
 
 
 def keep_empty(site: str, *, dice: Dice) -> Pass[None]:
-    """Push, for ever: what a revoked device recorded is still taken.
-
-    After a pass that failed, what is owed besides has its turn first: neither a photo that no link
-    lets through keeps numbers away, nor the other way round.
-    """
-    pause, tend_first = FIRST_RETRY, False
+    """Push, for ever: what a revoked device recorded is still taken."""
+    pause = FIRST_RETRY
     while True:
         held_up = True
         try:
             try:
-                if tend_first:
-                    yield from tend(site)
                 pushed = yield from push()
                 yield pushed
                 held_up = bool(pushed.waiting and not pushed.sent)
-                if not tend_first:
-                    yield from tend(site)
-                tend_first = False
+                yield from tend(site)
+            except PhotoHeldUp:
+                yield from tend(site)
+                raise
             except exchange.Revoked as error:
                 yield from _end_trust(error)
         except Exception as error:
-            tend_first = not tend_first
             yield Trouble(error)
         pause = min(pause * 2, LAST_RETRY) if held_up else FIRST_RETRY
         is_empty = False
