@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checking, installing, keeping, material, service, updating, verdicts
+from benchmarks import checking, installing, keeping, material, polling, service, updating, verdicts
 from benchmarks.measuring import Line
 from sync.replica import Replica
 
@@ -64,6 +64,7 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     yield from keeping.on_the_wire(replica, folder, page)
     replica.wipe()
     yield keeping.outbox(folder / "outbox", repetitions=repetitions)
+    yield from polling.run(folder / "polled", repetitions=repetitions)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found

@@ -1,14 +1,22 @@
-"""A FastAPI application with one endpoint, whose answer is ready: `-m benchmarks.constant SIZE`."""
+"""Applications whose answer is ready: `-m benchmarks.constant SIZE`.
+
+One endpoint of FastAPI answers at once; one of bare Starlette once the next change comes.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from socket import socket
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
 
 PATH = "/constant"
+WAIT = "/wait"
+CHANGE = "/change"
 
 
 class _Server(uvicorn.Server):
@@ -26,9 +34,25 @@ def main() -> None:
     async def constant() -> Response:
         return Response(answer, media_type="application/json")
 
+    news = asyncio.Event()
+
+    async def wait(request: Request) -> Response:
+        await news.wait()
+        return Response(answer, media_type="application/json")
+
+    async def change(request: Request) -> Response:
+        nonlocal news
+        news.set()
+        news = asyncio.Event()
+        return Response(b"{}", media_type="application/json")
+
+    bare = Starlette(
+        routes=[Route(WAIT, wait), Route(CHANGE, change, methods=["PUT"]), Mount("/", app)]
+    )
+
     # As enforcement_api.serving configures it.
     config = uvicorn.Config(
-        app, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off"
+        bare, port=0, log_level="warning", access_log=False, server_header=False, lifespan="off"
     )
     _Server(config).run()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,13 +56,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def _process(*arguments: str, key: str) -> Iterator[Server]:
+def _process(
+    *arguments: str, key: str, settings: Mapping[str, str] = _UNLIMITED
+) -> Iterator[Server]:
     """A Python process that says `listening on http://…:port` on stderr."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | _UNLIMITED,
+        env=os.environ | settings,
     )
     assert process.stderr is not None
     try:
@@ -80,14 +82,14 @@ def _process(*arguments: str, key: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def patrouille(folder: Path) -> Iterator[Server]:
+def patrouille(folder: Path, *, settings: Mapping[str, str] = _UNLIMITED) -> Iterator[Server]:
     """`patrouille serve` with an SQLite record of its own, and one site in it."""
     record = Record(Settings.load(folder, {}).database_url)
     record.migrate()
     key = record.write(lambda tx: keys.create(tx, role="admin", name="bench", at=datetime.now(UTC)))
     record.close()
     arguments = ["-m", "enforcement_api", "serve", "--data-dir", str(folder), "--port", "0"]
-    with _process(*arguments, key=key) as server:
+    with _process(*arguments, key=key, settings=settings) as server:
         zones = [{"code": zone, "name": {"fr": zone, "en": zone}} for zone in material.ZONES]
         site = {
             "name": material.SITE.name,

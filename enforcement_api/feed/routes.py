@@ -1,7 +1,8 @@
 """The sync protocol over HTTP (CONTRACT, "Sync")."""
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -139,6 +140,27 @@ def check_range(request: Request, size: int, tag: str) -> None:
         raise RangeNotSatisfiable(size=size, headers={"Content-Range": f"bytes */{size}"})
 
 
+_Answer = tuple[ChangePage, bytes]
+
+
+class _Shared:
+    """One reading of the record for all who ask for the same page within the same second."""
+
+    def __init__(self) -> None:
+        self._readings: dict[Hashable, asyncio.Task[_Answer]] = {}
+
+    async def read(self, what: Hashable, answer: Callable[[], _Answer]) -> _Answer:
+        """`what` holds all that the answer depends on. Raises what the reading raises."""
+        loop = asyncio.get_running_loop()
+        key = (loop, what)
+        reading = self._readings.get(key)
+        if reading is None:
+            reading = self._readings[key] = loop.create_task(run_in_threadpool(answer))
+            loop.call_later(1, self._readings.pop, key, None)
+        # Who hangs up does not end the reading of the others.
+        return await asyncio.shield(reading)
+
+
 def router(
     *,
     record: Record,
@@ -157,6 +179,7 @@ def router(
         await to_thread.run_sync(partial(seen, *what), limiter=noting)
 
     lets_in = guard.allow("device", "admin")
+    shared = _Shared()
     reads = Depends(lets_in)
 
     @routes.get(
@@ -223,15 +246,22 @@ def router(
                 tx, site=site, epoch=record.epoch(tx), after=cursor, limit=limit, now=now()
             )
 
-        def answer() -> tuple[ChangePage, bytes]:
+        def answer() -> _Answer:
             page = record.read(read)
             return page, codec.json_text(codec.change_page_json(page)).encode()
 
-        page, body = await run_in_threadpool(answer)
+        async def ask() -> _Answer:
+            level = follower.levels.get(site)
+            if not wait or level is None or follower.is_behind(site):
+                return await run_in_threadpool(answer)
+            # What is newer than this level, of another process, ends the wait that follows.
+            return await shared.read((site, after, limit, level, codec.instant(now())), answer)
+
+        page, body = await ask()
         if wait and not page.changes and not page.more:
             await follower.wait(site, beyond=page.sequence, seconds=wait)
             await lets_in(request)  # who was let in may have been revoked meanwhile
-            page, body = await run_in_threadpool(answer)
+            page, body = await ask()
         then = None
         if principal.role == "device" and not page.more:
             then = BackgroundTask(note, principal.id, site, page.cursor, page.sequence, now())

@@ -205,6 +205,29 @@ def test_wait_ends_when_something_changes(service: Service, device: httpx.Client
     assert page["digest"] is not None
 
 
+def test_all_who_wait_at_once_are_told_what_each_lacks(
+    service: Service, device: httpx.Client
+) -> None:
+    first = next(pages(device))["cursor"]
+    service.permit("ABC123", id="early")
+    second = next(pages(device))["cursor"]
+    with ThreadPoolExecutor(5) as pool:
+
+        def poll(after: str) -> Any:
+            return device.get(CHANGES, params={"after": after, "wait": 30}).json()
+
+        # Those who lack the early one have nothing to wait for.
+        for told in [pool.submit(poll, first) for _ in range(5)]:
+            assert [change["id"] for change in told.result(20)["changes"]] == ["early"]
+        waiting = [pool.submit(poll, second) for _ in range(5)]
+        until(lambda: len(service.parts.follower._waiting) >= len(waiting))
+        service.permit("DEF456", id="late")
+        found = [future.result(20) for future in waiting]
+    late = next(pages(device, after=second))
+    assert found == [late] * len(waiting)
+    assert [change["id"] for change in late["changes"]] == ["late"]
+
+
 def test_wait_ends_without_changes_after_its_seconds(device: httpx.Client) -> None:
     cursor = next(pages(device))["cursor"]
     asked = time.monotonic()
