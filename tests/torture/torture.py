@@ -213,8 +213,9 @@ class Patroller:
                 wrong.append(f"{name}: the digest is {kept}, and of its rows {counted}")
             if differed := handheld.device_file.device.mismatches:
                 wrong.append(f"{name}: its index differed {differed} times")
-            if "Traceback" in self.log():
-                wrong.append(f"{name}: {self.log()[-3000:]}")
+            said = self.log()
+            if "Traceback" in said:
+                wrong.append(f"{name}: {said[said.index('Traceback') :][:3000]}")
             ids = [item.id for item in outbox.infractions()]
             return ids, codec.digest_json(counted), wrong
 
@@ -243,8 +244,8 @@ class Feeder:
                 self.answers_lost, was_lost = self.answers_lost + 1, True
                 continue
             said = answer.json()
-            if answer.status_code != 200 or said["rejected"]:
-                raise Wrong(f"updates were refused: {answer.text}")
+            if answer.status_code != 200 or said["applied"] + said["unchanged"] != len(batch):
+                raise Wrong(f"updates were not taken: {answer.text}")
             if was_lost and said["unchanged"]:
                 self.lost_and_done += 1
             for update in batch:
@@ -305,7 +306,9 @@ def torture(
                 give_up.set()
         for patroller in patrollers:
             patroller.end()
-        return _compare(program, patrollers, feeder, of_service, of_handhelds, began=began)
+        return _compare(
+            program, data_dir, patrollers, feeder, of_service, of_handhelds, began=began
+        )
 
 
 def _watch(
@@ -332,6 +335,7 @@ def _watch(
 
 def _compare(
     program: ServiceProcess,
+    data_dir: Path,
     patrollers: list[Patroller],
     feeder: Feeder,
     of_service: Killings,
@@ -354,8 +358,9 @@ def _compare(
     wrong += [
         f"the photo {sha256} is another one" for sha256 in photos if not _has(program, sha256)
     ]
-    if "Traceback" in program.log():
-        wrong.append(program.log())
+    said = (data_dir / "service.log").read_text(errors="replace")
+    if "Traceback" in said:
+        wrong.append(f"the service: {said[said.index('Traceback') :][:3000]}")
     program.stop()
     found = json.loads(
         program.run("digest", "--site", SITE)
