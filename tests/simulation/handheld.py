@@ -31,6 +31,8 @@ from tests.simulation.world import World
 
 PAGE = 3
 """Changes of a page: a catch-up has several, so that it can be cut between two."""
+SPOILED = 0.15
+"""Of the downloads, how many come with a wrong bit: over a good network too, there are so few."""
 ROOM = 1 << 40
 EXPECTED = (ServiceError, ReplicaError, MalformedMessage, sqlite3.Error, OSError)
 """What a pass may meet; anything else is a defect."""
@@ -81,8 +83,8 @@ class SimulatedHandheld:
         self._boots = 0
         self._asked = 0
         self.is_up = False
-        self.crash_in: tuple[type[Effect], int] | None = None
-        """At which hand-over to the disk, of the next effect of this kind, it crashes."""
+        self.crash_in: tuple[tuple[type[Effect], ...], int] | None = None
+        """At which hand-over to the disk, from the next effect of these kinds on, it crashes."""
         self._filled: tuple[str, int] | None = None
         self.level_at = -1.0
         """When a pull last came to its end."""
@@ -197,7 +199,7 @@ class SimulatedHandheld:
         """Do the one thing that a pass wants done."""
         effect, running.wanted = running.wanted, None
         assert effect is not None
-        if self.crash_in is not None and isinstance(effect, self.crash_in[0]):
+        if self.crash_in is not None and _writes(effect, self.crash_in[0]):
             self.disk.crash_in, self.crash_in = self.crash_in[1], None
         try:
             with at_work(self.disk):
@@ -330,6 +332,8 @@ class SimulatedHandheld:
         if ask.into is not None and reply.status in (200, 206):
             part = client.Part(self._edges._part(ask.into), ask.have)
             content = shortened(self.world, body) if cut else body
+            if self.world.chance(SPOILED):
+                content = flipped(self.world, content)
             stream = _Stream(content, cut=cut)
             response = httpx.Response(reply.status, headers=reply.headers, stream=stream)
             try:
@@ -450,6 +454,21 @@ class SimulatedHandheld:
             "cursor": state.cursor,
             "known": [codec.permit_record(permit) for permit in found.permits],
         }
+
+
+def _writes(effect: Effect, kinds: tuple[type[Effect], ...]) -> bool:
+    """Whether it is of one of the kinds, and has something to write."""
+    if isinstance(effect, engine.Apply) and not any(page.changes for page in effect.pages):
+        return False
+    return isinstance(effect, kinds)
+
+
+def flipped(world: World, content: bytes) -> bytes:
+    """The content with a bit of it turned over."""
+    spoiled = bytearray(content)
+    if spoiled:
+        spoiled[world.dice.randrange(len(spoiled))] ^= 1 << world.dice.randrange(8)
+    return bytes(spoiled)
 
 
 class _NoClient(client.ServiceClient):

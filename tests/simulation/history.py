@@ -46,15 +46,9 @@ anew so seldom that some are older than what such a handheld has."""
 REST = 3600.0
 """Seconds after the faults within which everything has come together."""
 ZONES = ("G1", "G2")
-WRITES = (
-    engine.Apply,
-    engine.Apply,
-    engine.Install,
-    engine.Acknowledge,
-    engine.NoteEpoch,
-    engine.KeepBlock,
-    engine.KeepToken,
-)
+FILLING = (engine.Apply, engine.Install)
+RARE = (engine.NoteEpoch, engine.KeepBlock, engine.KeepToken)
+WRITES = (*FILLING, *RARE, engine.Acknowledge)
 PLATES = tuple(Plate.parse(f"{letter}{n}2 BCD", "CA-QC") for letter in "ABC" for n in range(4))
 _WHAT_A_REVOKED_DEVICE_MAY_SEND = ("/v1/infractions/", "/v1/photos/", "/v1/events/")
 
@@ -258,13 +252,14 @@ class Simulation:
         somebody.link = self._dice.choice(LINKS)
 
     def _a_handheld_crashes(self) -> None:
-        """Now, or in the middle of the next thing of some kind that it writes."""
+        """Now, or in the middle of the next thing that it writes, or that it fills its index by."""
 
         def crash(handheld: SimulatedHandheld) -> None:
             if self.world.chance(0.3):
                 handheld.crash()
             else:
-                handheld.crash_in = (self._dice.choice(WRITES), self._dice.randrange(0, 5))
+                kinds = self._dice.choice((WRITES, FILLING, FILLING, RARE))
+                handheld.crash_in = (kinds, self._dice.randrange(0, 5))
 
         self._with_one(crash)
 
