@@ -178,6 +178,15 @@ class Protocol(H11Protocol):
             if not self.config.held[self._address]:
                 del self.config.held[self._address]
 
+    def shutdown(self) -> None:
+        """The service ends. An idle connection is cut once nothing is left to write: over TLS its
+        other side would answer a farewell only when it next has something to ask.
+        """
+        is_idle = self.cycle is None or self.cycle.response_complete
+        super().shutdown()
+        if is_idle and not self.transport.get_write_buffer_size():
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """A part of a request. Its headers have to be whole after a while, however they trickle."""
         self._has_begun = True
