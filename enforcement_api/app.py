@@ -47,6 +47,7 @@ from enforcement_api.staff import keys
 _log = logging.getLogger(__name__)
 DOCS = "/docs"
 _HOUR = 3600.0
+_SEEN_EVERY = timedelta(minutes=1)
 RATE_SECONDS = 10
 """The window in which requests are counted."""
 
@@ -78,6 +79,7 @@ class Service:
             epoch=lambda: self.record.read(self.record.epoch),
         )
         self.storage_failed: Callable[[StorageFailed], None] = lambda p: _log.error("%s", p)
+        self._seen: dict[tuple[str, str], tuple[tuple[str, int | None], datetime]] = {}
         self._stopping = threading.Event()
         self._held = contextlib.ExitStack()
         self._housekeeping: threading.Thread | None = None
@@ -144,14 +146,21 @@ class Service:
         return removed
 
     def seen(self, device: str, site: str, cursor: str, sequence: int, at: datetime) -> None:
-        """A device has caught up with a site. It has been answered: no failure is its affair."""
+        """A device has caught up with a site. It has been answered: no failure is its affair.
+
+        That it is where it was is written once in a minute: most polls find nothing new.
+        """
+        kept, since = self._seen.get((device, site), (None, at))
         try:
             held = self.plates.known(site, sequence)
+            if kept == (cursor, held) and held is not None and abs(at - since) < _SEEN_EVERY:
+                return
             if held is None:
                 held = self.record.read(lambda tx: self.plates.unless_busy(tx, site, sequence))
             self.record.write(
                 lambda tx: devices.seen(tx, device, site, cursor, sequence, at, plates_held=held)
             )
+            self._seen[device, site] = (cursor, held), at
         except Problem as problem:
             _log.warning("how far device %s has come was not kept: %s", device, problem)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enforcement_api.audit.core import (
@@ -23,23 +23,24 @@ from enforcement_api.database.tables import audit_heads, audit_log
 
 _head, _log = audit_heads.c, audit_log.c
 
+# Put together once: that takes longer than executing them.
+_HERE = update(audit_heads).where(_head.chain == bindparam("of_chain"))
+_TAKE = _HERE.values(number=_head.number + 1).returning(_head.number, _head.hash)
+_ADD = insert(audit_log)
+_KEEP = _HERE.values(hash=bindparam("new_hash"))
+
 
 def append(tx: Connection, entry: Entry, *, site: str = INSTALLATION) -> None:
     """Append to a site's chain, or the installation's. It is locked until the transaction ends."""
-    here = update(audit_heads).where(_head.chain == site)
-    take = here.values(number=_head.number + 1).returning(_head.number, _head.hash)
-    head = tx.execute(take).first()
+    head = tx.execute(_TAKE, {"of_chain": site}).first()
     if head is None:
         _begin(tx, site)
-        head = tx.execute(take).one()
+        head = tx.execute(_TAKE, {"of_chain": site}).one()
     text = text_of(entry, chain=site, number=head.number, before=head.hash)
     hash = hash_of(text)
-    tx.execute(
-        insert(audit_log).values(
-            chain=site, number=head.number, subject=entry.subject, entry=text, hash=hash
-        )
-    )
-    tx.execute(here.values(hash=hash))
+    row = {"chain": site, "number": head.number, "subject": entry.subject}
+    tx.execute(_ADD, row | {"entry": text, "hash": hash})
+    tx.execute(_KEEP, {"of_chain": site, "new_hash": hash})
 
 
 def _begin(tx: Connection, chain: str) -> None:

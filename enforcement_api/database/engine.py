@@ -54,6 +54,9 @@ _LOCK_SECONDS = 60
 _CONNECTIONS, _MORE_CONNECTIONS = 20, 30
 """Kept open, and opened under load: more in all than there are threads that ask for one."""
 
+# What every poll asks is put together once: that takes longer than asking it.
+_EPOCH = select(meta.c.value).where(meta.c.name == "epoch")
+
 registry.register("postgresql.patrouille", "enforcement_api.database.postgresql", "Dialect")
 
 
@@ -331,8 +334,7 @@ class Record:
 
     def epoch(self, tx: Connection) -> str:
         """The epoch of the record: another after each restore."""
-        found = tx.execute(select(meta.c.value).where(meta.c.name == "epoch"))
-        return str(found.scalar_one())
+        return str(tx.execute(_EPOCH).scalar_one())
 
 
 def is_known(revision: str) -> bool:

@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
@@ -24,6 +35,13 @@ from enforcement_api.devices.core import (
 from enforcement_api.security import Principal, secret_hash
 
 _AT_ONCE = 500
+
+# Statements of every poll are put together once: that takes longer than executing them.
+_BY_TOKEN = select(devices).where(devices.c.token_hash == bindparam("hash"))
+_SEEN = update(devices).where(devices.c.id == bindparam("of_device"))
+_COME = update(device_cursors).where(
+    device_cursors.c.device == bindparam("of_device"), device_cursors.c.site == bindparam("of_site")
+)
 
 
 def known_sites(tx: Connection) -> set[str]:
@@ -182,7 +200,7 @@ def holder(
 
 def find(tx: Connection, token_hash: str) -> Principal | None:
     """The device with this token, also when it was revoked."""
-    row = tx.execute(select(devices).where(devices.c.token_hash == token_hash)).first()
+    row = tx.execute(_BY_TOKEN, {"hash": token_hash}).first()
     if row is None:
         return None
     return Principal(
@@ -244,10 +262,10 @@ def seen(
     None: they were not counted; whoever asks for them counts them.
     """
     # The device's row comes first: it keeps two polls of one device apart.
-    tx.execute(update(devices).where(devices.c.id == device).values(last_seen_at=at))
+    tx.execute(_SEEN, {"of_device": device, "last_seen_at": at})
     values = {"cursor": cursor, "sequence": sequence, "at": at, "plates_held": plates_held}
-    here = (device_cursors.c.device == device, device_cursors.c.site == site)
-    if not tx.execute(update(device_cursors).where(*here).values(**values)).rowcount:
+    here = {"of_device": device, "of_site": site}
+    if not tx.execute(_COME, here | values).rowcount:
         tx.execute(insert(device_cursors).values(device=device, site=site, **values))
 
 

@@ -20,7 +20,7 @@ from enforcement_api.feed import store
 from enforcement_api.feed.core import Cursor, CursorExpired
 from enforcement_api.problems import Problem, StorageFailed, storage
 from enforcement_api.sites.core import UnknownSite
-from sync.replica import DamagedIndex, DigestMismatch, Overtaken, Replica, ReplicaError
+from sync.replica import DamagedIndex, DigestMismatch, Overtaken, Replica, ReplicaError, State
 
 _PAGE = 10_000
 _TRIES = 20
@@ -129,9 +129,12 @@ class Follower:
         """
         with self._site_lock(site), storage(self._folder):
             replica = self._replica(site)
-            level = self._record.read(lambda tx: store.level(tx, site))
+            level, epoch = self._record.read(
+                lambda tx: (store.level(tx, site), self._record.epoch(tx))
+            )
             try:
-                self._apply(site, replica)
+                if not _is_level(replica.state(), level, epoch):
+                    self._apply(site, replica)
             except (CursorExpired, DigestMismatch, DamagedIndex) as error:
                 _log.warning("the index of site %s is made anew: %s", site, error)
                 replica.wipe()
@@ -207,3 +210,13 @@ class Follower:
         for loop, event in list(self._waiting):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
+
+
+def _is_level(state: State | None, level: store.Level, epoch: str) -> bool:
+    """Whether an index has nothing to learn: then it is left as it is."""
+    return state is not None and (state.epoch, state.sequence, state.digest, state.fed_at) == (
+        epoch,
+        level.sequence,
+        level.digest,
+        level.fed_at,
+    )

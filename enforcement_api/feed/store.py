@@ -13,7 +13,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import counters, feed_entries, permit_versions
@@ -51,7 +51,16 @@ class Level:
     """From which sequence number on everything is still known."""
 
 
-_STATE = (counters.c.sequence, counters.c.digest_count, counters.c.digest_sum)
+# Statements of every poll are put together once: that takes longer than executing them.
+_SITE: BindParameter[str] = bindparam("of_site")
+_LOCK = (
+    update(counters)
+    .where(counters.c.site == _SITE)
+    .values(sequence=counters.c.sequence)
+    .returning(counters.c.sequence, counters.c.digest_count, counters.c.digest_sum)
+)
+_LEVELS = select(counters).order_by(counters.c.site)
+_LEVEL = _LEVELS.where(counters.c.site == _SITE)
 
 
 def open_feed(tx: Connection, site: str) -> None:
@@ -67,12 +76,7 @@ def lock(tx: Connection, site: str) -> Counter:
     """Lock the site's counter row until the transaction ends. Raises UnknownSite."""
     if not is_site_id(site):  # engines refuse some texts
         raise UnknownSite(site=site)
-    row = tx.execute(
-        update(counters)
-        .where(counters.c.site == site)
-        .values(sequence=counters.c.sequence)
-        .returning(*_STATE)
-    ).first()
+    row = tx.execute(_LOCK, {"of_site": site}).first()
     if row is None:
         raise UnknownSite(site=site)
     return Counter(site, row.sequence, Digest(row.digest_count, row.digest_sum))
@@ -135,9 +139,7 @@ def level(tx: Connection, site: str) -> Level:
 
 def levels(tx: Connection, site: str | None = None) -> list[Level]:
     """How far the feeds of all sites have come."""
-    query = select(counters).order_by(counters.c.site)
-    if site is not None:
-        query = query.where(counters.c.site == site)
+    found = tx.execute(_LEVELS) if site is None else tx.execute(_LEVEL, {"of_site": site})
     return [
         Level(
             row.site,
@@ -146,7 +148,7 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
             row.fed_at,
             row.horizon,
         )
-        for row in tx.execute(query)
+        for row in found
     ]
 
 
@@ -183,6 +185,25 @@ PERMIT_COLUMNS = (
 )
 
 
+_AFTER: BindParameter[int] = bindparam("after")
+_PERMITS = (
+    select(permit_versions.c.sequence, permit_versions.c.removed, *PERMIT_COLUMNS)
+    .where(
+        permit_versions.c.site == _SITE,
+        permit_versions.c.sequence > _AFTER,
+        permit_versions.c.superseded_at.is_(None),
+    )
+    .order_by(permit_versions.c.sequence)
+)
+_ENTRIES = (
+    select(feed_entries.c.sequence, feed_entries.c.kind, feed_entries.c.id, feed_entries.c.record)
+    .where(feed_entries.c.site == _SITE, feed_entries.c.sequence > _AFTER)
+    .order_by(feed_entries.c.sequence)
+)
+_SOME_PERMITS = _PERMITS.limit(bindparam("most"))
+_SOME_ENTRIES = _ENTRIES.limit(bindparam("most"))
+
+
 def permit_of(row: Sequence[Any]) -> Permit:
     """The permit in a row of PERMIT_COLUMNS."""
     # By position: a row's names cost more than all the rest.
@@ -208,13 +229,8 @@ def vehicle_of(make: str | None, colour: str | None) -> Vehicle | None:
 def _permit_changes(
     tx: Connection, site: str, after: int, limit: int | None
 ) -> Iterator[tuple[int, Change]]:
-    table = permit_versions.c
-    found = tx.execute(
-        select(table.sequence, table.removed, *PERMIT_COLUMNS)
-        .where(table.site == site, table.sequence > after, table.superseded_at.is_(None))
-        .order_by(table.sequence)
-        .limit(limit)
-    )
+    query = _PERMITS if limit is None else _SOME_PERMITS
+    found = tx.execute(query, {"of_site": site, "after": after, "most": limit})
     for sequence, removed, *row in found:
         record = None if removed else codec.permit_record(permit_of(row))
         yield sequence, Change("permit", row[0], record)
@@ -223,13 +239,8 @@ def _permit_changes(
 def _entry_changes(
     tx: Connection, site: str, after: int, limit: int | None
 ) -> Iterator[tuple[int, Change]]:
-    table = feed_entries.c
-    found = tx.execute(
-        select(table.sequence, table.kind, table.id, table.record)
-        .where(table.site == site, table.sequence > after)
-        .order_by(table.sequence)
-        .limit(limit)
-    )
+    query = _ENTRIES if limit is None else _SOME_ENTRIES
+    found = tx.execute(query, {"of_site": site, "after": after, "most": limit})
     for row in found:
         record = None if row.record is None else json.loads(row.record)
         yield row.sequence, Change(row.kind, row.id, record)

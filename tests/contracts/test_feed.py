@@ -182,6 +182,28 @@ def test_feed_of_a_site_tells_nothing_of_another(service: Service, device: httpx
     problem(device.get("/v1/sites/2000/snapshot"), 403, "forbidden-site")
 
 
+def test_that_a_device_is_still_where_it_was_is_kept_once_in_a_minute(
+    service: Service, device: httpx.Client
+) -> None:
+    def seen_at(cursor: str | None) -> tuple[str, str]:
+        cursor = device.get(CHANGES, params={"after": cursor} if cursor else {}).json()["cursor"]
+        (known,) = [d for d in service.admin.get("/v1/devices").json()["items"] if d["cursors"]]
+        assert known["cursors"][0]["cursor"] == cursor
+        return cursor, known["cursors"][0]["at"]
+
+    cursor, at = seen_at(None)
+    assert at == codec.instant(service.clock())
+    service.clock.advance(seconds=59)
+    assert seen_at(cursor) == (cursor, at)
+    service.clock.advance(seconds=1)
+    assert seen_at(cursor) == (cursor, codec.instant(service.clock()))
+    service.clock.advance(seconds=1)
+    service.permit("XYZ999")
+    moved, at = seen_at(cursor)
+    assert moved != cursor
+    assert at == codec.instant(service.clock())
+
+
 def test_unusable_limit_or_wait_is_refused(device: httpx.Client) -> None:
     for query in ("limit=0", "limit=10001", "limit=x", "wait=31", "wait=-1"):
         found = problem(device.get(f"{CHANGES}?{query}"), 422, "invalid")

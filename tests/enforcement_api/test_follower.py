@@ -63,9 +63,21 @@ def test_what_was_committed_is_acknowledged_when_the_index_is_busy(
 def test_a_full_disk_is_told_to_who_looks_for_himself(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    service.parts.follower.replica("1085").wipe()
     monkeypatch.setattr(Replica, "apply", disk_full)
     with pytest.raises(StorageFailed):
         service.parts.follower.catch_up("1085")
+
+
+def test_an_index_that_has_nothing_to_learn_is_not_written_to(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.permit("ABC123")
+    with monkeypatch.context() as full:
+        full.setattr(Replica, "apply", disk_full)
+        service.parts.follower.catch_up("1085")
+    assert not service.parts.follower.is_behind("1085")
+    service.assert_consistent()
 
 
 def test_an_index_that_is_damaged_is_made_anew(service: Service) -> None:
@@ -98,6 +110,7 @@ def test_an_index_made_anew_that_differs_too_is_an_error(
     def differ(*arguments: object, **named: object) -> None:
         raise DigestMismatch(EMPTY_DIGEST, EMPTY_DIGEST)
 
+    service.parts.follower.replica("1085").wipe()
     monkeypatch.setattr(Replica, "apply", differ)
     with pytest.raises(DigestMismatch):
         service.parts.follower.catch_up("1085")
