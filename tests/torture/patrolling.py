@@ -35,7 +35,7 @@ PIN_COST = Cost(n=2, r=1, p=1)
 
 PLATES = 200
 """Permits that the feeder changes all the time; as many plates have none."""
-MOST_WAITING = 100
+MOST_WAITING = 300
 """No more is recorded while so much waits, as there would be no end to sending it."""
 PAUSE_S = (0.02, 0.2)
 DRAINED_WITHIN_S = 120.0
@@ -106,7 +106,6 @@ class Patrolling:
         self._ledger.write(json.dumps(line).encode() + b"\n")
         self._ledger.flush()
         os.fsync(self._ledger.fileno())
-        self._handheld.sync()
 
     def _take_picture(self) -> bytes:
         size = self._dice.choice(((8, 8), (40, 30), (120, 90)))
@@ -139,6 +138,7 @@ def main() -> int:
             time.sleep(dice.uniform(*PAUSE_S))
             if handheld.patrol.unsent() < MOST_WAITING:
                 patrolling.record()
+            handheld.sync()  # also when nothing is recorded: the service is there for moments only
     ends = time.monotonic() + DRAINED_WITHIN_S
     while handheld.patrol.unsent():
         if time.monotonic() > ends:
