@@ -440,13 +440,7 @@ class Simulation:
         self._rest()
 
     def _rest(self) -> None:
-        """First the feeder has said all, then the handhelds follow: page by page as ever, but no
-        more in step with each of its messages, which would be half of all that is asked.
-        """
         began = self.world.seconds
-        while self.feeder.is_busy and self.agenda.next() is not None:
-            assert self.world.seconds < began + REST, f"no rest after {REST:.0f} s: the feeder"
-            self._next_due()
         while unrest := self._unrest(began):
             assert self.world.seconds < began + REST, f"no rest after {REST:.0f} s: {unrest}"
             self._turn()
