@@ -35,7 +35,7 @@ PIN_COST = Cost(n=2, r=1, p=1)
 
 PLATES = 200
 """Permits that the feeder changes all the time; as many plates have none."""
-MOST_WAITING = 300
+MOST_WAITING = 100
 """No more is recorded while so much waits, as there would be no end to sending it."""
 PAUSE_S = (0.02, 0.2)
 DRAINED_WITHIN_S = 120.0
