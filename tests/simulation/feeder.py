@@ -19,7 +19,7 @@ _PATIENCE = 30.0
 
 
 class Feeder:
-    """It knows what is true of each permit, and pushes it; after a restore, all of it anew."""
+    """It knows what is true of each permit, and pushes it; after a restore it reconciles."""
 
     def __init__(self, world: World, agenda: Agenda, network: Network, key: str) -> None:
         self.world = world
@@ -28,7 +28,8 @@ class Feeder:
         self.link = GOOD
         self._key = key
         self._truth: dict[str, dict[str, Any]] = {}
-        self._waiting: list[list[dict[str, Any]]] = []
+        self._waiting: list[list[dict[str, Any]] | None] = []
+        """Batches to push; None: the list of all permits, as it is when it is sent."""
         self._asked = 0
         self._epoch = ""
 
@@ -68,10 +69,8 @@ class Feeder:
     def _say(self) -> None:
         self._asked += 1
         number = self._asked
-        body = json.dumps({"updates": self._waiting[0]}).encode()
-        request = Request(
-            "POST", "/v1/plate-updates", {}, body, {"content-type": "application/json"}
-        )
+        batch = self._waiting[0]
+        request = self._list_of_all() if batch is None else _push(batch)
 
         def answered(reply: Reply, cut: bool) -> None:
             if number != self._asked or not self._waiting or cut:
@@ -85,7 +84,7 @@ class Feeder:
             self._asked += 1
             if self._epoch not in ("", told["epoch"]):
                 self.world.tell("feeder sees a new epoch")
-                self._waiting.insert(0, list(self._truth.values()))
+                self._waiting.insert(0, None)
             self._epoch = told["epoch"]
             if self._waiting:
                 self._say()
@@ -96,6 +95,17 @@ class Feeder:
 
         self.network.send(request, token=self._key, link=self.link, answered=answered)
         self.agenda.put(_PATIENCE, gave_up)
+
+    def _list_of_all(self) -> Request:
+        lines = [json.dumps(update) for update in self._truth.values()]
+        drawn_up = {"as_of": instant(self.world.now()), "count": str(len(lines))}
+        return Request(
+            "POST",
+            f"/v1/sites/{SITE}/reconciliation",
+            drawn_up,
+            "\n".join(lines).encode(),
+            {"content-type": "application/x-ndjson"},
+        )
 
     def compare(self, service: SimulatedService) -> None:
         """The record has what is true."""
@@ -111,3 +121,8 @@ class Feeder:
             assert found.get(id) == update["version"], (
                 f"the permit {id} is of version {found.get(id)}, not {update['version']}"
             )
+
+
+def _push(batch: list[dict[str, Any]]) -> Request:
+    body = json.dumps({"updates": batch}).encode()
+    return Request("POST", "/v1/plate-updates", {}, body, {"content-type": "application/json"})

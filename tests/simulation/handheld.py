@@ -33,6 +33,9 @@ PAGE = 3
 """Changes of a page: a catch-up has several, so that it can be cut between two."""
 SPOILED = 0.15
 """Of the downloads, how many come with a wrong bit: over a good network too, there are so few."""
+FILLING = (engine.Apply, engine.Install)
+FRAIL = 0.15
+"""Of the times that an index is filled, how many a crash comes into."""
 ROOM = 1 << 40
 EXPECTED = (ServiceError, ReplicaError, MalformedMessage, sqlite3.Error, OSError)
 """What a pass may meet; anything else is a defect."""
@@ -76,6 +79,8 @@ class SimulatedHandheld:
         """What a patroller was told is kept."""
         self.perhaps: dict[str, dict[str, Any]] = {}
         """What was being recorded when the handheld crashed: it may be there, or not."""
+        self.noted: set[str] = set()
+        """The events that are kept."""
         self.acknowledged: Callable[[engine.Acknowledge, int], None] = lambda effect, life: None
         self._wall_error = timedelta(seconds=world.dice.uniform(-200, 200))
         self._drift = world.dice.uniform(-40e-6, 40e-6)
@@ -85,6 +90,8 @@ class SimulatedHandheld:
         self.is_up = False
         self.crash_in: tuple[tuple[type[Effect], ...], int] | None = None
         """At which hand-over to the disk, from the next effect of these kinds on, it crashes."""
+        self.is_frail = True
+        """Whether it crashes now and then while it fills its index, which is seldom."""
         self._filled: tuple[str, int] | None = None
         self.level_at = -1.0
         """When a pull last came to its end."""
@@ -201,6 +208,8 @@ class SimulatedHandheld:
         assert effect is not None
         if self.crash_in is not None and _writes(effect, self.crash_in[0]):
             self.disk.crash_in, self.crash_in = self.crash_in[1], None
+        elif self.is_frail and _writes(effect, FILLING) and self.world.chance(FRAIL):
+            self.disk.crash_in = self.world.dice.choice((0, 1, 1, 2, 5))
         try:
             with at_work(self.disk):
                 result = self._perform(running, effect)
@@ -441,6 +450,21 @@ class SimulatedHandheld:
                 return
         self.recorded[id] = self.perhaps.pop(id) | {"number": number}
         self.world.tell(self.name, "records", id, len(photos), number)
+
+    def note(self) -> None:
+        """Something else happens, of which an event is kept, or not."""
+        id, at = self._id(), self.clock.now()
+        body = {"kind": "simulated", "site": SITE, "at": instant(at)}
+        try:
+            with at_work(self.disk):
+                self.outbox.put_event(id, body, at=at, service=ADDRESS)
+        except Crash:
+            self.crash()
+        except (OSError, sqlite3.Error) as error:
+            self.world.tell(self.name, "cannot note:", type(error).__name__)
+        else:
+            self.noted.add(id)
+            self.world.tell(self.name, "notes", id)
 
     def _what_is_known(self, plate: Plate, zone: str, at: datetime) -> dict[str, Any]:
         try:

@@ -27,7 +27,7 @@ from sync.plates import Plate
 from sync.replica import ReplicaError
 from tests.simulation.disk import Crash, Disk, at_work, faulty_storage
 from tests.simulation.feeder import Feeder
-from tests.simulation.handheld import Defect, SimulatedHandheld
+from tests.simulation.handheld import FILLING, Defect, SimulatedHandheld
 from tests.simulation.knowledge import Knowledge
 from tests.simulation.network import GOOD, LINKS, Agenda, Network
 from tests.simulation.service import SITE, Reply, SimulatedService
@@ -46,7 +46,6 @@ anew so seldom that some are older than what such a handheld has."""
 REST = 3600.0
 """Seconds after the faults within which everything has come together."""
 ZONES = ("G1", "G2")
-FILLING = (engine.Apply, engine.Install)
 RARE = (engine.NoteEpoch, engine.KeepBlock, engine.KeepToken)
 WRITES = (*FILLING, *RARE, engine.Acknowledge)
 PLATES = tuple(Plate.parse(f"{letter}{n}2 BCD", "CA-QC") for letter in "ABC" for n in range(4))
@@ -175,6 +174,9 @@ class Simulation:
         if kind == "infraction":
             found = self.service.rows("SELECT 1 FROM infractions WHERE id = ?", id)
             assert found, f"the {kind} {id} was acknowledged, and is not in the record"
+        if kind == "event":
+            found = self.service.rows("SELECT 1 FROM events WHERE id = ?", id)
+            assert found, f"the {kind} {id} was acknowledged, and is not in the record"
         if kind == "photo":
             found = self.service.rows("SELECT 1 FROM photos WHERE sha256 = ?", id)
             assert found, f"the {kind} {id} was acknowledged, and is not in the record"
@@ -202,6 +204,7 @@ class Simulation:
             (20, self._the_feeder_pushes),
             (25, self._a_patroller_checks),
             (16, self._a_patroller_records),
+            (6, self._an_event_is_noted),
             (12, self._time_passes),
             (8, self._a_network_changes),
             (5, self._a_handheld_crashes),
@@ -241,6 +244,9 @@ class Simulation:
     def _a_patroller_records(self) -> None:
         self._with_one(lambda h: h.record(self._dice.choice(PLATES), self._dice.choice(ZONES)))
 
+    def _an_event_is_noted(self) -> None:
+        self._with_one(lambda h: h.note())
+
     def _time_passes(self) -> None:
         """Everything that is due meanwhile happens, or nothing of it does: the machines slept."""
         seconds = self._dice.choice((5.0, 60.0, 600.0, 3600.0 * self._dice.randrange(1, 40)))
@@ -259,7 +265,7 @@ class Simulation:
                 handheld.crash()
             else:
                 kinds = self._dice.choice((WRITES, FILLING, FILLING, RARE))
-                handheld.crash_in = (kinds, self._dice.randrange(0, 5))
+                handheld.crash_in = (kinds, self._dice.choice((0, 1, 1, 2, 5)))
 
         self._with_one(crash)
 
@@ -421,7 +427,7 @@ class Simulation:
         for disk in self._disks():
             disk.is_full, disk.crash_in = False, None
         for handheld in self.handhelds:
-            handheld.crash_in = None
+            handheld.crash_in, handheld.is_frail = None, False
         for somebody in (*self.handhelds, self.feeder):
             somebody.link = GOOD
         if not self.service.is_up:
@@ -481,6 +487,7 @@ class Simulation:
         assert (counted.count, counted.sum) == newest.digest
         self._compare_handhelds()
         self._compare_infractions()
+        self._compare_events()
         self.feeder.compare(self.service)
 
     def _compare_handhelds(self) -> None:
@@ -503,6 +510,12 @@ class Simulation:
             )
             wanted, _ = self.knowledge.newest().verdict(plate, "G1", now)
             assert exchange.reply.json()["verdict"] == wanted
+
+    def _compare_events(self) -> None:
+        found = [id for (id,) in self.service.rows("SELECT id FROM events")]
+        assert len(found) == len(set(found)), "an event is there twice"
+        lost = {id for handheld in self.handhelds for id in handheld.noted} - set(found)
+        assert not lost, f"{len(lost)} events are lost: {sorted(lost)}"
 
     def _compare_infractions(self) -> None:
         recorded = {id: body for h in self.handhelds for id, body in h.recorded.items()}
