@@ -24,6 +24,7 @@ from sync.outbox import Outbox
 from sync.replica import Replica
 from tests.crashes.cuts import cut_everywhere
 from tests.postgres import fresh_database
+from tests.simulation import handheld
 from tests.simulation.seeds import live_through
 from tests.simulation.writers import interleave
 
@@ -37,6 +38,16 @@ Hunt = Callable[[], str]
 
 def _instead(owner: Any, name: str, work: Any) -> Planted:
     return lambda stack: stack.enter_context(mock.patch.object(owner, name, work))
+
+
+def _applied_in(parts: Any) -> Planted:
+    """Replica.apply in several transactions, on handhelds that crash at most fillings."""
+
+    def plant(stack: contextlib.ExitStack) -> None:
+        _instead(Replica, "apply", _apply_in(parts))(stack)
+        _instead(handheld, "FRAIL", 0.8)(stack)
+
+    return plant
 
 
 def _apply_in(parts: Callable[..., Iterator[Callable[[], None]]]) -> Any:
@@ -210,18 +221,19 @@ def _power_cut(workload: str, flaw: str) -> Hunt:
 
 PLANTED: Mapping[str, Hunt] = {
     "the cursor before its rows": _simulated(
-        _instead(Replica, "apply", _apply_in(_cursor_first)),
+        _applied_in(_cursor_first),
         *("another digest", "at the service", "keeps another digest"),
-        first=8,
     ),
     "the cursor in another transaction": _simulated(
-        _instead(Replica, "apply", _apply_in(_cursor_apart)),
+        _applied_in(_cursor_apart),
         "keeps another digest",
         "at the service",
-        first=8,
     ),
     "verdicts in the middle of a catch-up": _simulated(
         _verdicts_between_pages, "than the service had", "at the service"
+    ),
+    "a half-verified snapshot is used": _simulated(
+        _half_verified, "cannot read what it has filled", "another digest", "never was"
     ),
     "an older snapshot is accepted": _simulated(
         _instead(Replica, "install", _install_any), "went back"
