@@ -26,7 +26,7 @@ from enforcement_api.infractions import photos
 from sync import codec
 from sync.entities import Zone
 from sync.files import make_folder
-from sync.messages import EMPTY_DIGEST, Change, ChangePage, SnapshotManifest
+from sync.messages import EMPTY_DIGEST, Change, ChangePage, Digest, SnapshotManifest
 from sync.outbox import Outbox
 from sync.replica import Replica, SnapshotFile
 from tests.builders import a_site, permit
@@ -254,6 +254,50 @@ def _pointed_to_before_it_is_synced() -> Iterator[None]:
     yield
 
 
+Parts = Callable[..., Iterator[Callable[[], object]]]
+
+
+def apply_in(parts: Parts) -> Any:
+    """Replica.apply in several transactions."""
+
+    def apply(self: Replica, pages: Any, *, after: str | None) -> Any:
+        with self._alone(), contextlib.closing(self._writer()) as connection:
+            for part in parts(connection, list(pages)):
+                with sync.replica._immediate(connection):
+                    part()
+            return sync.replica._read_state(connection)
+
+    return apply
+
+
+def apply_rows(connection: sqlite3.Connection, pages: Any) -> Digest:
+    """The rows of these pages, without their cursor; the digest that they lead to."""
+    try:
+        kept = sync.replica._read_state(connection).digest
+    except sync.replica.NotFilled:
+        kept = EMPTY_DIGEST
+    applier = sync.replica._Applier(connection, kept)
+    for page in pages:
+        applier.apply(page)
+    return applier.digest
+
+
+def _cursor_first(connection: Any, pages: Any) -> Iterator[Callable[[], object]]:
+    yield lambda: sync.replica._write_state(connection, pages[-1], pages[-1].digest)
+    yield lambda: apply_rows(connection, pages)
+
+
+def _cursor_apart(connection: Any, pages: Any) -> Iterator[Callable[[], object]]:
+    yield lambda: apply_rows(connection, pages)
+    yield lambda: sync.replica._write_state(connection, pages[-1], pages[-1].digest)
+
+
+@contextlib.contextmanager
+def _applied_in(parts: Parts) -> Iterator[None]:
+    Replica.apply = apply_in(parts)  # type: ignore[method-assign]
+    yield
+
+
 FLAWS: Mapping[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "outbox-at-normal": lambda: _careless_outbox("NORMAL"),
     "outbox-at-off": lambda: _careless_outbox("OFF"),
@@ -261,6 +305,8 @@ FLAWS: Mapping[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "no-folder-synced": _no_folder_is_synced,
     "no-file-synced": _no_file_is_synced,
     "pointed-to-before-synced": _pointed_to_before_it_is_synced,
+    "cursor-before-its-rows": lambda: _applied_in(_cursor_first),
+    "cursor-in-another-transaction": lambda: _applied_in(_cursor_apart),
 }
 WORKLOADS: Mapping[str, Callable[[Path], None]] = {
     "outbox": outbox,
