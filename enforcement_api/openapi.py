@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from enforcement_api.problems import MEDIA_TYPE
 
 _KEYLESS = {"enrolDevice", "getAuthority", "isLive", "isReady"}
+_KEY_OR_LOCAL = {"getMetrics"}
+"""What asks for a key only when it is asked from another machine."""
 _STATELESS = {"isLive"}
 """What asks neither the record nor the disk."""
 _PROBLEM = {
@@ -82,7 +84,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for operations in document["paths"].values():
         for operation in operations.values():
-            if operation["operationId"] not in _KEYLESS:
+            if operation["operationId"] in _KEY_OR_LOCAL:
+                operation["security"] = [{}, {"key": []}]
+            elif operation["operationId"] not in _KEYLESS:
                 operation["security"] = [{"key": []}]
             said = operation["responses"]
             if "HTTPValidationError" in str(said.get("422")):  # FastAPI's own
