@@ -437,6 +437,7 @@ class Simulation:
                 handheld.start()
             if not self._is_known(handheld):
                 self._enrol(handheld)
+        self.feeder.live()
         self._rest()
         self.world.tell("== who was revoked is enrolled again")
         # The service tells a revoked device nothing, so neither that its record was restored.
