@@ -440,7 +440,7 @@ class Simulation:
         self.feeder.live()
         self._rest()
         self.world.tell("== who was revoked is enrolled again")
-        # The service tells a revoked device nothing, so neither that its record was restored.
+        # A revocation tells of a restore, but the index is wiped: enrolled again, it can be compared.
         for handheld in self.handhelds:
             if handheld.revoked:
                 self._enrol(handheld)
