@@ -440,7 +440,7 @@ class Simulation:
         self.feeder.live()
         self._rest()
         self.world.tell("== who was revoked is enrolled again")
-        # A revocation tells of a restore, but the index is wiped: enrolled again, it can be compared.
+        # They heard of a restore, but have no index: enrolled again, they can be compared.
         for handheld in self.handhelds:
             if handheld.revoked:
                 self._enrol(handheld)
