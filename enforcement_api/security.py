@@ -95,7 +95,9 @@ def secret_hash(secret: str) -> str:
 class KeyRing:
     """Believes a key for a moment after the record confirmed it, so that a check costs no query.
 
-    `find` asks the record for the holder of a key's hash. Revoking takes `seconds` at most.
+    `find` asks the record for the holder of a key's hash. A revocation by another process takes
+    `seconds` at most to be known; one of this process is known at once, even to who was just
+    asking the record.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class KeyRing:
         self._now = now
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Principal]] = {}
+        self._forgotten = 0
 
     def known(self, hash: str) -> Principal | None:
         """The holder, if it was confirmed a moment ago."""
@@ -120,19 +123,21 @@ class KeyRing:
 
     def holder(self, hash: str) -> Principal | None:
         """The holder, as the record has it now."""
+        forgotten = self._forgotten
         principal = self._find(hash)
         with self._lock:
             if len(self._known) > 10_000:
                 self._known.clear()
             if principal is None:
                 self._known.pop(hash, None)
-            else:
+            elif forgotten == self._forgotten:
                 self._known[hash] = (self._now() + self._seconds, principal)
         return principal
 
     def forget(self) -> None:
         """Believe nothing any more: a key was revoked in this process."""
         with self._lock:
+            self._forgotten += 1
             self._known.clear()
 
 

@@ -34,3 +34,15 @@ def test_key_that_nobody_has_any_more_is_not_known_from_before() -> None:
     holders.clear()
     ring.holder("hash")
     assert ring.known("hash") is None
+
+
+def test_a_key_revoked_while_the_record_is_asked_for_it_is_not_believed_a_moment_longer() -> None:
+    holder = Principal("k1", "reader", "SPAQ", "SPAQ", None)
+
+    def revoked_meanwhile(_: str) -> Principal:
+        ring.forget()
+        return holder
+
+    ring = KeyRing(revoked_meanwhile, seconds=1, now=lambda: 0.0)
+    ring.holder("hash")
+    assert ring.known("hash") is None
