@@ -70,6 +70,7 @@ class SyncScreen(PatrolScreen):
     """What became of the last thing that was asked for here."""
     told_tone = StringProperty("idle")
     spoil: Action | None = None
+    _shown: object = None
 
     def on_pre_enter(self, *_: object) -> None:
         self.told = ""
@@ -129,37 +130,46 @@ class SyncScreen(PatrolScreen):
             box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))
 
     def _show_log(self, lang: str) -> None:
-        box, site = self.ids.log, self.patrol.site()
+        spoiled, last = self.patrol.spoiled(), self.patrol.spoilable()
+        rows = [
+            (item, self._told_of(item, lang, spoiled=item.id in spoiled))
+            for item in self.patrol.log(most=MOST_SHOWN)
+        ]
+        shown = (lang, last and last.id, [(item.id, told) for item, told in rows])
+        if shown == self._shown:
+            return  # a button that a finger is on stays where it is
+        self._shown = shown
+        box = self.ids.log
         box.clear_widgets()
         self.spoil = None
-        spoiled, last = self.patrol.spoiled(), self.patrol.spoilable()
-        for item in self.patrol.log(most=MOST_SHOWN):
-            body = item.body or {}
+        for item, told in rows:
             panel = Panel()
             panel.add_widget(Prose(text=self._what(item), bold=True))
-            words = [outcome_words(body["outcome"], site.instrument if site else "avis", lang)]
-            if site is not None:
-                at = codec.parse_instant(body["observed_at"])
-                zone = ZoneInfo(site.time_zone)
-                words.append(instant(at, zone, lang, now=self.patrol.now()))
-            panel.add_widget(Prose(text=" · ".join(words), color=MUTED))
-            panel.add_widget(Prose(text=sent_state(item.state, lang), color=MUTED))
-            number = body.get("number")
-            if number:
-                told = gettext("No. {number}", lang).format(number=number)
-                if item.id in spoiled:
-                    told += " · " + gettext("spoiled", lang)
-                panel.add_widget(Prose(text=told, color=MUTED))
-            elif body["outcome"] == "notice":
-                panel.add_widget(Prose(text=gettext("Without a number", lang), color=MUTED))
+            for line in told:
+                panel.add_widget(Prose(text=line, color=MUTED))
             if last is not None and item.id == last.id:
                 self.spoil = Action(text=gettext("This number was not used", lang))
                 self.spoil.bind(on_release=lambda _, item=item: self.ask_spoil(item))
                 panel.add_widget(self.spoil)
             box.add_widget(panel)
-        if not box.children:
+        if not rows:
             nothing = gettext("Nothing recorded on this device yet.", lang)
             box.add_widget(Prose(text=nothing, color=MUTED))
+
+    def _told_of(self, item: Item, lang: str, *, spoiled: bool) -> list[str]:
+        """What became of an infraction, a line each."""
+        body, site = item.body or {}, self.patrol.site()
+        words = [outcome_words(body["outcome"], site.instrument if site else "avis", lang)]
+        if site is not None:
+            at = codec.parse_instant(body["observed_at"])
+            words.append(instant(at, ZoneInfo(site.time_zone), lang, now=self.patrol.now()))
+        told = [" · ".join(words), sent_state(item.state, lang)]
+        if body.get("number"):
+            number = gettext("No. {number}", lang).format(number=body["number"])
+            told.append(f"{number} · {gettext('spoiled', lang)}" if spoiled else number)
+        elif body["outcome"] == "notice":
+            told.append(gettext("Without a number", lang))
+        return told
 
     def ask_spoil(self, item: Item) -> None:
         """Why the number is of no use."""
