@@ -28,6 +28,11 @@ _HERE = update(audit_heads).where(_head.chain == bindparam("of_chain"))
 _TAKE = _HERE.values(number=_head.number + 1).returning(_head.number, _head.hash)
 _ADD = insert(audit_log)
 _KEEP = _HERE.values(hash=bindparam("new_hash"))
+_OF_SUBJECT = (
+    select(_log.entry)
+    .where(_log.chain == bindparam("of_chain"), _log.subject == bindparam("of_subject"))
+    .order_by(_log.number)
+)
 
 
 def append(tx: Connection, entry: Entry, *, site: str = INSTALLATION) -> None:
@@ -54,9 +59,7 @@ def _begin(tx: Connection, chain: str) -> None:
 
 def entries(tx: Connection, subject: str, *, site: str = INSTALLATION) -> list[Entry]:
     """All that was done to a subject, the oldest first."""
-    found = tx.execute(
-        select(_log.entry).where(_log.chain == site, _log.subject == subject).order_by(_log.number)
-    )
+    found = tx.execute(_OF_SUBJECT, {"of_chain": site, "of_subject": subject})
     return [read(text) for text in found.scalars()]
 
 

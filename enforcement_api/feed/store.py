@@ -61,6 +61,29 @@ _LOCK = (
 )
 _LEVELS = select(counters).order_by(counters.c.site)
 _LEVEL = _LEVELS.where(counters.c.site == _SITE)
+_NUMBERS: dict[str, BindParameter[Any]] = {
+    "sequence": bindparam("new_sequence"),
+    "digest_count": bindparam("new_count"),
+    "digest_sum": bindparam("new_sum"),
+}
+_SAVE = update(counters).where(counters.c.site == _SITE).values(_NUMBERS)
+_SAVE_FED = _SAVE.values(fed_at=bindparam("new_fed_at"))
+_HERE = (
+    feed_entries.c.site == _SITE,
+    feed_entries.c.kind == bindparam("of_kind"),
+    feed_entries.c.id == bindparam("of_id"),
+)
+_ENTRY = select(feed_entries.c.record, feed_entries.c.hash).where(*_HERE)
+_ADD_ENTRY = insert(feed_entries)
+_CHANGE_ENTRY = (
+    update(feed_entries)
+    .where(*_HERE)
+    .values(
+        sequence=bindparam("new_sequence"),
+        record=bindparam("new_record"),
+        hash=bindparam("new_hash"),
+    )
+)
 
 
 def open_feed(tx: Connection, site: str) -> None:
@@ -85,13 +108,15 @@ def lock(tx: Connection, site: str) -> Counter:
 def save(tx: Connection, counter: Counter, *, fed_at: datetime | None = None) -> None:
     """Write the counter row back: the numbers taken and the digest are part of the commit."""
     values: dict[str, Any] = {
-        "sequence": counter.sequence,
-        "digest_count": counter.digest.count,
-        "digest_sum": counter.digest.sum,
+        "of_site": counter.site,
+        "new_sequence": counter.sequence,
+        "new_count": counter.digest.count,
+        "new_sum": counter.digest.sum,
     }
-    if fed_at is not None:
-        values["fed_at"] = fed_at
-    tx.execute(update(counters).where(counters.c.site == counter.site).values(**values))
+    if fed_at is None:
+        tx.execute(_SAVE, values)
+    else:
+        tx.execute(_SAVE_FED, values | {"new_fed_at": fed_at})
 
 
 def append(tx: Connection, counter: Counter, changes: Iterable[Change]) -> None:
@@ -100,12 +125,8 @@ def append(tx: Connection, counter: Counter, changes: Iterable[Change]) -> None:
     A record that is in the feed already, word for word, takes no number.
     """
     for kind, id, record in changes:
-        here = (
-            feed_entries.c.site == counter.site,
-            feed_entries.c.kind == kind,
-            feed_entries.c.id == id,
-        )
-        old = tx.execute(select(feed_entries.c.record, feed_entries.c.hash).where(*here)).first()
+        here = {"of_site": counter.site, "of_kind": kind, "of_id": id}
+        old = tx.execute(_ENTRY, here).first()
         text = None if record is None else codec.canonical(record)
         if (None if old is None else old.record) == text:
             continue
@@ -115,11 +136,13 @@ def append(tx: Connection, counter: Counter, changes: Iterable[Change]) -> None:
         if text is not None:
             hash = codec.record_hash(kind, id, text)
             counter.digest += hash
-        values = {"sequence": counter.take(), "record": text, "hash": hash}
+        sequence = counter.take()
         if old is None:
-            tx.execute(insert(feed_entries).values(site=counter.site, kind=kind, id=id, **values))
+            key = {"site": counter.site, "kind": kind, "id": id}
+            tx.execute(_ADD_ENTRY, key | {"sequence": sequence, "record": text, "hash": hash})
         else:
-            tx.execute(update(feed_entries).where(*here).values(**values))
+            values = {"new_sequence": sequence, "new_record": text, "new_hash": hash}
+            tx.execute(_CHANGE_ENTRY, here | values)
 
 
 def publish(tx: Connection, site: str, changes: Iterable[Change]) -> None:

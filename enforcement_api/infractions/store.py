@@ -9,7 +9,19 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.audit import store as audit
@@ -57,6 +69,60 @@ _c = infractions.c
 SHORTEST_PLATE_PART = 3
 """Characters of free text, as a plate has them, that are looked for in plates too."""
 
+# Put together once, as every upload asks them: that takes longer than executing them.
+_ID: BindParameter[str] = bindparam("of_id")
+_SITE: BindParameter[str] = bindparam("of_site")
+_SOME: BindParameter[Sequence[str]] = bindparam("of_some", expanding=True)
+_BY_ID = select(infractions).where(_c.id == _ID)
+_AT_SITE = _BY_ID.where(_c.site == _SITE)
+_CONTENT = select(_c.content_hash).where(_c.id == _ID)
+_THERE = select(
+    exists().where(zones.c.site == _SITE, zones.c.code == bindparam("of_zone")).label("zone"),
+    exists().where(lots.c.site == _SITE, lots.c.code == bindparam("of_lot")).label("lot"),
+    exists()
+    .where(
+        patrollers.c.site == _SITE,
+        or_(
+            patrollers.c.badge == bindparam("of_patroller"),
+            patrollers.c.id == bindparam("of_patroller"),
+        ),
+    )
+    .label("patroller"),
+    exists().where(_c.site == _SITE, _c.number == bindparam("of_number")).label("number"),
+)
+_KNOWN_CODES = select(codes.c.code, codes.c.active).where(
+    codes.c.site == _SITE, codes.c.code.in_(_SOME)
+)
+_CODES = (
+    select(infraction_codes.c.infraction, infraction_codes.c.code)
+    .where(infraction_codes.c.site == _SITE, infraction_codes.c.infraction.in_(_SOME))
+    .order_by(infraction_codes.c.infraction, infraction_codes.c.position)
+)
+_PHOTOS = (
+    select(infraction_photos, photos.c.sha256.is_not(None).label("is_present"))
+    .join_from(
+        infraction_photos, photos, photos.c.sha256 == infraction_photos.c.sha256, isouter=True
+    )
+    .where(infraction_photos.c.site == _SITE, infraction_photos.c.infraction.in_(_SOME))
+    .order_by(infraction_photos.c.infraction, infraction_photos.c.position)
+)
+_PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
+_WITH_PHOTO = (
+    select(infraction_photos.c.site, infraction_photos.c.infraction)
+    .where(infraction_photos.c.sha256 == bindparam("of_photo"))
+    .distinct()
+    .order_by(infraction_photos.c.site, infraction_photos.c.infraction)
+)
+_JUDGE_AGAIN = (
+    update(infractions)
+    .where(_c.site == _SITE, _c.id == _ID)
+    .values(
+        recheck_verdict=bindparam("new_verdict"),
+        differs=bindparam("new_differs"),
+        rechecked_at=bindparam("new_at"),
+    )
+)
+
 _IN_ONE_QUERY = 500
 """Values in one IN list."""
 _FEW = 2000
@@ -93,7 +159,7 @@ def receive(
     site = sites.site(tx, sent.site)
     by.check_site(site.id)
     counter = feed.lock(tx, site.id)
-    first = tx.execute(select(_c.content_hash).where(_c.id == id)).scalar()
+    first = tx.execute(_CONTENT, {"of_id": id}).scalar()
     if first is not None:
         if first != sent.hash():
             raise InfractionConflict
@@ -145,31 +211,29 @@ def _surroundings(
     device: str,
 ) -> Surroundings:
     here = feed.level(tx, site.id)
-
-    def there(*conditions: ColumnElement[bool]) -> bool:
-        return bool(tx.execute(select(exists().where(*conditions))).scalar_one())
-
     cursor = _cursor(record, tx, sent, here.sequence)
     is_all_known = cursor is not None and cursor.sequence >= here.horizon
     block = None if sent.number is None else numbers.block_of(tx, sent.site, sent.number)
+    asked = {
+        "of_site": sent.site,
+        "of_zone": sent.zone,
+        "of_lot": sent.lot,
+        "of_patroller": sent.patroller,
+        "of_number": sent.number,
+    }
+    there = tx.execute(_THERE, asked).one()
     known_codes = tx.execute(
-        select(codes.c.code, codes.c.active).where(
-            codes.c.site == sent.site, codes.c.code.in_(set(sent.codes))
-        )
+        _KNOWN_CODES, {"of_site": sent.site, "of_some": sorted(set(sent.codes))}
     )
     return Surroundings(
-        zone=there(zones.c.site == sent.site, zones.c.code == sent.zone),
-        lot=sent.lot is None or there(lots.c.site == sent.site, lots.c.code == sent.lot),
+        zone=there.zone,
+        lot=sent.lot is None or there.lot,
         codes={row.code: row.active for row in known_codes},
-        patroller=there(
-            patrollers.c.site == sent.site,
-            or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
-        ),
+        patroller=there.patroller,
         cursor=cursor is not None,
         number=block is not None,
         number_is_anothers=block is not None and block.device != device,
-        number_is_used=sent.number is not None
-        and there(_c.site == sent.site, _c.number == sent.number),
+        number_is_used=there.number,
         cursor_verdict=None
         if cursor is None or plate is None or not is_all_known
         else best_outcome(
@@ -284,9 +348,7 @@ def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
 def _receipt(record: Record, tx: Connection, site: str, id: str) -> Receipt:
     """The receipt as the first time; the missing photos as of now."""
     first = history(tx, site, id)[0]
-    (infraction,) = _build(
-        tx, site, tx.execute(select(infractions).where(_c.site == site, _c.id == id)).all()
-    )
+    infraction = _at_site(tx, site, id)
     return Receipt(
         id=id,
         received_at=infraction.received_at,
@@ -317,11 +379,9 @@ def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime
             permits[_plate(row)], zone=row.zone, at=row.observed_at, retention=site.retention
         )
         differs = core.differs(row.verdict, verdict)
-        tx.execute(
-            update(infractions)
-            .where(_c.site == site_id, _c.id == row.id)
-            .values(recheck_verdict=verdict, differs=differs, rechecked_at=now)
-        )
+        here = {"of_site": site_id, "of_id": row.id}
+        judged = {"new_verdict": verdict, "new_differs": differs, "new_at": now}
+        tx.execute(_JUDGE_AGAIN, here | judged)
         if (verdict, differs) != (row.recheck_verdict, row.differs):
             facts = {"verdict": verdict, "differs": differs, "before": row.recheck_verdict}
             _remember(tx, site_id, row.id, Event(now, "rechecked", row.state, "service", facts))
@@ -500,7 +560,7 @@ def forget_old_notices(tx: Connection, site: str, before: datetime) -> int:
 
 def find(tx: Connection, id: str) -> Infraction:
     """One infraction. Raises UnknownInfraction."""
-    row = tx.execute(select(infractions).where(_c.id == id)).first()
+    row = tx.execute(_BY_ID, {"of_id": id}).first()
     if row is None:
         raise UnknownInfraction(id=id)
     (infraction,) = _build(tx, row.site, [row])
@@ -616,6 +676,13 @@ def _conditions(wanted: Selection) -> Iterator[ColumnElement[bool]]:
         yield or_(*found)
 
 
+def _at_site(tx: Connection, site: str, id: str) -> Infraction:
+    """An infraction that the site has."""
+    rows = tx.execute(_AT_SITE, {"of_site": site, "of_id": id}).all()
+    (infraction,) = _build(tx, site, rows)
+    return infraction
+
+
 def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
     """The infractions of one site in these rows, with their codes and photos."""
     ids = [row.id for row in rows]
@@ -623,23 +690,10 @@ def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
     shown: dict[str, list[Photo]] = {}
     present: dict[str, set[str]] = {}
     for some in _chunks(ids):
-        for row in tx.execute(
-            select(infraction_codes.c.infraction, infraction_codes.c.code)
-            .where(infraction_codes.c.site == site, infraction_codes.c.infraction.in_(some))
-            .order_by(infraction_codes.c.infraction, infraction_codes.c.position)
-        ):
+        asked = {"of_site": site, "of_some": some}
+        for row in tx.execute(_CODES, asked):
             named.setdefault(row.infraction, []).append(row.code)
-        for row in tx.execute(
-            select(infraction_photos, photos.c.sha256.is_not(None).label("is_present"))
-            .join_from(
-                infraction_photos,
-                photos,
-                photos.c.sha256 == infraction_photos.c.sha256,
-                isouter=True,
-            )
-            .where(infraction_photos.c.site == site, infraction_photos.c.infraction.in_(some))
-            .order_by(infraction_photos.c.infraction, infraction_photos.c.position)
-        ):
+        for row in tx.execute(_PHOTOS, asked):
             photo = Photo.model_construct(sha256=row.sha256, bytes=row.bytes, taken_at=row.taken_at)
             shown.setdefault(row.infraction, []).append(photo)
             if row.is_present:
@@ -725,7 +779,7 @@ class StoredPhoto:
 
 def photo(tx: Connection, sha256: str) -> StoredPhoto | None:
     """A photo that was received, or None."""
-    row = tx.execute(select(photos).where(photos.c.sha256 == sha256)).first()
+    row = tx.execute(_PHOTO, {"of_photo": sha256}).first()
     if row is None:
         return None
     return StoredPhoto(row.sha256, row.media_type, row.bytes, row.received_at)
@@ -747,9 +801,7 @@ def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str)
     if not added.rowcount:
         return False
     for site, id in _with_photo(tx, kept.sha256):
-        (infraction,) = _build(
-            tx, site, tx.execute(select(infractions).where(_c.site == site, _c.id == id)).all()
-        )
+        infraction = _at_site(tx, site, id)
         facts = {"sha256": kept.sha256, "missing": len(infraction.photos_missing)}
         at, state, by = kept.received_at, infraction.state, f"device:{device}"
         _remember(tx, site, id, Event(at, "photo_received", state, by, facts))
@@ -758,12 +810,7 @@ def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str)
 
 def _with_photo(tx: Connection, sha256: str) -> list[tuple[str, str]]:
     """The infractions that name a photo, in the order in which sites are locked."""
-    found = tx.execute(
-        select(infraction_photos.c.site, infraction_photos.c.infraction)
-        .where(infraction_photos.c.sha256 == sha256)
-        .distinct()
-        .order_by(infraction_photos.c.site, infraction_photos.c.infraction)
-    )
+    found = tx.execute(_WITH_PHOTO, {"of_photo": sha256})
     return [(row.site, row.infraction) for row in found]
 
 

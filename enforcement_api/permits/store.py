@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, or_, select, update
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
@@ -21,6 +32,27 @@ from sync.plates import Plate
 
 _c = permit_versions.c
 _CURRENT = _c.superseded_at.is_(None)
+
+# Put together once, as every upload asks them: that takes longer than executing them.
+_Query = Select[Any]
+_FOLDED: _Query = select(*PERMIT_COLUMNS).where(
+    _c.site == bindparam("of_site"), _c.fold == bindparam("of_fold")
+)
+_PLATED = _FOLDED.where(
+    _c.plate == bindparam("of_plate"), _c.jurisdiction == bindparam("of_jurisdiction")
+)
+_KNOWN_AT: BindParameter[int] = bindparam("known_at")
+_THEN = (_c.sequence <= _KNOWN_AT, or_(_CURRENT, _c.superseded_at > _KNOWN_AT))
+_ALIKE, _ALIKE_THEN = _FOLDED.where(_CURRENT), _FOLDED.where(*_THEN)
+_OF_PLATE, _OF_PLATE_THEN = _PLATED.where(_CURRENT), _PLATED.where(*_THEN)
+_OF_BASES = select(permit_versions).where(
+    _c.site == bindparam("of_site"), _CURRENT, _c.base.in_(bindparam("of_bases", expanding=True))
+)
+_SUPERSEDE = (
+    update(permit_versions)
+    .where(_c.site == bindparam("of_site"), _c.sequence == bindparam("old"))
+    .values(superseded_at=bindparam("new"))
+)
 
 
 class UnknownPermit(Problem):
@@ -131,9 +163,9 @@ class Ledger:
         self._new: list[Version] = []
         self._before: dict[str, list[StoredPermit]] = {}
         wanted = sorted({_base(id) for id in ids})
-        query = select(permit_versions).where(_c.site == counter.site, _CURRENT)
         for at in range(0, len(wanted), 10_000):
-            for row in tx.execute(query.where(_c.base.in_(wanted[at : at + 10_000]))):
+            asked = {"of_site": counter.site, "of_bases": wanted[at : at + 10_000]}
+            for row in tx.execute(_OF_BASES, asked):
                 version = _version(row)
                 self._current[version.permit.id] = version
         earlier = (v.permit for id, v in self._current.items() if "~" in id)
@@ -181,11 +213,9 @@ class Ledger:
         """Write what was put."""
         site = self._counter.site
         if self._superseded:
+            superseded = [(v.sequence, v.superseded_at) for v in self._superseded]
             self._tx.execute(
-                update(permit_versions)
-                .where(_c.site == site, _c.sequence == bindparam("old"))
-                .values(superseded_at=bindparam("new")),
-                [{"old": v.sequence, "new": v.superseded_at} for v in self._superseded],
+                _SUPERSEDE, [{"of_site": site, "old": old, "new": new} for old, new in superseded]
             )
         if self._new:
             _insert(self._tx, (_row(site, version) for version in self._new))
@@ -200,27 +230,27 @@ def permits_for(
     """Every permit that the record knows of a plate, or knew at a sequence number, those removed
     from the feed included: they count no more, or the instant is one that the index refuses.
     """
-    here = (_c.plate == plate.text, _c.jurisdiction == plate.jurisdiction)
-    return _permits(tx, site, plate, as_known_at, *here)
+    return _permits(tx, site, plate, as_known_at, now=_OF_PLATE, then=_OF_PLATE_THEN)
 
 
 def look_alikes(
     tx: Connection, site: str, plate: Plate, *, as_known_at: int | None = None
 ) -> list[Permit]:
     """Every permit whose plate folds like this one."""
-    return _permits(tx, site, plate, as_known_at)
+    return _permits(tx, site, plate, as_known_at, now=_ALIKE, then=_ALIKE_THEN)
 
 
 def _permits(
-    tx: Connection, site: str, plate: Plate, as_known_at: int | None, *here: ColumnElement[bool]
+    tx: Connection, site: str, plate: Plate, as_known_at: int | None, *, now: _Query, then: _Query
 ) -> list[Permit]:
-    then: ColumnElement[bool] = _CURRENT
-    if as_known_at is not None:
-        then = and_(_c.sequence <= as_known_at, or_(_CURRENT, _c.superseded_at > as_known_at))
-    found = tx.execute(
-        select(*PERMIT_COLUMNS).where(_c.site == site, _c.fold == plate.fold, then, *here)
-    )
-    return [permit_of(row) for row in found]
+    asked = {
+        "of_site": site,
+        "of_fold": plate.fold,
+        "of_plate": plate.text,
+        "of_jurisdiction": plate.jurisdiction,
+        "known_at": as_known_at,
+    }
+    return [permit_of(row) for row in tx.execute(now if as_known_at is None else then, asked)]
 
 
 def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]]:

@@ -69,6 +69,11 @@ class Feeder:
         self._add([])
 
     def _add(self, batch: list[dict[str, Any]]) -> None:
+        """While one is on its way, all that comes next makes one batch."""
+        last = self._waiting[-1] if len(self._waiting) > 1 else None
+        if last is not None:
+            last += batch
+            return
         self._waiting.append(batch)
         if len(self._waiting) == 1:
             self._say()

@@ -43,6 +43,8 @@ TURNS = (0, 6)
 FAR_BEHIND = 12
 """Few enough that some handhelds fetch a snapshot though they have an index; and snapshots are made
 anew so seldom that some are older than what such a handheld has."""
+TURNS_BETWEEN_LOOKS = 10
+"""How many things are done between two looks at whether everything has come together."""
 REST = 3600.0
 """Seconds after the faults within which everything has come together."""
 ZONES = ("G1", "G2")
@@ -450,16 +452,18 @@ class Simulation:
         began = self.world.seconds
         while unrest := self._unrest(began):
             assert self.world.seconds < began + REST, f"no rest after {REST:.0f} s: {unrest}"
-            self._turn()
+            for _ in range(TURNS_BETWEEN_LOOKS):
+                self._turn()
 
     def _unrest(self, began: float) -> tuple[Any, ...]:
         """What is not as it should be in the end."""
         if self.feeder.is_busy:
             return ("the feeder",)
-        newest = self.knowledge.newest()
         for handheld in self.handhelds:
             if handheld.ready():
                 return (handheld.name, "is busy")
+        newest = self.knowledge.newest()
+        for handheld in self.handhelds:
             if handheld.outbox.waiting():
                 return (handheld.name, "has not sent all")
             state = None
