@@ -94,6 +94,16 @@ counters = Table(
     Column("horizon", BigInteger, nullable=False, server_default="0"),
 )
 
+# Epochs that ended with a restore, and up to which sequence the site's feed in each is the one that
+# this record holds. What came after it in that epoch is lost.
+earlier_epochs = Table(
+    "earlier_epochs",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("epoch", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+
 zones = Table(
     "zones",
     metadata,

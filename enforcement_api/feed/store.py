@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import counters, feed_entries, permit_versions
+from enforcement_api.database.tables import counters, earlier_epochs, feed_entries, permit_versions
 from enforcement_api.feed.core import Cursor, CursorExpired
 from enforcement_api.sites.core import UnknownSite, is_site_id
 from sync import codec
@@ -173,6 +173,16 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
         )
         for row in found
     ]
+
+
+def held_of(tx: Connection, site: str, epoch: str) -> int | None:
+    """Up to which sequence number the site's feed in an epoch before a restore is this record's.
+
+    None: no epoch of that name is known to have been.
+    """
+    table = earlier_epochs.c
+    found = select(table.sequence).where(table.site == site, table.epoch == epoch)
+    return tx.execute(found).scalar()
 
 
 def forget_before(tx: Connection, site: str, sequence: int) -> None:

@@ -47,6 +47,10 @@ State = Literal[
 ]
 STATES: tuple[State, ...] = get_args(State)
 
+Placed = Literal["known", "lost", "unknown"]
+"""What the record can say of a device's cursor: it holds what the device knew; it did, until a
+restore lost it; it never heard of such a cursor."""
+
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future an observation may lie before it is flagged."""
 
@@ -329,7 +333,7 @@ LOG_EXAMPLE: dict[str, Any] = {
     "received_at": "2026-11-23T15:20:00Z",
     "state": "received",
     "decision_reason": None,
-    "verdicts": {"device": "unknown", "cursor": "unknown", "now": "valid"},
+    "verdicts": {"device": "unknown", "cursor": "unknown", "cursor_reason": None, "now": "valid"},
     "warnings": ["unknown-lot"],
 }
 """An infraction as the log shows it."""
@@ -407,7 +411,7 @@ class Surroundings:
     codes: Mapping[str, bool]
     """The site's codes among those named, and whether each is active."""
     patroller: bool
-    cursor: bool
+    cursor: Placed
     number: bool
     """Whether the number lies in a block that was given out."""
     number_is_anothers: bool
@@ -427,7 +431,8 @@ def warnings_of(upload: Upload, known: Surroundings, received_at: datetime) -> l
         "inactive-code": any(known.codes.get(code) is False for code in sent.codes),
         "no-code": not sent.codes and sent.outcome != "no_issue",
         "unknown-patroller": not known.patroller,
-        "unknown-cursor": not known.cursor,
+        "unknown-cursor": known.cursor == "unknown",
+        "lost-cursor": known.cursor == "lost",
         "unknown-number": sent.number is not None and not known.number,
         "number-of-another-device": known.number_is_anothers,
         "number-used-twice": known.number_is_used,
@@ -469,6 +474,16 @@ class Infraction:
     differs: bool
     rechecked_at: datetime | None
     photos_present: frozenset[str]
+
+    @property
+    def cursor_reason(self) -> str | None:
+        """Why nobody can tell what a replica at the device's cursor says; None: it is told, or
+        there is no plate to judge. What is not flagged was known, and is no longer kept.
+        """
+        if self.cursor_verdict is not None or self.plate is None:
+            return None
+        flags = ("unknown-cursor", "lost-cursor")
+        return next((flag for flag in flags if flag in self.warnings), "forgotten-cursor")
 
     @property
     def photos_missing(self) -> tuple[str, ...]:
@@ -533,6 +548,7 @@ class Infraction:
             "verdicts": {
                 "device": self.sent.verdict,
                 "cursor": self.cursor_verdict,
+                "cursor_reason": self.cursor_reason,
                 "now": self.recheck_verdict,
             },
             "warnings": list(self.warnings),

@@ -49,6 +49,7 @@ from enforcement_api.infractions.core import (
     KnownPermit,
     Photo,
     Place,
+    Placed,
     Position,
     Selection,
     Surroundings,
@@ -211,8 +212,8 @@ def _surroundings(
     device: str,
 ) -> Surroundings:
     here = feed.level(tx, site.id)
-    cursor = _cursor(record, tx, sent, here.sequence)
-    is_all_known = cursor is not None and cursor.sequence >= here.horizon
+    placed, sequence = _place(record, tx, sent, level=here.sequence)
+    is_all_known = placed == "known" and sequence >= here.horizon
     block = None if sent.number is None else numbers.block_of(tx, sent.site, sent.number)
     asked = {
         "of_site": sent.site,
@@ -230,14 +231,14 @@ def _surroundings(
         lot=sent.lot is None or there.lot,
         codes={row.code: row.active for row in known_codes},
         patroller=there.patroller,
-        cursor=cursor is not None,
+        cursor=placed,
         number=block is not None,
         number_is_anothers=block is not None and block.device != device,
         number_is_used=there.number,
         cursor_verdict=None
-        if cursor is None or plate is None or not is_all_known
+        if plate is None or not is_all_known
         else best_outcome(
-            permits_for(tx, site.id, plate, as_known_at=cursor.sequence),
+            permits_for(tx, site.id, plate, as_known_at=sequence),
             zone=sent.zone,
             at=sent.observed_at,
             retention=site.retention,
@@ -245,14 +246,20 @@ def _surroundings(
     )
 
 
-def _cursor(record: Record, tx: Connection, sent: InfractionIn, level: int) -> Cursor | None:
-    """The device's cursor, if it is one of this record's."""
+def _place(record: Record, tx: Connection, sent: InfractionIn, *, level: int) -> tuple[Placed, int]:
+    """What this record can say of the device's cursor, and the cursor's sequence number."""
     try:
         cursor = Cursor.parse(sent.cursor, site=sent.site)
     except NotACursor:
-        return None
-    is_ours = cursor.epoch == sent.epoch == record.epoch(tx) and cursor.sequence <= level
-    return cursor if is_ours else None
+        return "unknown", 0
+    placed: Placed = "unknown"
+    if cursor.epoch == sent.epoch == record.epoch(tx):
+        placed = "known" if cursor.sequence <= level else "unknown"
+    elif cursor.epoch == sent.epoch:
+        held = feed.held_of(tx, sent.site, cursor.epoch)
+        if held is not None:
+            placed = "known" if cursor.sequence <= held else "lost"
+    return placed, cursor.sequence
 
 
 def _insert(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,6 +41,19 @@ def moved_ahead(next: int, *, taken: Iterable[int], at: datetime) -> int:
     """
     known = (number for number in taken if number < _LARGEST)
     return max(next, number_floor(at), *(number + 1 for number in known), 1)
+
+
+def held(backup: Mapping[str, int], replaced: Mapping[str, int]) -> dict[str, int]:
+    """Up to which sequence number a restored record holds a site's feed in each epoch there was.
+
+    Each of the two says so for its own epoch and for those before it. Feeds that have an epoch in
+    common are one feed up to the smaller of the two numbers, and so then is all that the replaced
+    record holds up to there, of whatever epoch.
+    """
+    both = backup.keys() & replaced.keys()
+    in_common = max((min(backup[epoch], replaced[epoch]) for epoch in both), default=0)
+    found = {epoch: min(sequence, in_common) for epoch, sequence in replaced.items()}
+    return found | {epoch: max(found.get(epoch, 0), backup[epoch]) for epoch in backup}
 
 
 @dataclass(frozen=True, slots=True)

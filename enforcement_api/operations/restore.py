@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, func, inspect, select, update
+from sqlalchemy import Connection, delete, func, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.schema import Table
 
@@ -36,7 +36,9 @@ from enforcement_api.database.engine import (
 )
 from enforcement_api.database.tables import (
     audit_heads,
+    counters,
     devices,
+    earlier_epochs,
     infractions,
     keys,
     meta,
@@ -58,7 +60,13 @@ from enforcement_api.operations.backup import (
     set_meta,
 )
 from enforcement_api.operations.copying import empty, transfer
-from enforcement_api.operations.core import Manifest, issued_number, moved_ahead, number_floor
+from enforcement_api.operations.core import (
+    Manifest,
+    held,
+    issued_number,
+    moved_ahead,
+    number_floor,
+)
 from enforcement_api.operations.using import alone
 from enforcement_api.problems import N_, Problem, Sentence, storage
 from enforcement_api.settings import Settings
@@ -109,6 +117,7 @@ class _Replaced:
     """What can still be read of the record that is replaced."""
 
     epoch: str | None = None
+    feeds: dict[str, dict[str, int]] = field(default_factory=dict)
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     numbers: dict[str, set[int]] = field(default_factory=dict)
     revoked: dict[str, dict[str, datetime]] = field(default_factory=dict)
@@ -225,7 +234,7 @@ def _read(record: Record) -> _Replaced:
         revision = record.revision()
         if revision is not None and not is_known(revision):
             raise RecordOfANewerVersion(where=record.where)
-        for part in (_read_numbers, _read_heads, _read_revoked):
+        for part in (_read_numbers, _read_heads, _read_feeds, _read_revoked):
             # A damaged part of a file does not hide the others.
             with contextlib.suppress(RecordDamaged), record.reading() as tx:
                 part(tx, found, set(inspect(tx).get_table_names()))
@@ -266,6 +275,23 @@ def _read_heads(tx: Connection, found: _Replaced, tables: set[str]) -> None:
         found.heads = {chain: (head.number, head.hash) for chain, head in heads.items()}
 
 
+def _read_feeds(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    if found.epoch is not None:
+        found.feeds = _feeds(tx, found.epoch, tables)
+
+
+def _feeds(tx: Connection, epoch: str, tables: set[str]) -> dict[str, dict[str, int]]:
+    """Of each site, up to which sequence number its feed in each epoch is in a record."""
+    feeds: dict[str, dict[str, int]] = {}
+    if earlier_epochs.name in tables:
+        for row in tx.execute(select(earlier_epochs)):
+            feeds.setdefault(row.site, {})[row.epoch] = row.sequence
+    if counters.name in tables:
+        for row in tx.execute(select(counters.c.site, counters.c.sequence)):
+            feeds.setdefault(row.site, {})[epoch] = row.sequence
+    return feeds
+
+
 def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
     for table in (keys, devices):
         if table.name in tables:
@@ -291,6 +317,7 @@ def _renew(
 def _succeed(
     tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: datetime
 ) -> tuple[str, dict[str, int]]:
+    _keep_epochs(tx, replaced)
     epoch = new_epoch()
     set_meta(tx, "epoch", epoch)
     set_meta(tx, BACKED_UP_AT, manifest.made_at)
@@ -306,6 +333,17 @@ def _succeed(
     }
     audit.append(tx, Entry(at, "command", "restored", "record", facts))
     return epoch, series
+
+
+def _keep_epochs(tx: Connection, replaced: _Replaced) -> None:
+    """What handhelds knew before the restore can be named as far as the backup goes."""
+    ended = tx.execute(select(meta.c.value).where(meta.c.name == "epoch")).scalar_one()
+    feeds = _feeds(tx, ended, set(metadata.tables))
+    tx.execute(delete(earlier_epochs))
+    for site in sorted(feeds.keys() | replaced.feeds.keys()):
+        kept = held(feeds.get(site, {ended: 0}), replaced.feeds.get(site, {}))
+        rows = [{"site": site, "epoch": of, "sequence": upto} for of, upto in sorted(kept.items())]
+        tx.execute(earlier_epochs.insert(), rows)
 
 
 def _move_series(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[str, int]:

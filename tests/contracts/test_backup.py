@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -37,6 +38,9 @@ from enforcement_api.operations.using import BeingRestored, InUse, alone
 from enforcement_api.settings import Settings
 from tests.postgres import fresh_database
 from tests.service import Service, infraction, new_id, picture, running
+
+OF_THE_RESTORE = ("meta", "earlier_epochs", "number_series", "audit_log", "audit_heads")
+"""The tables in which a restore writes what it is."""
 
 PHOTO = picture()
 PHOTO_NAME = hashlib.sha256(PHOTO).hexdigest()
@@ -103,8 +107,7 @@ def refused(service: Service, file: Path, kind: type[Exception]) -> str:
 
 def test_record_comes_back_as_it_was(service: Service, tmp_path: Path) -> None:
     fill(service)
-    but = ("meta", "number_series", "audit_log", "audit_heads")
-    before = rows(service.parts.record, but=but)
+    before = rows(service.parts.record, but=OF_THE_RESTORE)
     epoch = service.push()["epoch"]
     summary = made(service, tmp_path / "backup")
     assert summary.manifest.rows["permit_versions"] == 303
@@ -112,7 +115,7 @@ def test_record_comes_back_as_it_was(service: Service, tmp_path: Path) -> None:
     service.permit("NEW111")
     service.clock.advance(hours=2)
     done = restored(service, tmp_path / "backup")
-    assert rows(service.parts.record, but=but) == before
+    assert rows(service.parts.record, but=OF_THE_RESTORE) == before
     assert service.push()["epoch"] == done.epoch != epoch
     assert (service.verdict("AAA001"), service.verdict("NEW111")) == ("valid", "unknown")
     service.assert_consistent()
@@ -132,13 +135,12 @@ def test_site_moves_from_one_engine_to_the_other(
     request: pytest.FixtureRequest, service: Service, database_url: str | None, tmp_path: Path
 ) -> None:
     fill(service)
-    but = ("meta", "number_series", "audit_log", "audit_heads")
-    before = rows(service.parts.record, but=but)
+    before = rows(service.parts.record, but=OF_THE_RESTORE)
     made(service, tmp_path / "backup")
     there = other_engine(request, database_url)
     with running(tmp_path / "there", database_url=there) as other:
         restored(other, tmp_path / "backup")
-        assert rows(other.parts.record, but=but) == before
+        assert rows(other.parts.record, but=OF_THE_RESTORE) == before
         other.admin.headers["Authorization"] = service.admin.headers["Authorization"]
         other.reader.headers["Authorization"] = f"Bearer {other.key('reader')}"
         assert other.verdict("XYZ789") == "valid"
@@ -262,6 +264,80 @@ def test_two_restores_of_one_backup_give_other_numbers(service: Service, tmp_pat
     assert second - first == 86_400
 
 
+# What handhelds knew before
+
+
+def known_to(device: httpx.Client) -> dict[str, Any]:
+    """What a handheld that is level now says that it knows."""
+    level = device.get("/v1/sites/1085/changes").json()
+    return {"epoch": level["epoch"], "cursor": level["cursor"]}
+
+
+def told_of(service: Service, device: httpx.Client, knew: dict[str, Any]) -> Any:
+    """What the service makes of an infraction whose device knew that: verdict, and why none."""
+    id = new_id()
+    assert device.put(f"/v1/infractions/{id}", json=infraction(**knew)).status_code == 201
+    verdicts = service.reader.get(f"/v1/infractions/{id}").json()["verdicts"]
+    return verdicts["cursor"] or verdicts["cursor_reason"]
+
+
+def test_what_a_handheld_knew_before_a_restore_is_judged_as_far_as_the_backup_goes(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    device = service.device_client()
+    at_first = known_to(device)
+    first = service.permit("ABC123")
+    in_the_backup = known_to(device)
+    made(service, tmp_path / "backup")
+    service.push({**first, "version": 2, "status": "suspended"})
+    beyond_it = known_to(device)
+    restored(service, tmp_path / "backup")
+    service.push({**first, "version": 2, "status": "cancelled"})
+    of_today = known_to(device)
+    assert told_of(service, device, at_first) == "unknown"
+    assert told_of(service, device, in_the_backup) == "valid"
+    assert told_of(service, device, beyond_it) == "lost-cursor"
+    assert told_of(service, device, of_today) == "cancelled"
+    never = {**beyond_it, "epoch": "never"}
+    assert told_of(service, device, never) == "unknown-cursor"
+
+
+def test_what_a_handheld_knew_is_judged_after_several_restores(
+    service: Service, tmp_path: Path
+) -> None:
+    """Of backups in whatever order, also of an epoch that began after the backup was made."""
+    service.site()
+    assert service.reader  # its key is in every backup
+    device = service.device_client()
+    first = service.permit("ABC123")
+    made(service, tmp_path / "early")
+    in_the_early_one = known_to(device)
+    restored(service, tmp_path / "early")
+    again = known_to(device)
+    service.push({**first, "version": 2, "status": "suspended"})
+    made(service, tmp_path / "late")
+    in_the_late_one = known_to(device)
+    service.push({**first, "version": 3})
+    in_none = known_to(device)
+    restored(service, tmp_path / "late")
+    for knew, verdict in (
+        (in_the_early_one, "valid"),
+        (again, "valid"),
+        (in_the_late_one, "suspended"),
+        (in_none, "lost-cursor"),
+    ):
+        assert told_of(service, device, knew) == verdict
+    restored(service, tmp_path / "early")
+    for knew, verdict in (
+        (in_the_early_one, "valid"),
+        (again, "valid"),
+        (in_the_late_one, "lost-cursor"),
+        (in_none, "lost-cursor"),
+    ):
+        assert told_of(service, device, knew) == verdict
+
+
 # Who was let in
 
 
@@ -371,12 +447,13 @@ def test_record_of_a_newer_version_is_not_replaced(service: Service, tmp_path: P
     fill(service)
     made(service, tmp_path / "backup")
     newer = sa.text("UPDATE alembic_version SET version_num = :revision")
+    revision = service.parts.record.revision()
     service.parts.record.write(lambda tx: tx.execute(newer, {"revision": "9999"}))
     service.stop()
     record = Record(service.settings.database_url)
     with pytest.raises(RecordOfANewerVersion):
         restore(record, service.settings, tmp_path / "backup", at=service.clock())
-    record.write(lambda tx: tx.execute(newer, {"revision": "0002"}))
+    record.write(lambda tx: tx.execute(newer, {"revision": revision}))
     record.close()
     service.start()
     assert service.verdict("AAA001") == "valid"
@@ -479,7 +556,8 @@ def test_old_backup_is_migrated(tmp_path: Path) -> None:
         archive.writestr("manifest.json", json.dumps(manifest))
     with running(tmp_path) as service:
         restored(service, tmp_path / "backup")
-        assert service.parts.record.revision() == "0002"
+        assert service.parts.record.revision() != manifest["revision"]
+        service.parts.record.check_ready()
 
 
 # Photos

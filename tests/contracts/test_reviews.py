@@ -206,7 +206,8 @@ def test_everything_that_happens_is_in_the_history_in_one_chain(log: InfractionL
 def test_the_verdict_is_told_three_ways(log: InfractionLog) -> None:
     id = log.record()
     log.permit("ABC123")
-    assert log.get(id)["verdicts"] == {"device": "unknown", "cursor": "unknown", "now": "valid"}
+    told = {"device": "unknown", "cursor": "unknown", "cursor_reason": None, "now": "valid"}
+    assert log.get(id)["verdicts"] == told
 
 
 def test_a_device_that_judges_otherwise_than_its_copy_says_is_flagged(log: InfractionLog) -> None:
@@ -222,7 +223,8 @@ def test_a_device_that_judges_otherwise_than_its_copy_says_is_flagged(log: Infra
 
 def test_of_a_cursor_that_nobody_knows_nothing_is_reconstructed(log: InfractionLog) -> None:
     id = log.record(epoch="another")
-    assert log.get(id)["verdicts"] == {"device": "unknown", "cursor": None, "now": "unknown"}
+    told = {"device": "unknown", "cursor": None, "cursor_reason": "unknown-cursor"}
+    assert log.get(id)["verdicts"] == told | {"now": "unknown"}
 
 
 def test_what_the_clock_is_worth_is_kept_and_shown(log: InfractionLog) -> None:

@@ -119,7 +119,12 @@ def test_what_a_device_knew_is_not_guessed_from_what_is_left(site: Service) -> N
     assert "verdict-not-as-known" not in answer.json()["warnings"]
     assert "unknown-cursor" not in answer.json()["warnings"]
     kept = site.reader.get(f"/v1/infractions/{answer.json()['id']}").json()
-    assert kept["verdicts"] == {"device": "valid", "cursor": None, "now": "valid"}
+    assert kept["verdicts"] == {
+        "device": "valid",
+        "cursor": None,
+        "cursor_reason": "forgotten-cursor",
+        "now": "valid",
+    }
 
 
 def test_what_was_removed_long_ago_is_forgotten_and_older_cursors_expire(site: Service) -> None:

@@ -19,7 +19,7 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         service.site()
         service.permit("ABC123")
         handheld = service.handheld()
-        handheld.pull()
+        knew = handheld.pull()
         assert service.verdict("ABC123") == "valid"
         backup(service.parts.record, service.settings, file, at=service.clock())
 
@@ -28,7 +28,7 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         photo, id = picture(), new_id()
         sha256 = hashlib.sha256(photo).hexdigest()
         named = {"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}
-        body = infraction(photos=[named])
+        body = infraction(verdict="valid", epoch=knew.epoch, cursor=knew.cursor, photos=[named])
         assert handheld.outbox.keep_photo(photo) == sha256
         handheld.outbox.put_infraction(id, body, [sha256], at=service.clock(), service=ADDRESS)
         handheld.push()
@@ -51,6 +51,7 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
             assert view.state.epoch == epoch
         found = service.reader.get(f"/v1/infractions/{id}").json()
         assert [photo["sha256"] for photo in found["photos"]] == [sha256]
+        assert found["verdicts"]["cursor"] == "valid"  # it knew what the backup has too
         assert service.reader.get(f"/v1/photos/{sha256}").content == photo
         assert service.reader.get("/v1/infractions").json()["items"][1:] == []
         block = (
