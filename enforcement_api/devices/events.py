@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import events
+from enforcement_api.devices import numbers
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
 from enforcement_api.shapes import Instant, mended
@@ -151,6 +152,9 @@ def receive(
         .on_conflict_do_nothing()
     )
     if added.rowcount:
+        spoiled = event.facts.get("number") if event.kind == numbers.SPOILED else None
+        if isinstance(spoiled, str):
+            numbers.claim(tx, event.site, spoiled, device=by.id, at=at)
         return event, True
     row = tx.execute(select(events).where(events.c.id == id)).one()
     if row.content_hash != hash:

@@ -1,14 +1,16 @@
 """Notice numbers: blocks of a site's series, each one device's for good, and what became of them.
 
 A number is the block's prefix and an integer of the block. A device asks for a block under a
-UUID of its own making, so that an answer that was lost can be asked for again.
+UUID of its own making, so that an answer that was lost can be asked for again. Numbers that a
+restore left out become blocks as devices show that they have them.
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,21 +107,43 @@ def give(tx: Connection, site: str, id: str, *, device: str, size: int, at: date
     tx.execute(
         update(number_series).where(number_series.c.site == site).values(next=block.last + 1)
     )
-    tx.execute(
-        insert(number_blocks).values(
-            site=site,
-            id=id,
-            device=device,
-            prefix=block.prefix,
-            first=block.first,
-            last=block.last,
-            given_at=at,
-        )
-    )
-    facts = {"block": id, "prefix": block.prefix, "first": block.first, "last": block.last}
-    entry = Entry(at, f"device:{device}", "numbers-given", f"device:{device}", facts)
-    audit.append(tx, entry, site=site)
+    _keep(tx, block, "numbers-given")
     return block
+
+
+def claim(tx: Connection, site: str, number: str, *, device: str, at: datetime) -> Block | None:
+    """The block that a number of the site belongs to; None: it was never given.
+
+    A number below the series' next one that is in no block was left out by a restore: a record that
+    is lost may have given it, and nobody else can have it. It is a block by itself from now on, of
+    the device that shows it first.
+    """
+    found = block_of(tx, site, number)
+    read = _NUMBER.fullmatch(number)
+    if found is not None or read is None or read[1] != prefix_of(site):
+        return found
+    if not 0 < int(read[2]) < _next(tx, site):
+        return None
+    _lock(tx, site)
+    found = block_of(tx, site, number)  # another device may have shown it at this moment
+    if found is None:
+        n = int(read[2])
+        found = Block(site, str(uuid.uuid4()), device, prefix_of(site), n, n, at)
+        _keep(tx, found, "number-claimed")
+    return found
+
+
+def _keep(tx: Connection, block: Block, action: str) -> None:
+    tx.execute(insert(number_blocks).values(**asdict(block)))
+    facts = {"block": block.id, "prefix": block.prefix, "first": block.first, "last": block.last}
+    by = f"device:{block.device}"
+    audit.append(tx, Entry(block.given_at, by, action, by, facts), site=block.site)
+
+
+def _next(tx: Connection, site: str) -> int:
+    """The next number of the site's series."""
+    found = tx.execute(select(number_series.c.next).where(number_series.c.site == site)).scalar()
+    return _first(tx) if found is None else int(found)
 
 
 def _lock(tx: Connection, site: str) -> int:

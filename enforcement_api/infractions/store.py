@@ -38,6 +38,7 @@ from enforcement_api.database.tables import (
     zones,
 )
 from enforcement_api.devices import numbers
+from enforcement_api.devices.numbers import Block
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.core import Cursor, NotACursor
 from enforcement_api.infractions import core
@@ -168,7 +169,10 @@ def receive(
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
-    known = _surroundings(record, tx, sent, site, plate, device=by.id)
+    block = None
+    if sent.number is not None:
+        block = numbers.claim(tx, site.id, sent.number, device=by.id, at=received_at)
+    known = _surroundings(record, tx, sent, site, plate, block, device=by.id)
     infraction = Infraction(
         id=id,
         sent=sent,
@@ -208,13 +212,13 @@ def _surroundings(
     sent: InfractionIn,
     site: Site,
     plate: Plate | None,
+    block: Block | None,
     *,
     device: str,
 ) -> Surroundings:
     here = feed.level(tx, site.id)
     placed, sequence = _place(record, tx, sent, level=here.sequence)
     is_all_known = placed == "known" and sequence >= here.horizon
-    block = None if sent.number is None else numbers.block_of(tx, sent.site, sent.number)
     asked = {
         "of_site": sent.site,
         "of_zone": sent.zone,

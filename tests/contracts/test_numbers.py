@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import number_series
 from enforcement_api.devices import numbers
 from tests.service import NOW, Service, infraction, new_id, running
 
@@ -163,6 +165,65 @@ def test_infraction_is_flagged_for_a_number_that_is_not_its_devices(service: Ser
     assert issue(other, "1085-4") == ["number-of-another-device", "number-used-twice"]
     for no_number in ("1085-0", "1085-01", "1085-+1", "1", "2000-1", "-1", "1085-" + "9" * 60, "é"):
         assert issue(device, no_number) == ["unknown-number"]
+
+
+# After a restore: numbers that a lost record may have given
+
+
+@pytest.fixture
+def forgetful(service: Service) -> Service:
+    """A service whose record gave the numbers 1 to 5, and was moved ahead to 101 by a restore."""
+    ask(service.device_client())
+    series = number_series.c
+    ahead = sa.update(number_series).where(series.site == "1085").values(next=101)
+    service.parts.record.write(lambda tx: tx.execute(ahead))
+    return service
+
+
+def accounts(service: Service, device: str) -> list[tuple[int, int, int, int, int]]:
+    """The blocks of a device: first, last, how many numbers are issued, spoiled, unused."""
+    items = service.reader.get(BLOCKS, params={"device": device}).json()["items"]
+    return sorted((b["first"], b["last"], b["issued"], b["spoiled"], b["unused"]) for b in items)
+
+
+def test_number_that_a_restore_left_out_is_its_who_shows_it_first(forgetful: Service) -> None:
+    handheld, other = forgetful.handheld(), forgetful.device_client()
+    device = forgetful.client(handheld.token)
+    assert issue(device, "1085-6") == []
+    assert issue(device, "1085-100") == []
+    assert accounts(forgetful, handheld.id) == [(6, 6, 1, 0, 0), (100, 100, 1, 0, 0)]
+    assert issue(other, "1085-6") == ["number-of-another-device", "number-used-twice"]
+    assert issue(device, "1085-100") == ["number-used-twice"]
+    assert ask(device)["first"] == 101
+
+
+def test_number_that_a_restore_left_out_may_be_told_spoiled(forgetful: Service) -> None:
+    handheld = forgetful.handheld()
+    device = forgetful.client(handheld.token)
+    spoil(device, "1085-7")
+    assert issue(device, "1085-8") == []
+    spoil(device, "1085-8")
+    spoil(device, "1085-9", kind="number_seen")
+    assert accounts(forgetful, handheld.id) == [(7, 7, 0, 1, 0), (8, 8, 0, 1, 0)]
+
+
+def test_number_that_was_never_given_is_nobodys_after_a_restore_either(forgetful: Service) -> None:
+    device = forgetful.device_client()
+    for number in ("1085-0", "1085-101", "1085-007", "2000-7", "7"):
+        assert issue(device, number) == ["unknown-number"]
+
+
+def test_number_shown_by_many_at_once_is_one_devices(record: Record) -> None:
+    record.write(lambda tx: numbers.give(tx, "1085", new_id(), device="first", size=5, at=NOW))
+    record.write(lambda tx: tx.execute(sa.update(number_series).values(next=101)))
+
+    def claim(device: str) -> str:
+        found = record.write(lambda tx: numbers.claim(tx, "1085", "1085-50", device=device, at=NOW))
+        assert found is not None
+        return found.device
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(claim, map(str, range(40))))) == 1
 
 
 def test_block_is_in_the_log_of_its_site(service: Service) -> None:

@@ -12,6 +12,8 @@ from enforcement_api.operations.core import number_floor
 from enforcement_api.operations.restore import Restored, restore
 from tests.service import ADDRESS, infraction, new_id, picture, running
 
+BLOCKS = "/v1/sites/1085/number-blocks"
+
 
 def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Path) -> None:
     file = tmp_path / "backup"
@@ -28,7 +30,14 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         photo, id = picture(), new_id()
         sha256 = hashlib.sha256(photo).hexdigest()
         named = {"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}
-        body = infraction(verdict="valid", epoch=knew.epoch, cursor=knew.cursor, photos=[named])
+        numbers = service.client(handheld.token).put(f"{BLOCKS}/{new_id()}").json()
+        body = infraction(
+            number=f"{numbers['prefix']}{numbers['first']}",
+            verdict="valid",
+            epoch=knew.epoch,
+            cursor=knew.cursor,
+            photos=[named],
+        )
         assert handheld.outbox.keep_photo(photo) == sha256
         handheld.outbox.put_infraction(id, body, [sha256], at=service.clock(), service=ADDRESS)
         handheld.push()
@@ -54,7 +63,8 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         assert found["verdicts"]["cursor"] == "valid"  # it knew what the backup has too
         assert service.reader.get(f"/v1/photos/{sha256}").content == photo
         assert service.reader.get("/v1/infractions").json()["items"][1:] == []
-        block = (
-            service.client(handheld.token).put(f"/v1/sites/1085/number-blocks/{new_id()}").json()
-        )
+        assert [warning for warning in found["warnings"] if "number" in warning] == []
+        theirs = service.reader.get(BLOCKS, params={"device": handheld.id}).json()["items"]
+        assert sum(block["issued"] for block in theirs) == 1
+        block = service.client(handheld.token).put(f"{BLOCKS}/{new_id()}").json()
         assert block["first"] >= number_floor(service.clock())
