@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, inspect, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.schema import Table
 
@@ -120,6 +120,7 @@ class _Replaced:
     feeds: dict[str, dict[str, int]] = field(default_factory=dict)
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     numbers: dict[str, set[int]] = field(default_factory=dict)
+    blocks: list[RowMapping] = field(default_factory=list)
     revoked: dict[str, dict[str, datetime]] = field(default_factory=dict)
 
     def take(self, site: str, number: int) -> None:
@@ -246,6 +247,8 @@ def _read_numbers(tx: Connection, found: _Replaced, tables: set[str]) -> None:
     if number_series.name in tables:
         for site, next in tx.execute(select(number_series.c.site, number_series.c.next)):
             found.take(site, next - 1)
+    if number_blocks.name in tables:
+        found.blocks = list(tx.execute(select(number_blocks)).mappings())
 
 
 def _take_numbers(tx: Connection, found: _Replaced, tables: set[str]) -> None:
@@ -323,6 +326,7 @@ def _succeed(
     set_meta(tx, BACKED_UP_AT, manifest.made_at)
     # A site that was made after the backup, in a record that is lost, may be made again.
     set_meta(tx, SERIES_BEGIN_AT, str(number_floor(at)))
+    _keep_blocks(tx, replaced)
     series = _move_series(tx, replaced, at=at)
     for table in (keys, devices):
         _revoke(tx, table, replaced.revoked.get(table.name, {}))
@@ -344,6 +348,18 @@ def _keep_epochs(tx: Connection, replaced: _Replaced) -> None:
         kept = held(feeds.get(site, {ended: 0}), replaced.feeds.get(site, {}))
         rows = [{"site": site, "epoch": of, "sequence": upto} for of, upto in sorted(kept.items())]
         tx.execute(earlier_epochs.insert(), rows)
+
+
+def _keep_blocks(tx: Connection, replaced: _Replaced) -> None:
+    """Numbers that were given since the backup stay who they were given to."""
+    c = number_blocks.c
+    known = {(row.site, row.id) for row in tx.execute(select(c.site, c.id))}
+    for block in replaced.blocks:
+        below = (c.site == block["site"], c.first <= block["last"])
+        taken = tx.execute(select(c.last).where(*below).order_by(c.first.desc()).limit(1)).scalar()
+        is_free = taken is None or taken < block["first"]
+        if is_free and (block["site"], block["id"]) not in known:
+            tx.execute(number_blocks.insert().values(**block))
 
 
 def _move_series(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[str, int]:

@@ -22,6 +22,7 @@ from enforcement_api.database.engine import Record, RecordOfANewerVersion
 from enforcement_api.database.tables import (
     meta,
     metadata,
+    number_blocks,
     number_series,
 )
 from enforcement_api.infractions.photos import path_of
@@ -262,6 +263,59 @@ def test_two_restores_of_one_backup_give_other_numbers(service: Service, tmp_pat
     service.clock.advance(days=1)
     [second] = restored(service, tmp_path / "backup").series.values()
     assert second - first == 86_400
+
+
+BLOCKS = "/v1/sites/1085/number-blocks"
+
+
+def block_of(device: httpx.Client, id: str) -> dict[str, Any]:
+    answer = device.put(f"{BLOCKS}/{id}")
+    assert answer.status_code == 200, answer.text
+    block: dict[str, Any] = answer.json()
+    return block
+
+
+def test_numbers_given_since_the_backup_stay_who_they_were_given_to(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    assert service.reader  # its key is in the backup
+    device, other, before, since = (
+        service.device_client(),
+        service.device_client(),
+        new_id(),
+        new_id(),
+    )
+    block_of(device, before)
+    made(service, tmp_path / "backup")
+    given = block_of(device, since)
+    restored(service, tmp_path / "backup")
+    assert block_of(device, since) == given
+    body = infraction(number=f"1085-{given['last']}")
+    answer = other.put(f"/v1/infractions/{new_id()}", json=body)
+    assert "number-of-another-device" in answer.json()["warnings"]
+    unused = [block["unused"] for block in service.reader.get(BLOCKS).json()["items"]]
+    assert unused == [49, 50]
+
+
+def test_number_given_by_a_record_that_is_lost_is_its_devices_that_shows_it(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    assert service.reader
+    device, id = service.device_client(), new_id()
+    made(service, tmp_path / "backup")
+    given = block_of(device, id)
+    service.parts.record.write(lambda tx: tx.execute(sa.delete(number_blocks)))
+    service.parts.record.write(lambda tx: tx.execute(sa.delete(number_series)))  # it is lost
+    restored(service, tmp_path / "backup")
+    for n in (given["first"], given["last"]):
+        body = infraction(number=f"1085-{n}")
+        warnings = device.put(f"/v1/infractions/{new_id()}", json=body).json()["warnings"]
+        assert not any("number" in warning for warning in warnings)
+    issued = [block["issued"] for block in service.reader.get(BLOCKS).json()["items"]]
+    assert issued == [1, 1]
+    assert block_of(device, id)["first"] >= number_floor(service.clock())
 
 
 # What handhelds knew before
