@@ -10,9 +10,26 @@ from enforcement_api.database.engine import Record
 from enforcement_api.operations.backup import backup
 from enforcement_api.operations.core import number_floor
 from enforcement_api.operations.restore import Restored, restore
-from tests.service import ADDRESS, infraction, new_id, picture, running
+from handheld_app.device import TOKEN_LIFE, DeviceFile
+from handheld_app.edges import DeviceEdges
+from sync import engine
+from sync.client import ServiceClient
+from sync.codec import instant
+from tests.service import ADDRESS, Service, infraction, new_id, picture, running
 
 BLOCKS = "/v1/sites/1085/number-blocks"
+
+
+def restored(service: Service, file: Path, *, is_lost: bool = False) -> Restored:
+    """Stop the service, restore, and start it again. `is_lost`: the record's file is gone."""
+
+    def work() -> Restored:
+        with contextlib.closing(Record(service.settings.database_url)) as record:
+            if is_lost:
+                Path(record.where).unlink()
+            return restore(record, service.settings, file, at=service.clock())
+
+    return service.restart(work)
 
 
 def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Path) -> None:
@@ -45,11 +62,7 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
         assert handheld.verdict("XYZ789", at=service.clock()) == "valid"
 
-        def work() -> Restored:
-            with contextlib.closing(Record(service.settings.database_url)) as record:
-                return restore(record, service.settings, file, at=service.clock())
-
-        epoch = service.restart(work).epoch
+        epoch = restored(service, file).epoch
         assert service.reader.get(f"/v1/infractions/{id}").status_code == 404
         handheld.pull()
         handheld.push()
@@ -68,3 +81,53 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         assert sum(block["issued"] for block in theirs) == 1
         block = service.client(handheld.token).put(f"{BLOCKS}/{new_id()}").json()
         assert block["first"] >= number_floor(service.clock())
+
+
+def test_handheld_whose_token_was_renewed_since_the_backup_gets_back_in_by_itself(
+    tmp_path: Path,
+) -> None:
+    """The record is lost; the restored one knows the token before."""
+    file = tmp_path / "backup"
+    with running(tmp_path) as service:
+        service.site()
+        assert service.reader  # its key is in the backup
+        handheld = service.handheld()
+        device_file = DeviceFile(tmp_path / "device.json", new_install_id="i1")
+        device_file.change(
+            server=ADDRESS, device=handheld.id, sites=("1085",), site="1085",
+            token=handheld.token, token_at=instant(service.clock()),
+        )  # fmt: skip
+
+        def secret() -> str:
+            return device_file.device.secret
+
+        with ServiceClient(ADDRESS, token=secret, transport=handheld.bridge) as client:
+            edges = DeviceEdges(
+                client, handheld.replica, handheld.outbox, handheld.clock, device_file
+            )
+
+            def sync() -> None:
+                edges.run(engine.pull("1085"))
+                edges.run(engine.push())
+                edges.run(engine.tend("1085"))
+
+            sync()
+            backup(service.parts.record, service.settings, file, at=service.clock())
+            service.clock.advance(seconds=TOKEN_LIFE.total_seconds())
+            sync()
+            sync()
+            assert device_file.device.token != handheld.token
+            id, at = new_id(), service.clock()
+            handheld.outbox.put_infraction(id, infraction(), [], at=at, service=ADDRESS)
+            sync()
+
+            restored(service, file, is_lost=True)
+            assert service.reader.get(f"/v1/infractions/{id}").status_code == 404
+            sync()
+            sync()
+            assert device_file.device.token == handheld.token
+            assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
+            service.clock.advance(seconds=TOKEN_LIFE.total_seconds())
+            sync()
+            sync()
+            assert device_file.device.token != handheld.token
