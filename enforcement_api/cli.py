@@ -636,19 +636,48 @@ def restore_(settings: Settings, file: Path) -> None:
     """Put a backup in the place of the record; the service must be stopped."""
     from enforcement_api.database.engine import Record
     from enforcement_api.operations.restore import restore
+    from sync import codec
 
     _prepare_folder(settings)
-    done = restore(Record(settings.database_url), settings, file.absolute(), at=utc_now())
+    at = utc_now()
+    done = restore(Record(settings.database_url), settings, file.absolute(), at=at)
+    since = done.manifest.made_at
     if done.aside is not None:
         say(
             N_("The record that was replaced lies in {file}; delete it when nobody needs it."),
             file=done.aside,
         )
     say(
-        N_("The record is as of {at}. Start the service: handhelds send again what it lacks."),
-        at=done.manifest.made_at,
+        N_(
+            "Lost is what was done between {since} and {until}, but for what handhelds and feeders"
+            " send again. Do again what is missing: keys, devices and patrollers that were new,"
+            " settings of sites, the hotlist, decisions on infractions."
+        ),
+        since=since,
+        until=codec.instant(at),
     )
-    click.echo(json.dumps({"epoch": done.epoch, "series": done.series}))
+    if done.carried_over:
+        say(
+            N_(
+                "Keys and devices that were revoked since then stay so, patrollers who were removed"
+                " stay out, and changed PINs hold: the record that was replaced told."
+            )
+        )
+    else:
+        say(
+            N_(
+                "Nothing could tell who was shut out since then: they are let in again. Before the"
+                " service is reached from outside, revoke those keys and devices (`patrouille keys"
+                " list`, `patrouille devices list`), remove those patrollers, and set the PINs that"
+                " were changed."
+            )
+        )
+    say(
+        N_("The record is as of {at}. Start the service: handhelds send again what it lacks."),
+        at=since,
+    )
+    summary = {"epoch": done.epoch, "series": done.series, "as_of": since}
+    click.echo(json.dumps(summary | {"carried_over": done.carried_over}))
 
 
 @main.group(short_help="journal infalsifiable / audit log")

@@ -16,17 +16,20 @@ import sqlite3
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, RowMapping, delete, func, inspect, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, func, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.schema import Table
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
+from enforcement_api.audit.core import hash_of as hash_of_entry
+from enforcement_api.audit.core import read as read_entry
 from enforcement_api.database.engine import (
     Record,
     RecordDamaged,
@@ -36,6 +39,7 @@ from enforcement_api.database.engine import (
 )
 from enforcement_api.database.tables import (
     audit_heads,
+    audit_log,
     counters,
     devices,
     earlier_epochs,
@@ -45,6 +49,7 @@ from enforcement_api.database.tables import (
     metadata,
     number_blocks,
     number_series,
+    patrollers,
     sites,
 )
 from enforcement_api.devices.numbers import SERIES_BEGIN_AT
@@ -73,6 +78,15 @@ from enforcement_api.settings import Settings
 from sync.files import PART, fsync_folder
 
 _PHOTO = re.compile(r"[0-9a-f]{64}")
+_TOKENS = (
+    devices.c.enrolment_hash,
+    devices.c.enrolment_expires_at,
+    devices.c.install_id,
+    devices.c.enrolled_at,
+    devices.c.token_hash,
+    devices.c.next_token_hash,
+)
+"""What a device gets in by."""
 _BEYOND = ("-wal", "-shm")
 """What SQLite keeps beside a file in use."""
 
@@ -104,12 +118,26 @@ _FEWER_PHOTOS = N_("it has {found} photos and not {wanted}")
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. `aside`: where the record that was replaced lies now (SQLite only)."""
+    """What a restore did. `carried_over`: the replaced record went on from the backup and could be
+    read, so that whoever it let in or out since is let in or out still. `aside`: where it lies now
+    (SQLite only).
+    """
 
     manifest: Manifest
     epoch: str
     series: dict[str, int]
+    carried_over: bool
     aside: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """An entry of the log that lets a patroller or a device in or out: where it stands, of whom."""
+
+    chain: str
+    number: int
+    hash: str
+    subject: str
 
 
 @dataclass(slots=True)
@@ -122,6 +150,13 @@ class _Replaced:
     numbers: dict[str, set[int]] = field(default_factory=dict)
     blocks: list[RowMapping] = field(default_factory=list)
     revoked: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    deeds: list[_Deed] = field(default_factory=list)
+    pins: dict[tuple[str, str], str] = field(default_factory=dict)
+    tokens: dict[str, RowMapping] = field(default_factory=dict)
+    goes_on: bool = False
+    """Its log begins with the whole log of the backup."""
+    is_whole: bool = False
+    """All of this could be read."""
 
     def take(self, site: str, number: int) -> None:
         self.numbers.setdefault(site, set()).add(number)
@@ -144,8 +179,8 @@ def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> 
         made = folder.absolute() / f"record.{uuid.uuid4().hex}{PART}"
         try:
             _unpack(archive, file, manifest, made)
-            replaced = _read(record)
-            epoch, series = _renew(made, manifest, replaced, at=at)
+            replaced = _read(record, manifest)
+            epoch, series, carried_over = _renew(made, manifest, replaced, at=at)
             _add_photos(archive, settings.photo_dir)
             aside = _install(record, made, at=at)
         finally:
@@ -154,7 +189,7 @@ def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> 
         # Of the old epoch. Should they stay, after a crash, nobody would believe them.
         for stale in (settings.index_dir, settings.snapshot_dir):
             shutil.rmtree(stale, ignore_errors=True)
-    return Restored(manifest, epoch, series, aside)
+    return Restored(manifest, epoch, series, carried_over, aside)
 
 
 # The backup
@@ -223,7 +258,7 @@ def _unpack(archive: zipfile.ZipFile, file: Path, manifest: Manifest, made: Path
 # The record that is replaced
 
 
-def _read(record: Record) -> _Replaced:
+def _read(record: Record, manifest: Manifest) -> _Replaced:
     """What the record that is replaced knows and its backup does not; what of it can be read.
 
     Raises RecordOfANewerVersion: it may know what this program cannot see.
@@ -235,10 +270,15 @@ def _read(record: Record) -> _Replaced:
         revision = record.revision()
         if revision is not None and not is_known(revision):
             raise RecordOfANewerVersion(where=record.where)
-        for part in (_read_numbers, _read_heads, _read_feeds, _read_revoked):
+        deeds = partial(_read_deeds, heads=manifest.heads)
+        parts = (_read_numbers, _read_heads, _read_feeds, _read_revoked, deeds)
+        unread = len(parts)
+        for part in parts:
             # A damaged part of a file does not hide the others.
             with contextlib.suppress(RecordDamaged), record.reading() as tx:
                 part(tx, found, set(inspect(tx).get_table_names()))
+                unread -= 1
+        found.is_whole = not unread
     return found
 
 
@@ -302,13 +342,61 @@ def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
             found.revoked[table.name] = {row.id: row.revoked_at for row in tx.execute(ended)}
 
 
+_LETTING_IN = {
+    "patroller": {"created", "replaced", "deleted"},
+    "device": {
+        "device-code-renewed",
+        "device-enrolled",
+        "device-token-offered",
+        "device-token-replaced",
+    },
+}
+"""The deeds that let somebody in or out, by what they are done to; a revocation lies in its row."""
+
+
+def _read_deeds(
+    tx: Connection,
+    found: _Replaced,
+    tables: set[str],
+    *,
+    heads: Mapping[str, tuple[int, str]],
+) -> None:
+    if audit_log.name not in tables:
+        return
+    log = audit_log.c
+    found.goes_on = bool(heads) and all(
+        _has_entry(tx, chain, number, hash) for chain, (number, hash) in heads.items()
+    )
+    for kind, actions in _LETTING_IN.items():
+        of_kind = select(audit_log).where(log.subject.startswith(f"{kind}:", autoescape=True))
+        in_order = of_kind.order_by(log.chain, log.number).execution_options(yield_per=1000)
+        with tx.execute(in_order) as rows:
+            found.deeds += [
+                _Deed(row.chain, row.number, row.hash, row.subject)
+                for row in rows
+                if hash_of_entry(row.entry) == row.hash and read_entry(row.entry).action in actions
+            ]
+    for patroller in tx.execute(select(patrollers)):
+        found.pins[patroller.site, patroller.id] = patroller.pin_hash
+    for device in tx.execute(select(devices.c.id, *_TOKENS)).mappings():
+        found.tokens[device["id"]] = device
+
+
+def _has_entry(tx: Connection, chain: str, number: int, hash: str) -> bool:
+    log = audit_log.c
+    here = (log.chain == chain, log.number == number, log.hash == hash)
+    return bool(tx.execute(select(exists().where(*here))).scalar_one())
+
+
 # The record that takes its place
 
 
 def _renew(
     made: Path, manifest: Manifest, replaced: _Replaced, *, at: datetime
-) -> tuple[str, dict[str, int]]:
-    """Make the backup's record the present one's successor; its epoch and its number series."""
+) -> tuple[str, dict[str, int], bool]:
+    """Make the backup's record the present one's successor; its epoch, its number series, and
+    whether all was carried over that the replaced record told.
+    """
     record = Record(f"sqlite:///{made}")
     try:
         record.migrate()
@@ -319,7 +407,7 @@ def _renew(
 
 def _succeed(
     tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: datetime
-) -> tuple[str, dict[str, int]]:
+) -> tuple[str, dict[str, int], bool]:
     _keep_epochs(tx, replaced)
     epoch = new_epoch()
     set_meta(tx, "epoch", epoch)
@@ -330,13 +418,17 @@ def _succeed(
     series = _move_series(tx, replaced, at=at)
     for table in (keys, devices):
         _revoke(tx, table, replaced.revoked.get(table.name, {}))
+    if replaced.goes_on:
+        _let_in(tx, replaced)
+    carried_over = replaced.goes_on and replaced.is_whole
     facts = {
         "epoch": epoch,
         "backup": {"made_at": manifest.made_at, "epoch": manifest.epoch, "heads": manifest.heads},
         "replaced": {"epoch": replaced.epoch, "heads": replaced.heads},
+        "carried_over": carried_over,
     }
     audit.append(tx, Entry(at, "command", "restored", "record", facts))
-    return epoch, series
+    return epoch, series, carried_over
 
 
 def _keep_epochs(tx: Connection, replaced: _Replaced) -> None:
@@ -383,6 +475,26 @@ def _revoke(tx: Connection, table: Table, revoked: dict[str, datetime]) -> None:
     for id, at in revoked.items():
         here = update(table).where(table.c.id == id, table.c.revoked_at.is_(None))
         tx.execute(here.values(revoked_at=at))
+
+
+def _let_in(tx: Connection, replaced: _Replaced) -> None:
+    """Patrollers who were removed since the backup stay out, and PINs and tokens that were changed
+    since are the ones that hold. Who is new since then is not let in.
+    """
+    for deed in replaced.deeds:
+        if _has_entry(tx, deed.chain, deed.number, deed.hash):
+            continue
+        kind, _, id = deed.subject.partition(":")
+        if kind == "device":
+            if id in replaced.tokens:
+                tx.execute(update(devices).where(devices.c.id == id).values(**replaced.tokens[id]))
+            continue
+        there = (patrollers.c.site == deed.chain, patrollers.c.id == id)
+        pin_hash = replaced.pins.get((deed.chain, id))
+        if pin_hash is None:
+            tx.execute(delete(patrollers).where(*there))
+        else:
+            tx.execute(update(patrollers).where(*there).values(pin_hash=pin_hash))
 
 
 def _add_photos(archive: zipfile.ZipFile, photo_dir: Path) -> None:

@@ -405,6 +405,71 @@ def test_who_was_revoked_since_the_backup_stays_so(service: Service, tmp_path: P
     assert token.get("/v1/sites/1085/changes").json()["type"] == "/problems/device-revoked"
 
 
+def hired(service: Service, id: str, *, pin: str = "204816") -> None:
+    """A patroller whose badge is their id."""
+    shape = {"badge": id, "name": id, "pin": pin}
+    service.admin.put(f"/v1/sites/1085/patrollers/{id}", json=shape).raise_for_status()
+
+
+def is_let_in(device: httpx.Client, badge: str, *, pin: str = "204816") -> bool:
+    answer = device.post("/v1/sign-ins", json={"badge": badge, "pin": pin})
+    assert answer.status_code in (200, 403), answer.text
+    return answer.status_code == 200
+
+
+def test_who_was_removed_or_given_another_pin_since_the_backup_stays_so(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    device = service.device_client()
+    for id in ("stays", "leaves", "forgot"):
+        hired(service, id)
+    made(service, tmp_path / "backup")
+    service.admin.delete("/v1/sites/1085/patrollers/leaves").raise_for_status()
+    hired(service, "forgot", pin="481620")
+    hired(service, "new")
+    done = restored(service, tmp_path / "backup")
+    assert done.carried_over
+    assert is_let_in(device, "stays")
+    assert not is_let_in(device, "leaves")
+    assert not is_let_in(device, "forgot")
+    assert is_let_in(device, "forgot", pin="481620")
+    assert not is_let_in(device, "new")
+
+
+def test_token_that_was_replaced_since_the_backup_is_dead_and_the_new_one_holds(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    old = service.device_client()
+    made(service, tmp_path / "backup")
+    answer = old.post("/v1/devices/self/token")
+    assert answer.status_code in (200, 201), answer.text
+    new = service.client(answer.json()["token"])
+    assert new.get("/v1/sites/1085/changes").status_code == 200
+    restored(service, tmp_path / "backup")
+    assert old.get("/v1/sites/1085/changes").status_code == 401
+    assert new.get("/v1/sites/1085/changes").status_code == 200
+
+
+def test_record_that_knows_nothing_of_the_backup_shuts_nobody_out(
+    service: Service, tmp_path: Path
+) -> None:
+    """As when a site moves to another machine, or its record was lost and made again."""
+    service.site()
+    device = service.device_client()
+    hired(service, "stays")
+    made(service, tmp_path / "backup")
+    with running(tmp_path / "there") as other:
+        other.site()
+        hired(other, "stays", pin="481620")
+        other.admin.delete("/v1/sites/1085/patrollers/stays").raise_for_status()
+        done = restored(other, tmp_path / "backup")
+        assert not done.carried_over
+        there = other.client(device.headers["Authorization"].removeprefix("Bearer "))
+        assert is_let_in(there, "stays")
+
+
 def test_restore_is_told_in_the_log_with_what_it_replaced(service: Service, tmp_path: Path) -> None:
     fill(service)
     summary = made(service, tmp_path / "backup")
@@ -552,6 +617,7 @@ def test_lost_or_damaged_record_is_restored(tmp_path: Path) -> None:
             assert (done.aside is None) == (damage is None)
             if done.aside is not None:
                 assert done.aside.read_bytes()[:5000] == (damage or b"")[:5000]
+            assert not done.carried_over
         service.start()
         assert service.verdict("AAA001") == "valid"
         service.assert_consistent()

@@ -26,12 +26,20 @@ def test_backup_is_made_while_serving_and_restored_when_stopped(tmp_path: Path) 
         assert server.end() == 0
     done = patrouille(data_dir, "restore", file)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["epoch"] != summary["epoch"]
+    told = json.loads(done.stdout)
+    assert told["epoch"] != summary["epoch"]
+    assert told["carried_over"] is True
+    assert f"between {told['as_of']} and " in done.stderr
+    assert "patrollers who were removed stay out" in done.stderr
     verdicts = [
         patrouille(data_dir, "check", f"P00000{n}", "--site", "1085", "--zone", "G1").stdout
         for n in (1, 2)
     ]
     assert verdicts == ["valid\n", "unknown\n"]
+    (data_dir / "record.db").unlink()
+    done = patrouille(data_dir, "restore", file)
+    assert json.loads(done.stdout)["carried_over"] is False
+    assert "they are let in again" in done.stderr
 
 
 def test_audit_is_verified_and_a_break_is_told(tmp_path: Path) -> None:
