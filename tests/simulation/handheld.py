@@ -29,8 +29,8 @@ from tests.simulation.network import GOOD, Agenda, Network, shortened
 from tests.simulation.service import SITE, Reply
 from tests.simulation.world import World
 
-PAGE = 3
-"""Changes of a page: a catch-up has several, so that it can be cut between two."""
+PAGES = (2, 3, 10, 50)
+"""Changes of a page: a catch-up has several with some, so that it can be cut between two."""
 SPOILED = 0.15
 """Of the downloads, how many come with a wrong bit: over a good network too, there are so few."""
 FILLING = (engine.Apply, engine.Install)
@@ -86,6 +86,7 @@ class SimulatedHandheld:
         self._drift = world.dice.uniform(-40e-6, 40e-6)
         self._booted = world.seconds - world.dice.uniform(0, 1e6)
         self._boots = 0
+        self._page = world.dice.choice(PAGES)
         self._asked = 0
         self.is_up = False
         self.crash_in: tuple[tuple[type[Effect], ...], int] | None = None
@@ -173,7 +174,7 @@ class SimulatedHandheld:
             return
         dice = self.world.dice.random
         for name, steps in (
-            ("pull", engine.keep_level(SITE, dice=dice, limit=PAGE)),
+            ("pull", engine.keep_level(SITE, dice=dice, limit=self._page)),
             ("push", engine.keep_empty(SITE, dice=dice)),
         ):
             self.passes[name] = _Pass(name, steps)

@@ -222,7 +222,8 @@ class SimulatedService:
         """A consistent copy of the record."""
         backup = self.folder.parent / f"backup-{self.life}-{self.world.seconds:.3f}.db"
         backup.unlink(missing_ok=True)
-        self._reader.execute("VACUUM INTO ?", (str(backup),))
+        with contextlib.closing(sqlite3.connect(backup)) as copy:
+            self._reader.backup(copy)
         return backup
 
     def restore(self, backup: Path) -> None:
