@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _COLUMNS = (
     "id, plate, jurisdiction, zones, permit_number, starts_at, ends_at, active_from, status, make,"
     " colour, fold"
 )
+_FOLD = itemgetter(11)
+"""What leads the table's key: sorted by it, as Replica.apply does, rows are inserted quicker."""
 
 
 def outbox(folder: Path, *, repetitions: int) -> Line:
@@ -110,8 +113,8 @@ def delta(replica: Replica, folder: Path, *, repetitions: int) -> tuple[list[Lin
             limit=insert,
             told=(
                 f"{DELTA:,} new permits applied to the index: rows, digest, cursor, one commit",
-                "executemany of the same rows into a copy of the same table with its indexes, one"
-                " commit, the same pragmas",
+                "executemany of the same rows, sorted as ours are, into a copy of the same table"
+                " with its indexes, one commit, the same pragmas",
             ),
             unit="µs",
             per=DELTA,
@@ -236,8 +239,7 @@ def _rows(path: Path, ids: list[str]) -> list[tuple[Any, ...]]:
 
 
 def _insert(bare: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+    insert = f"INSERT INTO permit ({_COLUMNS}) VALUES ({', '.join('?' * len(rows[0]))})"
     bare.execute("BEGIN IMMEDIATE")
-    bare.executemany(
-        f"INSERT INTO permit ({_COLUMNS}) VALUES ({', '.join('?' * len(rows[0]))})", rows
-    )
+    bare.executemany(insert, sorted(rows, key=_FOLD))
     bare.execute("COMMIT")
