@@ -338,38 +338,6 @@ def canonical(record: Record) -> str:
     return _CANONICAL(record)
 
 
-_quoted = json.encoder.encode_basestring
-_PERMIT_FIELDS = 10
-_VEHICLE_FIELDS = 2
-
-
-def canonical_permit(record: Record) -> str:
-    """What `canonical` makes of a permit's record, in half the time.
-
-    Raises what reading a record raises, if it lacks a field or a text is none.
-    """
-    vehicle, ends_at = record["vehicle"], record["ends_at"]
-    if len(record) != _PERMIT_FIELDS or (vehicle is not None and len(vehicle) != _VEHICLE_FIELDS):
-        return canonical(record)  # a newer service says more of it
-    car = "null"
-    if vehicle is not None:
-        make, colour = vehicle["make"], vehicle["colour"]
-        make = "null" if make is None else _quoted(make)
-        car = f'{{"colour":{"null" if colour is None else _quoted(colour)},"make":{make}}}'
-    return (
-        f'{{"active_from":{_quoted(record["active_from"])}'
-        f',"ends_at":{"null" if ends_at is None else _quoted(ends_at)}'
-        f',"id":{_quoted(record["id"])}'
-        f',"jurisdiction":{_quoted(record["jurisdiction"])}'
-        f',"permit_number":{_quoted(record["permit_number"])}'
-        f',"plate":{_quoted(record["plate"])}'
-        f',"starts_at":{_quoted(record["starts_at"])}'
-        f',"status":{_quoted(record["status"])}'
-        f',"vehicle":{car}'
-        f',"zones":[{",".join(map(_quoted, record["zones"]))}]}}'
-    )
-
-
 def record_hash(kind: str, id: str, canonical_record: str) -> int:
     """BLAKE2b of 8 bytes, read big-endian, of kind NUL id NUL canonical record."""
     row = f"{kind}\0{id}\0{canonical_record}".encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -26,11 +26,24 @@ class Digest:
 
     def __add__(self, row_hash: int) -> Digest:
         """The digest with one row more."""
-        return Digest(self.count + 1, (self.sum + row_hash) % _MODULUS)
+        return self.with_rows((row_hash,))
 
     def __sub__(self, row_hash: int) -> Digest:
         """The digest with one row less."""
-        return Digest(self.count - 1, (self.sum - row_hash) % _MODULUS)
+        return self.without_rows((row_hash,))
+
+    def with_rows(self, hashes: Iterable[int]) -> Digest:
+        """The digest with as many rows more."""
+        count, total = self.count, self.sum
+        for row_hash in hashes:
+            count += 1
+            total += row_hash
+        return Digest(count, total % _MODULUS)
+
+    def without_rows(self, hashes: Iterable[int]) -> Digest:
+        """The digest with as many rows less."""
+        gone = EMPTY_DIGEST.with_rows(hashes)
+        return Digest(self.count - gone.count, (self.sum - gone.sum) % _MODULUS)
 
     @property
     def hex(self) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import operator
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -99,17 +100,19 @@ def _with_a_new_id(item: Any) -> engine.Pass[Any]:
     return receipt.photos_missing
 
 
-def _xor(digest: Digest, row_hash: int) -> Digest:
-    return Digest(digest.count + 1, digest.sum ^ row_hash)
+def _xor(digest: Digest, hashes: Iterable[int]) -> Digest:
+    found = list(hashes)
+    return Digest(digest.count + len(found), reduce(operator.xor, found, digest.sum))
 
 
-def _unxor(digest: Digest, row_hash: int) -> Digest:
-    return Digest(digest.count - 1, digest.sum ^ row_hash)
+def _unxor(digest: Digest, hashes: Iterable[int]) -> Digest:
+    found = list(hashes)
+    return Digest(digest.count - len(found), reduce(operator.xor, found, digest.sum))
 
 
 def _digest_by_xor(stack: contextlib.ExitStack) -> None:
-    _instead(Digest, "__add__", _xor)(stack)
-    _instead(Digest, "__sub__", _unxor)(stack)
+    _instead(Digest, "with_rows", _xor)(stack)
+    _instead(Digest, "without_rows", _unxor)(stack)
 
 
 _read = TrustedClock.read

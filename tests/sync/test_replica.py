@@ -101,6 +101,27 @@ def test_a_catch_up_of_several_pages_is_one_step(tmp_path: Path) -> None:
     assert verdict(replica) == "valid"
 
 
+def test_a_permit_of_which_a_newer_service_says_more_counts_as_it_was_sent(
+    tmp_path: Path,
+) -> None:
+    kind, id, record = codec.change_of(permit())
+    vehicle = {"make": "Acura", "colour": "rouge", "model": "x"}
+    newer = Change(kind, id, record | {"vehicle": vehicle})
+    newest = Change(kind, "p2", record | {"id": "p2", "added_later": "x"})
+    more = [*BASE, newer, newest]
+    Replica(tmp_path).apply([page(*more, digest=digest_of(*more))], after=None)
+    assert verdict(Replica(tmp_path)) == "valid"
+
+
+def test_a_permit_whose_text_is_none_is_refused(tmp_path: Path) -> None:
+    replica = filled(tmp_path)
+    kind, id, record = codec.change_of(permit())
+    for wrong in ({"permit_number": 5}, {"status": None}, {"zones": 5}, {"starts_at": True}):
+        change = Change(kind, id, record | wrong)
+        with pytest.raises(codec.MalformedMessage):
+            replica.apply([page(change, cursor="c2", digest=digest_of(*BASE, change))], after="c1")
+
+
 def test_a_catch_up_that_ends_in_another_digest_is_not_kept(tmp_path: Path) -> None:
     replica = filled(tmp_path, permit())
     before = replica.state()
