@@ -547,6 +547,7 @@ class Replica:
         self._pointer_file = str(folder / _POINTER)
         self._lock = threading.Lock()
         self._damaged = False
+        self._migrated: Path | None = None
         self._local = threading.local()
 
     # reading
@@ -646,14 +647,13 @@ class Replica:
         """Apply a whole catch-up with its cursor in one transaction, compare, and only then use it.
 
         The pages follow one another from the cursor `after` (None: from the beginning) to the one
-        that has a digest. Raises Overtaken, DigestMismatch, DamagedIndex, MalformedMessage, and
-        keeps nothing then.
+        that has a digest. Not within `reading` of the same thread. Raises Overtaken,
+        DigestMismatch, DamagedIndex, MalformedMessage, and keeps nothing then.
         """
         with (
             self._alone(),
             self._finding_damage(),
-            contextlib.closing(self._writer()) as connection,
-            _immediate(connection),
+            _immediate(connection := self._writer()),
         ):
             try:
                 here = _read_state(connection)
@@ -675,9 +675,15 @@ class Replica:
             return _read_state(connection)
 
     def _writer(self) -> sqlite3.Connection:
+        """The connection with which this thread reads: what it changes is at hand."""
         path = self._current() or self._create()
-        connection = _connect(path)
-        migrations.apply(Database(connection, execute_plugins=False))
+        connection = self._reader()
+        if not path.exists():
+            raise DamagedIndex(f"{path} is gone")
+        self._local.version = None  # its own changes do not change its data_version
+        if path != self._migrated:
+            migrations.apply(Database(connection, execute_plugins=False))
+            self._migrated = path
         return connection
 
     def _create(self) -> Path:

@@ -261,7 +261,8 @@ def apply_in(parts: Parts) -> Any:
     """Replica.apply in several transactions."""
 
     def apply(self: Replica, pages: Any, *, after: str | None) -> Any:
-        with self._alone(), contextlib.closing(self._writer()) as connection:
+        with self._alone():
+            connection = self._writer()
             for part in parts(connection, list(pages)):
                 with sync.replica._immediate(connection):
                     part()

@@ -20,6 +20,7 @@ from sync.plates import Plate
 from sync.replica import (
     BadSnapshot,
     BeforeRetention,
+    DamagedIndex,
     DigestMismatch,
     NotFilled,
     Overtaken,
@@ -29,6 +30,7 @@ from sync.replica import (
     UnknownZone,
 )
 from tests.builders import NOON, permit
+from tests.damage import file_of
 
 SITE = Site("1085", "CHUS", "", "America/Toronto", "CA-QC", "avis", 24, 90, None, (), None)
 ZONE = Zone("G1", {"fr": "Zone 1", "en": "Zone 1"}, None)
@@ -99,6 +101,23 @@ def test_a_catch_up_of_several_pages_is_one_step(tmp_path: Path) -> None:
     state = replica.apply(pages, after=None)
     assert (state.cursor, state.sequence, state.digest.count) == ("c2", 3, 3)
     assert verdict(replica) == "valid"
+
+
+def test_a_catch_up_is_read_by_the_thread_that_applied_it(tmp_path: Path) -> None:
+    replica = filled(tmp_path, permit())
+    assert verdict(replica) == "valid"
+    (moved,) = changes(permit(zone="G9"))
+    replica.apply([page(moved, cursor="c2", digest=digest_of(*BASE, moved))], after="c1")
+    assert verdict(replica) == "wrong_zone"
+    assert replica.state().cursor == "c2"
+
+
+def test_a_catch_up_into_a_file_that_is_gone_is_none(tmp_path: Path) -> None:
+    replica = filled(tmp_path)
+    digest = replica.state().digest
+    file_of(replica).unlink()
+    with pytest.raises(DamagedIndex):
+        replica.apply([page(cursor="c2", digest=digest)], after="c1")
 
 
 def test_a_permit_of_which_a_newer_service_says_more_counts_as_it_was_sent(
