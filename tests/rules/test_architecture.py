@@ -4,13 +4,18 @@ Every offence below is derived from the contracts themselves, written into a cop
 and judged by the real `lint-imports` with the real configuration.
 """
 
+import contextlib
+import io
 import itertools
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 CONTRACTS = CONFIGURATION["contracts"]
+TERMINAL = {"COLUMNS": "400", "NO_COLOR": "1"}
+SECONDS = 60
 
 
 def offences(contract: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -50,20 +57,26 @@ CASES = [
 ]
 
 
-def lint_imports(folder: Path) -> dict[str, str]:
-    """Run it there; the outcome, KEPT or BROKEN, of each contract by its name."""
-    result = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
-        cwd=folder,
-        env={"PYTHONPATH": str(folder), "COLUMNS": "400", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    outcomes = dict(re.findall(r"^(.+?) (KEPT|BROKEN)\b", result.stdout, re.MULTILINE))
-    assert set(outcomes) == {contract["name"] for contract in CONTRACTS}, result.stdout
-    assert (result.returncode == 0) == ("BROKEN" not in outcomes.values())
-    return outcomes
+def outcomes(told: str, code: int) -> dict[str, str]:
+    """Of each contract by its name, KEPT or BROKEN: what `lint-imports` told, and ended with."""
+    found = dict(re.findall(r"^(.+?) (KEPT|BROKEN)\b", told, re.MULTILINE))
+    assert set(found) == {contract["name"] for contract in CONTRACTS}, told
+    assert (code == 0) == ("BROKEN" not in found.values())
+    return found
+
+
+def at_work_in(folder: Path) -> None:
+    os.chdir(folder)
+    os.environ |= TERMINAL
+
+
+def lint_here() -> tuple[str, int]:
+    """`lint-imports` without a process of its own, which takes longer to start than to judge."""
+    from importlinter.cli import lint_imports
+
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        code = lint_imports(no_cache=True, no_logo=True)
+    return told.getvalue(), code
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +97,36 @@ def source_of(folder: Path, module: str) -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def linter(copied: Path) -> Iterator[ProcessPoolExecutor]:
+    """A process at work in the copied folder."""
+    with ProcessPoolExecutor(1, get_context("spawn"), at_work_in, (copied,)) as pool:
+        yield pool
+
+
 def test_every_contract_is_kept() -> None:
-    assert set(lint_imports(ROOT).values()) == {"KEPT"}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)} | TERMINAL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert set(outcomes(done.stdout, done.returncode).values()) == {"KEPT"}
 
 
 @pytest.mark.parametrize(("contract", "importer", "imported"), CASES)
-def test_contract_is_broken_by(contract: str, importer: str, imported: str, copied: Path) -> None:
+def test_contract_is_broken_by(
+    contract: str, importer: str, imported: str, copied: Path, linter: ProcessPoolExecutor
+) -> None:
     offender = source_of(copied, importer)
     before = offender.read_text()
     if imported.split(".")[0] in CONFIGURATION["root_packages"]:
         source_of(copied, imported)
     offender.write_text(f"{before}\n\ndef later() -> None:\n    import {imported}\n")
     try:
-        assert lint_imports(copied)[contract] == "BROKEN"
+        told, code = linter.submit(lint_here).result(SECONDS)
+        assert outcomes(told, code)[contract] == "BROKEN"
     finally:
         offender.write_text(before)
