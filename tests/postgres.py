@@ -27,6 +27,15 @@ UNPRIVILEGED = "nobody"
 START_WITHIN_S = 30
 
 
+@sa.event.listens_for(sa.Engine, "do_connect")
+def _without_tls(dialect: sa.Dialect, entry: Any, arguments: Any, named: dict[str, Any]) -> None:
+    """The server here has none, and before it asks for it the driver reads, for each connection
+    anew, every authority that the system trusts.
+    """
+    if dialect.name == "postgresql":
+        named["ssl_context"] = False
+
+
 @contextlib.contextmanager
 def running_postgres() -> Iterator[str]:
     """Start a server with an empty cluster and give the address of its ``postgres`` database.
@@ -89,7 +98,11 @@ def administrate(server_url: str, statement: str) -> None:
     """Run a statement on the server, outside of any transaction."""
     server = sa.make_url(server_url)
     admin = pg8000.native.Connection(
-        server.username or "", host=server.host or "", port=server.port or 0, database="postgres"
+        server.username or "",
+        host=server.host or "",
+        port=server.port or 0,
+        database="postgres",
+        ssl_context=False,
     )
     try:
         admin.run(statement)
@@ -139,7 +152,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> 
     while True:
         try:
             pg8000.native.Connection(
-                "patrouille", host="127.0.0.1", port=port, database="postgres"
+                "patrouille", host="127.0.0.1", port=port, database="postgres", ssl_context=False
             ).close()
         except (pg8000.native.Error, OSError):
             if server.poll() is not None or time.monotonic() > deadline:
