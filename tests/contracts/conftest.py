@@ -1,5 +1,6 @@
 """Both engines that the record runs on: a contract here is checked on each."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from enforcement_api.database.engine import Record
 from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
 from tests.postgres import fresh_database, postgres_database_url, postgres_url
-from tests.service import Service, running
+from tests.service import Service, migrated_record, running
 
 __all__ = ["postgres_database_url", "postgres_url"]
 
@@ -27,8 +28,8 @@ def migrated_postgres(postgres_url: str) -> str:
 def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
     """An empty record, once on each engine."""
     if request.param == "sqlite":
+        shutil.copy(migrated_record(), tmp_path / "record.db")
         record = Record(f"sqlite:///{tmp_path / 'record.db'}")
-        record.migrate()
     else:
         template = request.getfixturevalue("migrated_postgres")
         record = Record(fresh_database(request.getfixturevalue("postgres_url"), template=template))
