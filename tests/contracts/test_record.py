@@ -119,8 +119,8 @@ def test_connections_that_are_all_taken_are_told(service: Service) -> None:
     service.site()
     feeder = service.feeder
     pool: Any = service.parts.record.engine.pool
-    pool._timeout = 0.1
     taken = [service.parts.record.engine.connect() for _ in range(pool.size() + pool._max_overflow)]
+    pool._timeout = 0.1  # only now: the service's own threads may have held some of them
     try:
         answer = feeder.post("/v1/plate-updates", json={"updates": []})
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/record-busy")
