@@ -184,7 +184,7 @@ PLANTED: Mapping[str, Hunt] = {
         *("cannot read what it has filled", "another digest", "never was", "no rest"),
     ),
     "an older snapshot is accepted": _simulated(
-        _instead(Replica, "install", _install_any), "went back"
+        _instead(Replica, "install", _install_any), "went back", first=2
     ),
     "an item is done before it is acknowledged": _simulated(
         _instead(engine, "_send_infraction", _acknowledge_first),
@@ -201,12 +201,11 @@ PLANTED: Mapping[str, Hunt] = {
     "a restore is not noticed by the outbox": _simulated(
         _instead(Outbox, "note_epoch", lambda self, service, epoch, *, sent_since: 0),
         "are lost",
-        first=1,
     ),
     "a revoked device keeps its index": _simulated(
         _instead(Replica, "wipe", lambda self: None),
         *("has not forgotten", "on a revoked device"),
-        first=3,
+        first=9,
     ),
     "the outbox at synchronous=NORMAL": _power_cut("outbox", "outbox-at-normal"),
     "a folder that is not fsynced": _power_cut("index", "no-folder-synced"),
