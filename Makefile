@@ -14,7 +14,7 @@ demo: setup  ## a realistic demo: the service, and the handheld in a window
 	@$(BIN)/patrouille demo
 
 test: setup  ## all tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## format, lint, types, who imports whom, translations
 	$(BIN)/ruff format --check
