@@ -15,14 +15,16 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from sync.files import sqlite_code
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 LANGUAGES = ("fr", "en")
 MEDIA_TYPE = "application/problem+json"
@@ -346,6 +348,8 @@ def install(
     `may_ask` raises a Problem if who sent a request may not: that is told before what is wrong
     with the request.
     """
+    # Here, since a command that serves nothing would start for it twice as long.
+    from fastapi.exceptions import RequestValidationError
 
     async def answer(problem: Problem, request: Request) -> Response:
         try:

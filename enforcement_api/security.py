@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Request
-from fastapi.routing import APIRoute
+from starlette.requests import Request
 
 from enforcement_api.problems import N_, Problem
 from enforcement_api.rates import Limit, TooManyRequests
@@ -150,8 +149,8 @@ async def ask_the_doors(request: Request) -> None:
     FastAPI reads a JSON body before it asks any dependency: a body that cannot be read would hide
     that its sender is not let in.
     """
-    route = request.scope.get("route")
-    waiting = [route.dependant] if isinstance(route, APIRoute) else []
+    found = getattr(request.scope.get("route"), "dependant", None)  # Starlette's routes have none
+    waiting = [] if found is None else [found]
     while waiting:
         dependant = waiting.pop()
         if isinstance(dependant.call, Door):

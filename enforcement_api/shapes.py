@@ -12,7 +12,6 @@ from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, BinaryIO
 
-from fastapi import Request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +22,7 @@ from pydantic import (
     Strict,
     WithJsonSchema,
 )
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enforcement_api.problems import N_, Problem, TooLarge, TooSlow, problem_response

@@ -139,3 +139,16 @@ def test_a_port_that_needs_a_right_is_told_as_that(monkeypatch: pytest.MonkeyPat
     with pytest.raises(serving_module.PortNotAllowed) as raised:
         serving_module.listen("127.0.0.1", 443)
     assert "End what listens" not in raised.value.text("en")
+
+
+# Starting
+
+
+def test_a_command_that_serves_nothing_starts_without_fastapi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = patrouille(tmp_path, "keys", "create", "--role", "admin", "--name", "admin")
+    assert done.returncode == 0, done.stderr
+    assert "enforcement_api.staff.keys" in done.stderr
+    assert "| fastapi" not in done.stderr.replace("  ", "")
