@@ -19,14 +19,16 @@ LONGEST = (
     "torture/test_torture.py",
     "simulation/test_planted_bugs.py",
     "contracts/test_feed.py",
+    "journeys/test_freshness.py",
     "fuzz/test_openapi.py",
     "contracts/test_reconciliation.py",
     "simulation/test_seeds.py",
+    "journeys/test_first_day.py",
     "contracts/test_plate_updates.py",
     "contracts/test_sites.py",
     "contracts/test_devices.py",
 )
-"""By the processor's time that each takes, from 80 s to 30."""
+"""By about the processor's time that each takes."""
 
 
 def pytest_sessionstart() -> None:
