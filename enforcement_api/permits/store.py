@@ -16,12 +16,11 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    insert,
     or_,
     select,
-    update,
 )
 
+from enforcement_api.database.bulk import insert_rows, update_rows
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
 from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit, number_before
@@ -47,11 +46,6 @@ _ALIKE, _ALIKE_THEN = _FOLDED.where(_CURRENT), _FOLDED.where(*_THEN)
 _OF_PLATE, _OF_PLATE_THEN = _PLATED.where(_CURRENT), _PLATED.where(*_THEN)
 _OF_BASES = select(permit_versions).where(
     _c.site == bindparam("of_site"), _CURRENT, _c.base.in_(bindparam("of_bases", expanding=True))
-)
-_SUPERSEDE = (
-    update(permit_versions)
-    .where(_c.site == bindparam("of_site"), _c.sequence == bindparam("old"))
-    .values(superseded_at=bindparam("new"))
 )
 
 
@@ -132,23 +126,6 @@ def _row(site: str, version: Version) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _insert(tx: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert many rows of the whole table with one `executemany`.
-
-    SQLAlchemy's own way converts row by row, at three times what the database needs; this one
-    converts column by column, and only what the engine does not take as it is.
-    """
-    dialect = tx.dialect
-    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-    for i, column in enumerate(permit_versions.columns):
-        convert = column.type.dialect_impl(dialect).bind_processor(dialect)
-        if convert is not None:
-            columns[i] = map(convert, columns[i])
-    statement = insert(permit_versions).compile(dialect=dialect)
-    assert statement.positiontup == permit_versions.columns.keys()
-    tx.exec_driver_sql(statement.string, list(zip(*columns, strict=True)))
-
-
 class Ledger:
     """The permits of some ids at one site, as one transaction changes them.
 
@@ -159,7 +136,7 @@ class Ledger:
         self._tx = tx
         self._counter = counter
         self._current: dict[str, Version] = {}
-        self._superseded: list[Version] = []
+        self._superseded: dict[int, int] = {}
         self._new: list[Version] = []
         self._before: dict[str, list[StoredPermit]] = {}
         wanted = sorted({_base(id) for id in ids})
@@ -196,7 +173,7 @@ class Ledger:
         if old is not None:
             old.superseded_at = sequence
             if not old.is_new:
-                self._superseded.append(old)
+                self._superseded[old.sequence] = sequence
             if not old.permit.removed:
                 counter.digest -= old.hash
         if not permit.removed:
@@ -213,12 +190,11 @@ class Ledger:
         """Write what was put."""
         site = self._counter.site
         if self._superseded:
-            superseded = [(v.sequence, v.superseded_at) for v in self._superseded]
-            self._tx.execute(
-                _SUPERSEDE, [{"of_site": site, "old": old, "new": new} for old, new in superseded]
-            )
+            here = _c.site == site
+            update_rows(self._tx, here, _c.sequence, _c.superseded_at, self._superseded)
         if self._new:
-            _insert(self._tx, (_row(site, version) for version in self._new))
+            rows = (_row(site, version) for version in self._new)
+            insert_rows(self._tx, permit_versions, rows)
 
 
 # Reading

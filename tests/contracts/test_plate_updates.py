@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from enforcement_api.permits import store as permits
 from sync.codec import instant
@@ -447,3 +448,22 @@ def test_endless_short_lines_are_refused_before_they_are_kept(service: Service) 
     answer = service.feeder.post("/v1/plate-updates", content=b"1\n" * 1_000_000, headers=headers)
     assert answer.status_code == 413
     assert time.process_time() - began < 10
+
+
+def test_many_permits_ask_the_database_a_few_times_only(service: Service) -> None:
+    """While they are written, their site's infractions wait."""
+    asked = 0
+
+    def count(_: Any, __: Any, ___: Any, parameters: Any, ____: Any, is_many: bool) -> None:
+        nonlocal asked
+        is_far = not service.parts.record.is_sqlite
+        asked += len(parameters) if is_many and is_far else 1
+
+    event.listen(service.parts.record.engine, "before_cursor_execute", count)
+    fresh = [service.update(f"AAA{n:03}", id=f"p{n}") for n in range(150)]
+    for updates in (fresh, [update | {"version": 2, "zones": ["G2"]} for update in fresh]):
+        asked = 0
+        assert service.push(*updates)["applied"] == len(updates)
+        assert asked < len(updates) / 3
+    assert service.verdict("AAA149") == "wrong_zone"
+    service.assert_consistent()
