@@ -139,6 +139,11 @@ class StoredPermit:
             shown,
         )
 
+    def is_live(self, at: datetime) -> bool:
+        """Whether it is in the feed, not cancelled, and has not ended."""
+        has_ended = self.ends_at is not None and self.ends_at <= at
+        return not (self.removed or self.facts.status == "cancelled" or has_ended)
+
     @property
     def usable_from(self) -> datetime:
         """The later of its start and its activation (DOMAIN 2.2)."""

@@ -101,17 +101,13 @@ def rejected_json(rejections: Iterable[Rejection], language: str) -> list[dict[s
 
 @dataclass(slots=True)
 class Desk:
-    """What one transaction needs of a site: its permits are changed a part at a time."""
+    """What one transaction needs of a site whose permits it changes."""
 
     site: Site
     zones: set[str]
     counter: feed.Counter
     ledger: store.Ledger
     plates: set[Plate] = field(default_factory=set)
-
-    def begin(self, tx: Connection, ids: Sequence[str]) -> None:
-        """Take up the permits of these ids."""
-        self.ledger = store.Ledger(tx, self.counter, ids)
 
     def put(self, versions: Iterable[core.StoredPermit]) -> None:
         """Record versions, each of which supersedes the one before."""
@@ -127,7 +123,6 @@ class Desk:
         self.ledger.save()
         if self.plates:
             on_change(tx, self.site.id, self.plates, now)
-            self.plates = set()
 
 
 _bulks = 0
@@ -162,15 +157,27 @@ def take(
     by: Principal,
     now: datetime,
     atomic: bool = False,
+    reconciling: bool = False,
     on_change: OnChange,
 ) -> Taken:
     """Apply plate updates in the order given, in one transaction; the rejected ones aside.
 
+    `reconciling`: they are of a source's list of all its permits (see core.apply).
     Raises Rejected when `atomic` and any is rejected; StorageFailed, RecordUnavailable.
     """
-    return record.write(
-        lambda tx: apply(tx, items, by=by, now=now, atomic=atomic, on_change=on_change)
-    )
+
+    def work(tx: Connection) -> Taken:
+        return apply(
+            tx,
+            items,
+            by=by,
+            now=now,
+            atomic=atomic,
+            reconciling=reconciling,
+            on_change=on_change,
+        )
+
+    return record.write(work)
 
 
 def apply(
@@ -180,6 +187,7 @@ def apply(
     by: Principal,
     now: datetime,
     atomic: bool = False,
+    reconciling: bool = False,
     on_change: OnChange,
 ) -> Taken:
     """As `take`, within a transaction of the caller's."""
@@ -198,7 +206,7 @@ def apply(
             desk = desks[item.site]
             if desk is None:
                 raise UnknownSite(site=item.site)
-            effect = apply_one(desk, item, by, now)
+            effect = _apply_one(desk, item, by, now, reconciling=reconciling)
         except Problem as problem:
             taken.rejected.append(Rejection(index, id, problem))
             continue
@@ -214,7 +222,7 @@ def apply(
     return taken
 
 
-def open_desk(tx: Connection, site: str, ids: Sequence[str] = ()) -> Desk:
+def open_desk(tx: Connection, site: str, ids: Sequence[str]) -> Desk:
     """Lock a site's feed, to change permits of these ids. Raises UnknownSite."""
     counter = feed.lock(tx, site)
     return Desk(
@@ -232,8 +240,8 @@ def _desk(tx: Connection, site: str, ids: Sequence[str]) -> Desk | None:
         return None
 
 
-def apply_one(
-    desk: Desk, item: PlateUpdateIn, by: Principal, now: datetime, *, reconciling: bool = False
+def _apply_one(
+    desk: Desk, item: PlateUpdateIn, by: Principal, now: datetime, *, reconciling: bool
 ) -> core.Effect:
     """Apply one update; what it came to. Raises the problems of core.apply, Invalid."""
     update = item.update(desk.site.jurisdiction)

@@ -1,14 +1,18 @@
 """Reconciliation: a source's list of all its permits at a site (CONTRACT, "Plate updates").
 
 What the list has is applied; what it lacks, and was recorded before the list was drawn up, is
-cancelled. It may be long: it is read from a file, a part at a time, in one transaction.
+cancelled. It may be long, so it is read from a file, twice: first to find out what it lacks and
+whether it may be taken, with nothing done; then a part at a time is applied, and at last what it
+lacks is cancelled, each part in a transaction of its own, so that nobody waits for more than one.
+A list that was cut short is sent again: what was applied of it is what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -20,14 +24,14 @@ from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.permits import core, intake, store, updates
 from enforcement_api.permits.core import FUTURE_CONFIRMATION
-from enforcement_api.permits.intake import Desk, OnChange, Rejection, Taken
+from enforcement_api.permits.intake import OnChange, Taken
 from enforcement_api.permits.updates import Item
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from sync import codec
 
-AT_ONCE = 10_000
-"""Lines that are in memory together."""
+AT_ONCE = 1_000
+"""Lines that are in memory together, and that whoever records at the site meanwhile waits for."""
 SHARE = 0.05
 """Of a source's live permits, what a list may let go without saying how many."""
 
@@ -35,7 +39,7 @@ LONGEST_LINE = 1024 * 1024
 """Bytes of a line; a longer one cannot be read, and takes no memory."""
 
 Lines = Callable[[], Iterable[bytes]]
-"""The list from its beginning, each time it is called: a transaction may have to be repeated."""
+"""The list from its beginning, each time it is called."""
 
 
 class AnotherCount(Problem):
@@ -80,6 +84,13 @@ class Reconciled(Taken):
     cancelled: int = 0
     held_back: int = 0
 
+    def add(self, part: Taken, *, after: int) -> None:
+        """Count what a part came to, of which so many lines were before."""
+        self.applied += part.applied
+        self.unchanged += part.unchanged
+        self.stale += part.stale
+        self.rejected += (replace(one, index=after + one.index) for one in part.rejected)
+
     def as_json(self, epoch: str, language: str) -> dict[str, Any]:
         """The answer of CONTRACT, "Plate updates"."""
         counts = {"cancelled": self.cancelled, "held_back": self.held_back}
@@ -100,43 +111,64 @@ def reconcile(
 ) -> Reconciled:
     """Make a source's permits at a site those of the list.
 
-    Raises UnknownSite, Invalid, AnotherCount, ReconciliationTooLarge, StorageFailed, and has done
-    nothing then.
+    Raises UnknownSite, Invalid, AnotherCount, ReconciliationTooLarge, and has done nothing then;
+    StorageFailed, RecordUnavailable, RecordBusy: some of it may be done, and it is sent again.
     """
     now = now.replace(microsecond=0)  # as the record keeps it
     if as_of > now + FUTURE_CONFIRMATION:
         told = N_("is in the future: check the sender's clock")
         raise Invalid(errors=[Problem.Error("/query/as_of", told)])
-    found = sum(1 for line in lines() if line.strip())
+    live = record.read(lambda tx: _live_permits(tx, site, by, now))
+    lacking = _lacking(live, site, lines, count=count)
+    missing = sorted(id for id in lacking.ids if live[id] < as_of)
+    reconciled = Reconciled()
+    if not lacking.is_certain:
+        reconciled.held_back, missing = len(missing), []
+    if len(missing) > max(SHARE * len(live), max_cancel):
+        raise ReconciliationTooLarge(
+            cancelled=len(missing),
+            live=len(live),
+            source=by.source,
+            extra={"cancelled": len(missing), "live": len(live)},
+        )
+    index = 0
+    for items in _items(lines, site):
+        reconciled.add(
+            intake.take(record, items, by=by, now=now, reconciling=True, on_change=on_change),
+            after=index,
+        )
+        index += len(items)
+    for ids in _parts(missing):
+        cancel = partial(_cancel, site=site, ids=ids, by=by, as_of=as_of, now=now)
+        reconciled.cancelled += record.write(partial(cancel, on_change=on_change))
+    record.write(partial(_end, site=site, reconciled=reconciled, by=by, as_of=as_of, now=now))
+    return reconciled
+
+
+def _live_permits(tx: Connection, site: str, by: Principal, now: datetime) -> dict[str, datetime]:
+    feed.level(tx, site)  # that there is such a site
+    return store.live_permits(tx, site, by.source, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """What a list lacks. It is not certain when a line has no id that can be read."""
+
+    ids: Set[str]
+    is_certain: bool
+
+
+def _lacking(live: Mapping[str, object], site: str, lines: Lines, *, count: int) -> _Lacking:
+    """Which of a source's live permits the list lacks. Raises AnotherCount."""
+    found, is_certain, ids = 0, True, set(live)
+    for items in _items(lines, site):
+        found += len(items)
+        listed = [id for id, _ in items if id is not None]
+        is_certain = is_certain and len(listed) == len(items)
+        ids.difference_update(listed)
     if found != count:
         raise AnotherCount(said=count, found=found)
-
-    def work(tx: Connection) -> Reconciled:
-        desk = intake.open_desk(tx, site)
-        live = store.live_permits(tx, site, by.source, now)
-        all_live = len(live)
-        reconciled, all_readable = _apply_all(
-            tx, desk, updates.read_lines(lines()), live, by, now, on_change
-        )
-        missing = [id for id, at in live.items() if at < as_of]
-        if not all_readable:
-            reconciled.held_back, missing = len(missing), []
-        if len(missing) > max(SHARE * all_live, max_cancel):
-            raise ReconciliationTooLarge(
-                cancelled=len(missing),
-                live=all_live,
-                source=by.source,
-                extra={"cancelled": len(missing), "live": all_live},
-            )
-        for some in _parts(sorted(missing)):
-            _cancel(tx, desk, some, by, now, on_change)
-        reconciled.cancelled = len(missing)
-        feed.save(tx, desk.counter, fed_at=now)
-        reconciled.sequence[site] = desk.counter.sequence
-        _remember(tx, site, reconciled, by=by, as_of=as_of, now=now)
-        return reconciled
-
-    return record.write(work)
+    return _Lacking(ids, is_certain)
 
 
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
@@ -154,40 +186,10 @@ def _parts(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield part
 
 
-def _apply_all(
-    tx: Connection,
-    desk: Desk,
-    lines: Iterable[object],
-    missing: dict[str, datetime],
-    by: Principal,
-    now: datetime,
-    on_change: OnChange,
-) -> tuple[Reconciled, bool]:
-    """Apply the list; what came of it, and whether each line has an id. The ids that it names are
-    taken out of those that are missing.
-    """
-    reconciled = Reconciled()
-    all_readable = True
-    index = 0
-    for part in _parts(lines):
-        items = [_item(line, desk.site.id) for line in part]
-        ids = [id for id, _ in items if id is not None]
-        for listed in ids:
-            missing.pop(listed, None)
-        all_readable = all_readable and len(ids) == len(items)
-        desk.begin(tx, ids)
-        for id, item in items:
-            try:
-                if isinstance(item, Problem):
-                    raise item
-                effect = intake.apply_one(desk, item, by, now, reconciling=True)
-            except Problem as problem:
-                reconciled.rejected.append(Rejection(index, id, problem))
-            else:
-                setattr(reconciled, effect, getattr(reconciled, effect) + 1)
-            index += 1
-        desk.end(tx, now, on_change)
-    return reconciled, all_readable
+def _items(lines: Lines, site: str) -> Iterator[list[Item]]:
+    """The list, a part at a time."""
+    for part in _parts(updates.read_lines(lines())):
+        yield [_item(line, site) for line in part]
 
 
 def _item(line: object, site: str) -> Item:
@@ -200,15 +202,25 @@ def _item(line: object, site: str) -> Item:
 
 
 def _cancel(
-    tx: Connection, desk: Desk, ids: list[str], by: Principal, now: datetime, on_change: OnChange
-) -> None:
-    desk.begin(tx, ids)
+    tx: Connection,
+    *,
+    site: str,
+    ids: list[str],
+    by: Principal,
+    as_of: datetime,
+    now: datetime,
+    on_change: OnChange,
+) -> int:
+    """Cancel permits that the list lacks, but what became of them since it was read; how many."""
+    desk = intake.open_desk(tx, site, ids)
+    cancelled = 0
     for id in ids:
         permit = desk.ledger.current(id)
         assert permit is not None
-        lacking = core.lacking(permit, now)
+        if not permit.is_live(now) or permit.recorded_at >= as_of:
+            continue
         _, versions = core.apply(
-            lacking,
+            core.lacking(permit, now),
             current=permit,
             before=desk.ledger.before(id),
             site=desk.site,
@@ -218,18 +230,25 @@ def _cancel(
             reconciling=True,
         )
         desk.put(core.marked_reconciled(versions, id))
+        cancelled += 1
     desk.end(tx, now, on_change)
+    feed.save(tx, desk.counter)
+    return cancelled
 
 
-def _remember(
+def _end(
     tx: Connection,
+    *,
     site: str,
     reconciled: Reconciled,
-    *,
     by: Principal,
     as_of: datetime,
     now: datetime,
 ) -> None:
+    """Remember that a list was taken, and tell how far the site has come with it."""
+    counter = feed.lock(tx, site)
+    feed.save(tx, counter, fed_at=now)
+    reconciled.sequence[site] = counter.sequence
     facts = {
         "source": by.source,
         "as_of": codec.instant(as_of),

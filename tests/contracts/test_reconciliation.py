@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from enforcement_api.database.engine import Record
+from enforcement_api.feed import store as feed
+from enforcement_api.infractions.store import recheck_open
+from enforcement_api.permits import reconciling
+from enforcement_api.permits.reconciling import Reconciled
+from enforcement_api.security import Principal
 from sync.codec import instant, optional_instant
 from tests.service import NOW, Service, infraction, ndjson, new_id
 
@@ -277,6 +283,74 @@ def test_lists_and_updates_in_any_mixture_leave_what_a_model_says(site: Service)
             zone = told[number]["zones"][0] if number in told else None
             assert verdict(site, number) in expected[zone], number
     site.assert_consistent()
+
+
+# While a list is taken
+
+
+def take_a_list(
+    site: Service, lines: list[dict[str, Any]], *, meanwhile: Callable[[int], object]
+) -> Reconciled:
+    """Take a list that comes line by line; `meanwhile` is told how many came, both times."""
+    came = 0
+
+    def given() -> Iterator[bytes]:
+        nonlocal came
+        for line in lines:
+            yield ndjson(line)
+            came += 1
+            meanwhile(came)
+
+    parts, now = site.parts, site.clock()
+    feeder = Principal(id="list", role="feeder", name="feeder", source="feeder", sites=None)
+    taken = reconciling.reconcile(
+        parts.record,
+        "1085",
+        given,
+        by=feeder,
+        as_of=now,
+        count=len(lines),
+        max_cancel=len(lines),
+        now=now,
+        on_change=recheck_open,
+    )
+    parts.follower.follow("1085")
+    return taken
+
+
+def test_nobody_waits_for_the_whole_of_a_list(
+    site: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "AT_ONCE", 5)
+    site.push(*permits(site, range(40)))
+    site.clock.advance(hours=1)
+    url = site.parts.record.url.render_as_string(hide_password=False)
+    hasty = Record(url, lock_seconds=0.1)
+
+    def lock(came: int) -> None:
+        hasty.write(lambda tx: feed.lock(tx, "1085"))
+
+    try:
+        changed = permits(site, range(30), version=2, zones=["G2"])
+        taken = take_a_list(site, changed, meanwhile=lock)
+    finally:
+        hasty.close()
+    assert (taken.applied, taken.cancelled) == (30, 10)
+    assert [verdict(site, number) for number in (29, 30)] == ["wrong_zone", "cancelled"]
+    site.assert_consistent()
+
+
+def test_a_permit_that_is_told_anew_while_a_list_is_taken_lives(site: Service) -> None:
+    all_ = permits(site, range(30))
+    site.push(*all_)
+    site.clock.advance(hours=1)
+
+    def push(came: int) -> None:
+        if came == 50:
+            site.push(all_[29] | {"version": 2, "zones": ["G2"]})
+
+    assert take_a_list(site, all_[:28], meanwhile=push).cancelled == 1
+    assert [verdict(site, number) for number in (28, 29)] == ["cancelled", "wrong_zone"]
 
 
 # As known
