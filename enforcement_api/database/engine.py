@@ -49,8 +49,9 @@ _TOO_LONG = ("55P03", "57014")
 _NOT_LET_IN = ("08", "28", "3D000", "42501", "53", "57P")
 """SQLSTATEs of a lost connection, a wrong password, no such database, no rights, a server that is
 full or shutting down."""
-_LOCK_SECONDS = 60
-"""How long a transaction waits for another's lock."""
+LOCK_SECONDS = 20
+"""How long a transaction waits for another's lock: a handheld is told to come again before it
+gives up waiting for the answer."""
 _CONNECTIONS, _MORE_CONNECTIONS = 20, 30
 """Kept open, and opened under load: more in all than there are threads that ask for one."""
 
@@ -158,7 +159,7 @@ def _address(url: str) -> URL:
 class Record:
     """The system of record. Threads share it."""
 
-    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    def __init__(self, url: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
         self.url = _address(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = create_engine(

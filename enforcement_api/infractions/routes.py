@@ -263,8 +263,8 @@ def router(
 ) -> APIRouter:
     """The routes of infractions and photos."""
     routes = APIRouter(prefix="/v1")
-    # Threads of their own: they wait for their site's feed, which a long list of permits may hold
-    # for a minute, and nobody else should wait with them.
+    # Threads of their own: they wait for their site's feed, which many permits at once may hold
+    # for seconds, and nobody else should wait with them.
     uploads = CapacityLimiter(_UPLOADS_AT_ONCE)
     sender = Depends(guard.allow("device", revoked=True))
     reader = Depends(guard.allow("reader", "admin"))

@@ -5,16 +5,42 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection
 
+from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
-from tests.service import Service, infraction, new_id
+from sync import exchange
+from tests.service import Service, infraction, new_id, running
 
 UPLOADS = 45
 """More than the service has threads for whatever else is asked."""
 SOON = 10
 """Seconds."""
+
+
+def test_an_upload_is_told_to_come_again_before_a_handheld_gives_up(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = Record.__init__.__kwdefaults__
+    assert defaults["lock_seconds"] < exchange.PATIENCE
+    monkeypatch.setitem(defaults, "lock_seconds", 0.2)
+    with running(tmp_path, database_url=database_url) as service:
+        service.site()
+        handheld = service.handheld()
+        id = new_id()
+        handheld.outbox.put_infraction(id, infraction(), (), at=service.clock())
+        with service.parts.record.engine.connect() as holding:
+            holding.exec_driver_sql("BEGIN IMMEDIATE" if database_url is None else "BEGIN")
+            feed.lock(holding, "1085")
+            answer = handheld.client.send(exchange.put_infraction(id, infraction()).request)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+            with pytest.raises(exchange.Unreachable):
+                handheld.push()
+        handheld.push()
+        assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
 
 
 def test_others_are_answered_while_uploads_wait_for_a_long_list_of_permits(
