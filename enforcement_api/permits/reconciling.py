@@ -35,6 +35,9 @@ AT_ONCE = 1_000
 SHARE = 0.05
 """Of a source's live permits, what a list may let go without saying how many."""
 
+MOST_REJECTED = 10_000
+"""Rejected lines that are told one by one; of more, how many they are."""
+
 LONGEST_LINE = 1024 * 1024
 """Bytes of a line; a longer one cannot be read, and takes no memory."""
 
@@ -78,22 +81,29 @@ class OtherSite(Problem):
 @dataclass(slots=True)
 class Reconciled(Taken):
     """What a list came to. `held_back`: what it lacks but a line that nobody could read may have
-    been, so that it lives on.
+    been, so that it lives on. `more_rejected`: lines beyond those that `rejected` tells.
     """
 
     cancelled: int = 0
     held_back: int = 0
+    more_rejected: int = 0
 
     def add(self, part: Taken, *, after: int) -> None:
         """Count what a part came to, of which so many lines were before."""
         self.applied += part.applied
         self.unchanged += part.unchanged
         self.stale += part.stale
-        self.rejected += (replace(one, index=after + one.index) for one in part.rejected)
+        told = part.rejected[: max(0, MOST_REJECTED - len(self.rejected))]
+        self.rejected += (replace(one, index=after + one.index) for one in told)
+        self.more_rejected += len(part.rejected) - len(told)
 
     def as_json(self, epoch: str, language: str) -> dict[str, Any]:
         """The answer of CONTRACT, "Plate updates"."""
-        counts = {"cancelled": self.cancelled, "held_back": self.held_back}
+        counts = {
+            "cancelled": self.cancelled,
+            "held_back": self.held_back,
+            "more_rejected": self.more_rejected,
+        }
         return Taken.as_json(self, epoch, language) | counts
 
 
@@ -255,7 +265,7 @@ def _end(
         "applied": reconciled.applied,
         "unchanged": reconciled.unchanged,
         "stale": reconciled.stale,
-        "rejected": len(reconciled.rejected),
+        "rejected": len(reconciled.rejected) + reconciled.more_rejected,
         "cancelled": reconciled.cancelled,
         "held_back": reconciled.held_back,
     }

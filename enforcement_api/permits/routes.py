@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -20,6 +20,7 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.permits import checking, intake, reconciling, store, updates
 from enforcement_api.permits.core import StoredPermit, UnknownZone
 from enforcement_api.permits.intake import OnChange
+from enforcement_api.permits.reconciling import MOST_REJECTED
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
@@ -223,6 +224,7 @@ class ReconciledOut(UpdatesOut):
             "rejected": [],
             "cancelled": 3,
             "held_back": 0,
+            "more_rejected": 0,
             "epoch": "5b0c3f0e9a1d",
             "sequence": {"1085": 1239},
         }
@@ -230,6 +232,10 @@ class ReconciledOut(UpdatesOut):
 
     cancelled: int
     held_back: int
+    more_rejected: Annotated[
+        int,
+        Field(description=f"Rejected lines beyond the {MOST_REJECTED:,} that `rejected` tells"),
+    ]
 
 
 class UpdatesIn(BaseModel):

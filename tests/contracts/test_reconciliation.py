@@ -285,6 +285,16 @@ def test_lists_and_updates_in_any_mixture_leave_what_a_model_says(site: Service)
     site.assert_consistent()
 
 
+def test_of_very_many_rejected_lines_only_so_many_are_told_one_by_one(
+    site: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "AT_ONCE", 4)
+    monkeypatch.setattr(reconciling, "MOST_REJECTED", 6)
+    answer = reconcile(site, [1] * 9 + permits(site, [1])).json()
+    assert [one["index"] for one in answer["rejected"]] == list(range(6))
+    assert (answer["more_rejected"], answer["applied"]) == (3, 1)
+
+
 # While a list is taken
 
 
