@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
@@ -34,6 +34,11 @@ SPOILED = "number_spoiled"
 SERIES_BEGIN_AT = "series_begin_at"
 """The name in `meta` of the number that new series begin at, since the last restore."""
 
+MOST_UNUSED_BLOCKS = 10
+"""A device with so many blocks' worth of unused numbers that it was given LATELY gets no more for
+now. A handheld asks when it has fewer than half a block's left."""
+LATELY = timedelta(days=1)
+
 _IN_ONE_QUERY = 500
 _NUMBER = re.compile(r"(.*-)(0|[1-9][0-9]{0,17})", re.DOTALL)
 
@@ -45,6 +50,18 @@ class BlockOfAnotherDevice(Problem):
     slug = "block-of-another-device"
     title = N_("Another device was given the block of this id")
     detail = N_("Ask for a block under a new UUID.")
+
+
+class EnoughNumbers(Problem):
+    """The device was given many numbers lately that it has not used."""
+
+    status = 409
+    slug = "enough-numbers"
+    title = N_("The device has enough numbers")
+    detail = N_(
+        "{unused} numbers that it was given since yesterday are unused. Hand over what was"
+        " recorded with them, or ask again tomorrow."
+    )
 
 
 class UnknownBlock(Problem):
@@ -95,7 +112,7 @@ def prefix_of(site: str) -> str:
 def give(tx: Connection, site: str, id: str, *, device: str, size: int, at: datetime) -> Block:
     """The block of this id; the next `size` numbers of the series, the first time.
 
-    The series is locked until the transaction ends. Raises BlockOfAnotherDevice.
+    The series is locked until the transaction ends. Raises BlockOfAnotherDevice, EnoughNumbers.
     """
     first = _lock(tx, site)
     given = _find(tx, site, id)
@@ -103,6 +120,9 @@ def give(tx: Connection, site: str, id: str, *, device: str, size: int, at: date
         if given.device != device:
             raise BlockOfAnotherDevice
         return given
+    unused = _unused(tx, site, device, since=at - LATELY)
+    if unused >= MOST_UNUSED_BLOCKS * size:
+        raise EnoughNumbers(unused=unused)
     block = Block(site, id, device, prefix_of(site), first, first + size - 1, at)
     tx.execute(
         update(number_series).where(number_series.c.site == site).values(next=block.last + 1)
@@ -144,6 +164,16 @@ def _next(tx: Connection, site: str) -> int:
     """The next number of the site's series."""
     found = tx.execute(select(number_series.c.next).where(number_series.c.site == site)).scalar()
     return _first(tx) if found is None else int(found)
+
+
+def _unused(tx: Connection, site: str, device: str, *, since: datetime) -> int:
+    """How many numbers a device was given since then and has not used, as far as is known."""
+    table = number_blocks.c
+    query = select(number_blocks).where(
+        table.site == site, table.device == device, table.given_at > since
+    )
+    blocks = [Block(**row._mapping) for row in tx.execute(query)]
+    return sum(len(found.unused) for found in account(tx, site, blocks))
 
 
 def _lock(tx: Connection, site: str) -> int:

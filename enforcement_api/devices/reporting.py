@@ -216,7 +216,12 @@ def router(
         tags=["numbers"],
         summary="Ask for a block of notice numbers",
         response_model=BlockOut,
-        responses={409: {"description": "Another device was given the block of this id"}},
+        responses={
+            409: {
+                "description": "Another device was given the block of this id, or this one"
+                " has ten blocks' worth of unused numbers from the last 24 hours"
+            }
+        },
     )
     def put_number_block(
         site: SiteName, id: BlockId, device: Principal = Depends(itself)

@@ -80,6 +80,20 @@ def test_revoked_device_gets_no_numbers(service: Service) -> None:
     assert answer.json()["type"] == "/problems/device-revoked"
 
 
+def test_device_with_many_unused_numbers_gets_no_more_for_now(service: Service) -> None:
+    device, other = service.device_client(), service.device_client()
+    for _ in range(10):
+        block = ask(device)
+    answer = device.put(f"{BLOCKS}/{new_id()}")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/enough-numbers")
+    assert ask(other)["first"] == block["last"] + 1
+    issue(device, f"1085-{block['last']}")
+    assert ask(device)["last"] == block["last"] + 10
+    assert device.put(f"{BLOCKS}/{new_id()}").status_code == 409
+    service.clock.advance(days=1)
+    ask(device)
+
+
 @pytest.mark.parametrize("id", ["7", "x" * 36, "0" * 32, "{" + "0" * 34 + "}"])
 def test_id_that_is_no_uuid_is_refused(service: Service, id: str) -> None:
     answer = service.device_client().put(f"{BLOCKS}/{id}")
