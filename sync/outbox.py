@@ -279,6 +279,8 @@ class Outbox:
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._keeping = threading.Lock()
         self._in_hand: set[str] = set()
+        # Of (service, epoch). No answer is under way for longer than the program runs.
+        self._left: set[tuple[str, str]] = set()
         self._folder = folder
         try:
             self._connection = self._open()
@@ -649,14 +651,19 @@ class Outbox:
         """The service's record is of this epoch. When it is not the one noted before, what was
         sent since `sent_since` goes back in the queue: a restored record may lack it. How many
         items that were.
+
+        No record goes back to an epoch that it left: an answer of one was long under way.
         """
         with self._reading:
-            noted = self._reader.execute(
-                "SELECT epoch FROM record WHERE service = ?", (service,)
-            ).fetchone()
-        if noted == (epoch,):
+            noted = _epoch_of(self._reader, service)
+        if noted == epoch:
             return 0
         with self._writing() as connection:
+            noted = _epoch_of(connection, service)
+            if noted == epoch or (service, epoch) in self._left:
+                return 0
+            if noted is not None:
+                self._left.add((service, noted))
             connection.execute(
                 "INSERT INTO record VALUES (?, ?) ON CONFLICT (service)"
                 " DO UPDATE SET epoch = excluded.epoch",
@@ -792,6 +799,12 @@ def _text(body: Mapping[str, Any], number: str | None) -> str:
     """The JSON to send, with the number that was taken."""
     whole = body if number is None else {**body, "number": number}
     return json.dumps(whole, ensure_ascii=False)
+
+
+def _epoch_of(connection: sqlite3.Connection, service: str) -> str | None:
+    """The epoch that was noted of the service's record."""
+    found = connection.execute("SELECT epoch FROM record WHERE service = ?", (service,)).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _next_number(

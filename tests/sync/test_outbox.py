@@ -341,6 +341,19 @@ def test_a_restored_record_gets_what_was_sent_lately_once_more(outbox: Outbox) -
     assert outbox.note_epoch(HERE, "e2", sent_since=AT) == 0
 
 
+def test_a_late_answer_of_the_record_before_a_restore_sends_nothing_again(
+    outbox: Outbox,
+) -> None:
+    outbox.note_epoch(HERE, "e1", sent_since=AT)
+    outbox.put_infraction("i1", {}, [], at=AT, service=HERE)
+    acknowledge(outbox, "i1")
+    assert outbox.note_epoch(HERE, "e2", sent_since=AT) == 1
+    acknowledge(outbox, "i1")
+    for epoch in ("e1", "e2"):
+        assert outbox.note_epoch(HERE, epoch, sent_since=AT) == 0
+    assert outbox.note_epoch(HERE, "e3", sent_since=AT) == 1
+
+
 def test_what_was_sent_before_an_epoch_was_noted_is_sent_again(outbox: Outbox) -> None:
     outbox.put_infraction("i1", {}, [], at=AT, service=HERE)
     acknowledge(outbox, "i1")
