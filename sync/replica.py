@@ -47,6 +47,9 @@ from sync.validity import UNKNOWN, Check, Judgement, check, judge
 
 _POINTER = "current"
 _CHUNK = 1 << 20
+_MOST_EXPANDED, _ALWAYS_TAKEN = 50, 16 << 20
+"""How many times its packed size a snapshot may have, and how many bytes in any case. A real one
+has three or four times its size; an empty one thirty. Gzip can make it a thousand."""
 _BATCH = 500
 """Permits looked for with one SELECT: every SQLite takes this many parameters."""
 
@@ -790,6 +793,7 @@ def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
         raise BadSnapshot(f"encoding {manifest.encoding!r} is not known: update this program")
     if file.stat().st_size != manifest.bytes:
         raise BadSnapshot(f"{file.stat().st_size} bytes instead of {manifest.bytes}")
+    room = max(_ALWAYS_TAKEN, _MOST_EXPANDED * manifest.bytes)
     with open(file, "rb") as packed:
         if hashlib.file_digest(packed, "sha256").hexdigest() != manifest.sha256:
             raise BadSnapshot("the SHA-256 is not the one promised")
@@ -797,6 +801,9 @@ def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
         try:
             with gzip.GzipFile(fileobj=packed) as source, open(path, "wb") as target:
                 while chunk := source.read(_CHUNK):
+                    room -= len(chunk)
+                    if room < 0:
+                        raise BadSnapshot("decompressed, it is larger than any index")
                     target.write(chunk)
                 target.flush()
                 os.fsync(target.fileno())

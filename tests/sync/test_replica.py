@@ -335,6 +335,25 @@ def test_a_torn_database_inside_a_good_file_is_found(tmp_path: Path) -> None:
         Replica(tmp_path / "b").install(file.path, manifest)
 
 
+def test_a_snapshot_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
+    file = filled(tmp_path / "a", permit()).export(tmp_path / "out")
+    bomb = tmp_path / "bomb.db"
+    bomb.write_bytes(gzip.decompress(file.path.read_bytes()))
+    with contextlib.closing(sqlite3.connect(bomb)) as connection:
+        connection.execute("CREATE TABLE much AS SELECT zeroblob(20000000)")
+        connection.commit()
+    content = gzip.compress(bomb.read_bytes())
+    file.path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    manifest = replace(manifest_of(file), sha256=sha256, bytes=len(content))
+    target = filled(tmp_path / "b")
+    before = target.state()
+    with pytest.raises(BadSnapshot, match="larger than any index"):
+        target.install(file.path, manifest)
+    assert target.state() == before
+    assert len(list((tmp_path / "b").glob("*.db"))) == 1
+
+
 def test_an_older_snapshot_of_the_same_epoch_does_not_replace_a_newer_index(
     tmp_path: Path,
 ) -> None:
