@@ -52,6 +52,8 @@ class Edges:
                 return self.clock.observe(
                     page.server_time, sent=answer.sent, received=answer.received
                 )
+            case engine.BootClock():
+                return self.clock.stamp().boot
             case (
                 engine.ReadState()
                 | engine.Apply()

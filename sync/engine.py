@@ -38,6 +38,9 @@ that began together do not ask together for ever."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds between attempts without an answer: doubled each time, then half to one and a half of
 it, by the dice."""
+EARLY = 0.5
+"""A poll that comes back with nothing before this share of its wait was cut short by somebody in
+between: the next one is not sent at once."""
 IDLE_PUSH = 15.0
 """Seconds after which what waits is tried again without being asked."""
 SNAPSHOTS_TRIED = 2
@@ -203,6 +206,11 @@ class KeepToken(Effect):
 @dataclass(frozen=True, slots=True)
 class Tidy(Effect):
     """Delete what was sent so long ago that no restored record can lack it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootClock(Effect):
+    """The seconds of the device's clock that nobody sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,10 +508,13 @@ def _settled(call: Call[Any]) -> Pass[Any]:
 def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
     """Pull as long as this device is trusted."""
     pause, wait = FIRST_RETRY, 0
+    sequence = None
     while True:
         try:
             try:
+                began: float = yield BootClock()
                 state = yield from pull(site, wait=wait, limit=limit)
+                took: float = (yield BootClock()) - began
             except exchange.Revoked as error:
                 yield from _end_trust(error)
                 return
@@ -512,9 +523,13 @@ def keep_level(site: str, *, dice: Dice, limit: int = PAGE) -> Pass[None]:
             yield Rest(_about(pause, dice))
             pause, wait = min(pause * 2, LAST_RETRY), 0
             continue
+        cut_short = state.sequence == sequence and took < EARLY * wait
+        sequence = state.sequence
         shortest, longest = LONG_POLL
         pause, wait = FIRST_RETRY, shortest + int((longest - shortest + 1) * dice())
         yield Level(state)
+        if cut_short:
+            yield Rest(_about(FIRST_RETRY, dice))
 
 
 def keep_empty(site: str, *, dice: Dice) -> Pass[None]:

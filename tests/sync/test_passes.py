@@ -55,7 +55,8 @@ class World:
     """Does what a pass wants as the test says, and remembers it."""
 
     def __init__(self, **does: Any) -> None:
-        self.does = does
+        self.does = {"BootClock": lambda effect: self.boot} | does
+        self.boot = 0.0
         self.done: list[Effect] = []
 
     def __call__(self, effect: Effect) -> Any:
@@ -442,7 +443,9 @@ def test_once_level_every_pull_waits_at_the_service_for_a_time_of_its_own() -> N
     waits: list[int | str] = []
 
     def level(effect: Ask) -> Answer:
-        waits.append(effect.request.parameters["wait"])
+        wait = int(effect.request.parameters["wait"])
+        waits.append(wait)
+        world.boot += wait
         return page("c1", 1)
 
     steps = engine.keep_level("1085", dice=lambda: next(thrown))
@@ -451,6 +454,20 @@ def test_once_level_every_pull_waits_at_the_service_for_a_time_of_its_own() -> N
     while len(waits) < 6:
         effect = steps.send(world(effect))
     assert [wait for wait in waits if wait] == [20, 23, 25][: len([w for w in waits if w])]
+
+
+def test_a_poll_that_somebody_cuts_short_is_not_repeated_at_once() -> None:
+    """As a proxy may, that answers what is held with an old answer that it kept."""
+    polls = 0
+
+    def cut_short(effect: Ask) -> Answer | Exception:
+        nonlocal polls
+        polls += bool(effect.request.parameters["wait"])
+        return page("c1", 1) if polls < 10 else Unreachable("enough")
+
+    world = World(ReadState=state(), Ask=cut_short, Apply=state())
+    assert rests(engine.keep_level("1085", dice=lambda: 0.5), world, 3) == [1, 1, 1]
+    assert polls == 3
 
 
 def test_a_photo_that_no_link_lets_through_keeps_no_numbers_away() -> None:
