@@ -19,6 +19,11 @@ MEDIA_TYPES = {
     "PNG": "image/png",
     "WEBP": "image/webp",
 }
+MOST_UNNAMED = 64 * 1024 * 1024
+"""Bytes of photos of one device that no infraction names. A handheld hands infractions over first;
+another client may do otherwise, with a few."""
+MOST_AFTER_REVOCATION = 4 * 1024 * 1024 * 1024
+"""Bytes of photos that a revoked device may still hand over: more than a month's work."""
 MOST_PIXELS = 89_000_000
 """Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
 
@@ -60,6 +65,18 @@ class TooManyPixels(Problem):
     slug = "too-many-pixels"
     title = N_("The picture has too many pixels")
     detail = N_("It has {width} × {height}; at most {most} in all are taken.")
+
+
+class NoRoomForPhoto(Problem):
+    """More than a device may leave here."""
+
+    status = 409
+    slug = "no-room-for-photo"
+    title = N_("No more photos of this device are taken")
+    detail = N_(
+        "Hand over the infraction that the photo is of first. A revoked device may hand over"
+        " {most}; give whoever administers the service what is beyond."
+    )
 
 
 class UnknownPhoto(Problem):

@@ -504,6 +504,7 @@ def router(
         status_code=201,
         responses={
             200: {"model": PhotoOut, "description": "Received before"},
+            409: {"description": "The device has left enough that no infraction names, or enough"},
             422: {"description": "Not this photo, or no picture"},
         },
         openapi_extra=_PICTURE_BODY,
@@ -514,6 +515,7 @@ def router(
         """Keep an original, unaltered, under its SHA-256. Safe to send again."""
         sha256 = core.photo_name(sha256)
         media_type = photos.inspect(body, named=sha256)
+        record.read(lambda tx: store.check_room(tx, sha256, len(body), by=by))
         photos.keep(settings.photo_dir, sha256, body)
         kept = StoredPhoto(sha256, media_type, len(body), now().replace(microsecond=0))
 

@@ -28,6 +28,7 @@ from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import (
     codes,
+    devices,
     infraction_codes,
     infraction_photos,
     infractions,
@@ -58,8 +59,14 @@ from enforcement_api.infractions.core import (
     Upload,
 )
 from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decide
+from enforcement_api.infractions.photos import (
+    MOST_AFTER_REVOCATION,
+    MOST_UNNAMED,
+    NoRoomForPhoto,
+)
 from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
+from enforcement_api.shapes import mebibytes
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.entities import Site
@@ -794,6 +801,24 @@ def photo(tx: Connection, sha256: str) -> StoredPhoto | None:
     if row is None:
         return None
     return StoredPhoto(row.sha256, row.media_type, row.bytes, row.received_at)
+
+
+def check_room(tx: Connection, sha256: str, size: int, *, by: Principal) -> None:
+    """Whether a device may leave a photo of so many bytes. Raises NoRoomForPhoto."""
+    if photo(tx, sha256) is not None:
+        return
+    of_device = select(func.coalesce(func.sum(photos.c.bytes), 0)).where(photos.c.device == by.id)
+    limits = []
+    if not _with_photo(tx, sha256):
+        named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
+        limits.append((of_device.where(~named), MOST_UNNAMED))
+    if by.revoked:
+        revoked_at = select(devices.c.revoked_at).where(devices.c.id == by.id).scalar_subquery()
+        since = of_device.where(photos.c.received_at >= revoked_at)
+        limits.append((since, MOST_AFTER_REVOCATION))
+    for found, most in limits:
+        if tx.execute(found).scalar_one() + size > most:
+            raise NoRoomForPhoto(most=mebibytes(MOST_AFTER_REVOCATION))
 
 
 def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bool:

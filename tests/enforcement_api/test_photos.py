@@ -6,11 +6,12 @@ import io
 import random
 import struct
 import zlib
+from datetime import timedelta
 
 import pytest
 from PIL import Image
 
-from enforcement_api.infractions import photos
+from enforcement_api.infractions import photos, store
 from tests.enforcement_api.infraction_log import (
     InfractionLog,
     new_id,
@@ -172,6 +173,43 @@ def test_disk_that_cannot_be_written_keeps_nothing_and_says_so(log: InfractionLo
 def test_revoked_device_hands_over_its_photos(log: InfractionLog) -> None:
     log.revoke()
     assert log.put_photo(picture()).status_code == 201
+
+
+def refused(log: InfractionLog, content: bytes) -> bool:
+    answer = log.put_photo(content)
+    if answer.status_code != 409:
+        assert answer.status_code in (200, 201)
+        return False
+    assert answer.json()["type"] == "/problems/no-room-for-photo"
+    return True
+
+
+def test_photos_that_no_infraction_names_are_few(
+    log: InfractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = picture(shade=10), picture(shade=90)
+    monkeypatch.setattr(store, "MOST_UNNAMED", len(first))
+    assert not refused(log, first)
+    assert refused(log, second)
+    assert log.put(log.infraction(photos=told(second)), new_id()).status_code == 201
+    assert not refused(log, second)
+    assert not refused(log, second)
+    assert refused(log, picture(shade=170))
+
+
+def test_a_revoked_device_hands_over_so_many_bytes_of_photos_in_all(
+    log: InfractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, first, second = (picture(shade=shade) for shade in (10, 90, 170))
+    for content in (before, first, second):
+        log.put(log.infraction(photos=told(content)), new_id())
+    monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", len(first) + 1)
+    assert not refused(log, before)
+    log.now += timedelta(hours=1)
+    log.revoke()
+    assert not refused(log, first)
+    assert refused(log, second)
+    assert not refused(log, first)
 
 
 def test_only_devices_put_and_only_readers_get(log: InfractionLog) -> None:
