@@ -133,11 +133,13 @@ class KeyRing:
                 self._known[hash] = (self._now() + self._seconds, principal)
         return principal
 
-    def forget(self) -> None:
-        """Believe nothing any more: a key was revoked in this process."""
+    def forget(self, holder: str) -> None:
+        """Believe nothing of this holder any more: a key of theirs was revoked in this process."""
         with self._lock:
             self._forgotten += 1
-            self._known.clear()
+            self._known = {
+                hash: entry for hash, entry in self._known.items() if entry[1].id != holder
+            }
 
 
 Dependency = Callable[[Request], Coroutine[Any, Any, Principal]]

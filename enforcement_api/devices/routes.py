@@ -395,7 +395,7 @@ def router(
             store.revoke(tx, id, by=principal.actor, at=at)
 
         record.write(write)
-        guard.ring.forget()
+        guard.ring.forget(id)
 
     @routes.put(
         "/devices/self",
@@ -450,8 +450,8 @@ def router(
             )
             if enrolled is None:
                 raise EnrolmentRefused(minutes=settings.enrolment_minutes)
-        guard.ring.forget()  # a token that this one replaces
         id, sites = enrolled
+        guard.ring.forget(id)  # by the token that this one replaces
         return EnrolmentOut(device=id, token=token, sites=list(sites))
 
     @routes.get(

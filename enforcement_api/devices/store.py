@@ -166,11 +166,12 @@ def offer_token(tx: Connection, id: str, token: str, *, at: datetime) -> None:
 
 
 def holder(
-    record: Record, token_hash: str, *, at: datetime, on_change: Callable[[], None]
+    record: Record, token_hash: str, *, at: datetime, on_change: Callable[[str], None]
 ) -> Principal | None:
     """The device with this token; an offered one takes the place of the old by being used.
 
-    `on_change` is told when that happens: whoever believed the old one should not any more.
+    `on_change` is told of the device when that happens: whoever believed the old token should not
+    any more.
     """
 
     def look(tx: Connection) -> tuple[Principal | None, bool]:
@@ -194,7 +195,8 @@ def holder(
         return find(tx, token_hash)
 
     found = record.write(take)
-    on_change()
+    if found is not None:
+        on_change(found.id)
     return found
 
 

@@ -91,7 +91,7 @@ class Follower:
         """Catch up with every site that has changed. Raises StorageFailed."""
         for level in self._record.read(store.levels):
             known = self._levels.get(level.site)
-            is_level = known is not None and known.sequence == level.sequence
+            is_level = known is not None and _place(known) == _place(level)
             if not is_level or self.is_behind(level.site) or not self._is_whole(level.site):
                 self.catch_up(level.site)
             elif known != level:  # a contact, or something forgotten, takes no number
@@ -129,11 +129,9 @@ class Follower:
         """
         with self._site_lock(site), storage(self._folder):
             replica = self._replica(site)
-            level, epoch = self._record.read(
-                lambda tx: (store.level(tx, site), self._record.epoch(tx))
-            )
+            level = self._record.read(lambda tx: store.level(tx, site))
             try:
-                if not _is_level(replica.state(), level, epoch):
+                if not _is_level(replica.state(), level):
                     self._apply(site, replica)
             except (CursorExpired, DigestMismatch, DamagedIndex) as error:
                 _log.warning("the index of site %s is made anew: %s", site, error)
@@ -186,7 +184,7 @@ class Follower:
         with contextlib.suppress(Problem):
             level = self._record.read(lambda tx: store.level(tx, site))
             known = self._levels.get(site)
-            if known is not None and known.sequence == level.sequence:
+            if known is not None and _place(known) == _place(level):
                 self._levels[site] = level
             else:
                 self.follow(site)
@@ -212,10 +210,14 @@ class Follower:
                 loop.call_soon_threadsafe(event.set)
 
 
-def _is_level(state: State | None, level: store.Level, epoch: str) -> bool:
+def _place(level: store.Level) -> tuple[str, int]:
+    return level.epoch, level.sequence
+
+
+def _is_level(state: State | None, level: store.Level) -> bool:
     """Whether an index has nothing to learn: then it is left as it is."""
     return state is not None and (state.epoch, state.sequence, state.digest, state.fed_at) == (
-        epoch,
+        level.epoch,
         level.sequence,
         level.digest,
         level.fed_at,

@@ -143,6 +143,10 @@ def check_range(request: Request, size: int, tag: str) -> None:
 _Answer = tuple[ChangePage, bytes]
 
 
+def _encoded(page: ChangePage) -> _Answer:
+    return page, codec.json_text(codec.change_page_json(page)).encode()
+
+
 class _Shared:
     """One reading of the record for all who ask for the same page within the same second."""
 
@@ -242,19 +246,18 @@ def router(
         cursor = None if after is None else Cursor.parse(after, site=site)
 
         def read(tx: Connection) -> ChangePage:
-            return store.page(
-                tx, site=site, epoch=record.epoch(tx), after=cursor, limit=limit, now=now()
-            )
+            return store.page(tx, site=site, after=cursor, limit=limit, now=now())
 
         def answer() -> _Answer:
-            page = record.read(read)
-            return page, codec.json_text(codec.change_page_json(page)).encode()
+            return _encoded(record.read(read))
 
         async def ask() -> _Answer:
             level = follower.levels.get(site)
             if not wait or level is None or follower.is_behind(site):
                 return await run_in_threadpool(answer)
             # What is newer than this level, of another process, ends the wait that follows.
+            if (nothing := store.nothing_new(level, cursor, now=now())) is not None:
+                return _encoded(nothing)
             return await shared.read((site, after, limit, level, codec.instant(now())), answer)
 
         page, body = await ask()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -16,7 +16,13 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import counters, earlier_epochs, feed_entries, permit_versions
+from enforcement_api.database.tables import (
+    counters,
+    earlier_epochs,
+    feed_entries,
+    meta,
+    permit_versions,
+)
 from enforcement_api.feed.core import Cursor, CursorExpired
 from enforcement_api.sites.core import UnknownSite, is_site_id
 from sync import codec
@@ -44,6 +50,7 @@ class Level:
     """How far a site's feed has come."""
 
     site: str
+    epoch: str
     sequence: int
     digest: Digest
     fed_at: datetime | None
@@ -59,7 +66,8 @@ _LOCK = (
     .values(sequence=counters.c.sequence)
     .returning(counters.c.sequence, counters.c.digest_count, counters.c.digest_sum)
 )
-_LEVELS = select(counters).order_by(counters.c.site)
+_EPOCH = select(meta.c.value).where(meta.c.name == "epoch").scalar_subquery().label("epoch")
+_LEVELS = select(counters, _EPOCH).order_by(counters.c.site)
 _LEVEL = _LEVELS.where(counters.c.site == _SITE)
 _NUMBERS: dict[str, BindParameter[Any]] = {
     "sequence": bindparam("new_sequence"),
@@ -166,6 +174,7 @@ def levels(tx: Connection, site: str | None = None) -> list[Level]:
     return [
         Level(
             row.site,
+            row.epoch,
             row.sequence,
             Digest(row.digest_count, row.digest_sum),
             row.fed_at,
@@ -280,7 +289,7 @@ def _entry_changes(
 
 
 def page(
-    tx: Connection, *, site: str, epoch: str, after: Cursor | None, limit: int, now: datetime
+    tx: Connection, *, site: str, after: Cursor | None, limit: int, now: datetime
 ) -> ChangePage:
     """One page of changes after a cursor (None: from the beginning), read at one moment.
 
@@ -290,32 +299,42 @@ def page(
     sequence = 0
     if after is not None:
         is_ahead = max(after.sequence, after.knows) > here.sequence
-        if after.epoch != epoch or is_ahead or after.knows < here.horizon:
+        if after.epoch != here.epoch or is_ahead or after.knows < here.horizon:
             raise CursorExpired(extra={"snapshot": f"/v1/sites/{site}/snapshot"})
         sequence = after.sequence
-    found: list[tuple[int, Change]] = []
-    if sequence < here.sequence:
-        found = sorted(
-            [
-                *_permit_changes(tx, site, sequence, limit + 1),
-                *_entry_changes(tx, site, sequence, limit + 1),
-            ],
-            key=itemgetter(0),
-        )
-    more = len(found) > limit
-    found = found[:limit]
-    reached = found[-1][0] if more else here.sequence
-    began = None
-    if more:
-        began = here.sequence if after is None else after.began
+    if sequence == here.sequence:
+        return _last_page(here, [], now)
+    found = sorted(
+        [
+            *_permit_changes(tx, site, sequence, limit + 1),
+            *_entry_changes(tx, site, sequence, limit + 1),
+        ],
+        key=itemgetter(0),
+    )
+    if len(found) <= limit:
+        return _last_page(here, found, now)
+    reached = found[limit - 1][0]
+    began = here.sequence if after is None else after.began
+    cursor = Cursor(site, here.epoch, reached, began)
+    return replace(_last_page(here, found[:limit], now), cursor=str(cursor), more=True, digest=None)
+
+
+def nothing_new(here: Level, after: Cursor | None, *, now: datetime) -> ChangePage | None:
+    """The page of whoever is level, for which nothing has to be read; None for anybody else."""
+    if after is None or after != Cursor(here.site, here.epoch, here.sequence):
+        return None
+    return _last_page(here, [], now)
+
+
+def _last_page(here: Level, found: Sequence[tuple[int, Change]], now: datetime) -> ChangePage:
     return ChangePage(
         protocol=PROTOCOL_VERSION,
-        epoch=epoch,
-        cursor=str(Cursor(site, epoch, reached, began)),
+        epoch=here.epoch,
+        cursor=str(Cursor(here.site, here.epoch, here.sequence)),
         sequence=here.sequence,
-        more=more,
+        more=False,
         changes=tuple(change for _, change in found),
-        digest=None if more else here.digest,
+        digest=here.digest,
         server_time=now,
         fed_at=here.fed_at,
     )
@@ -326,9 +345,8 @@ def pages(
 ) -> Generator[ChangePage, None, None]:
     """A whole catch-up, read at one moment. Raises UnknownSite, CursorExpired."""
     with record.reading() as tx:
-        epoch = record.epoch(tx)
         while True:
-            found = page(tx, site=site, epoch=epoch, after=after, limit=limit, now=now)
+            found = page(tx, site=site, after=after, limit=limit, now=now)
             yield found
             if not found.more:
                 return

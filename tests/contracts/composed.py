@@ -111,7 +111,6 @@ class Composed:
             lambda tx: feed.page(
                 tx,
                 site=site,
-                epoch=self.record.epoch(tx),
                 after=None,
                 limit=10_000,
                 now=self.at,

@@ -88,7 +88,6 @@ class InfractionLog:
     def revoke(self) -> None:
         answer = self.request("DELETE", f"/v1/devices/{self.device_id}", self.admin)
         assert answer.status_code == 204
-        self.service.guard.ring.forget()
 
     def permit(self, plate: str, **facts: Any) -> None:
         """Push a permit that was active before this system knew it; a newer one each time."""

@@ -23,7 +23,7 @@ def test_key_that_was_revoked_here_is_forgotten_at_once() -> None:
     holders = {"hash": Principal("k1", "reader", "SPAQ", "SPAQ", None)}
     ring = KeyRing(holders.get, seconds=1, now=lambda: 0.0)
     ring.holder("hash")
-    ring.forget()
+    ring.forget("k1")
     assert ring.known("hash") is None
 
 
@@ -40,7 +40,7 @@ def test_a_key_revoked_while_the_record_is_asked_for_it_is_not_believed_a_moment
     holder = Principal("k1", "reader", "SPAQ", "SPAQ", None)
 
     def revoked_meanwhile(_: str) -> Principal:
-        ring.forget()
+        ring.forget("k1")
         return holder
 
     ring = KeyRing(revoked_meanwhile, seconds=1, now=lambda: 0.0)

@@ -28,6 +28,8 @@ class Disk:
     def __init__(self) -> None:
         self.is_full = False
         self.is_dead = False
+        self.handed_over = 0
+        """How often something was handed over: what is kept is the same until then."""
         self.crash_in: int | None = None
         """How many hand-overs from now the machine crashes; each has a before and an after."""
 
@@ -35,6 +37,7 @@ class Disk:
         """Raises Crash, when this is where it comes."""
         if self.is_dead:
             raise Crash
+        self.handed_over += 1
         if self.crash_in is not None:
             self.crash_in -= 1
             if self.crash_in < 0:

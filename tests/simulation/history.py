@@ -441,12 +441,12 @@ class Simulation:
                 self._enrol(handheld)
         self.feeder.live()
         self._rest()
-        self.world.tell("== who was revoked is enrolled again")
         # They heard of a restore, but have no index: enrolled again, they can be compared.
-        for handheld in self.handhelds:
-            if handheld.revoked:
+        if revoked := [handheld for handheld in self.handhelds if handheld.revoked]:
+            self.world.tell("== who was revoked is enrolled again")
+            for handheld in revoked:
                 self._enrol(handheld)
-        self._rest()
+            self._rest()
 
     def _rest(self) -> None:
         began = self.world.seconds

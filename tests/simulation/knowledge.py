@@ -60,24 +60,24 @@ class Knowledge:
         self._levels: dict[tuple[str, int], Known] = {}
         self._epoch = ""
         self._sequence = -1
+        self._seen = (-1, 0)
 
     def look(self) -> None:
         """Read what is new. Called whenever the record may have changed."""
-        parts = self._service.parts
-        if parts is None:
+        parts, seen = self._service.parts, (self._service.life, self._service.disk.handed_over)
+        if parts is None or seen == self._seen:
             return
+        self._seen = seen
         # A second connection sees what is committed, and costs little.
         found = self._service.rows("SELECT sequence FROM counters WHERE site = ?", SITE)
         sequence = found[0][0] if found else -1
         if sequence == self._sequence and self._life == self._service.life:
             return
         with parts.record.reading() as tx:
-            epoch = parts.record.epoch(tx)
+            epoch = feed.level(tx, SITE).epoch
             goes_on = epoch == self._epoch and self._life == self._service.life
             after = Cursor(SITE, epoch, self._sequence) if goes_on else None
-            page = feed.page(
-                tx, site=SITE, epoch=epoch, after=after, limit=10**6, now=self._service.world.now()
-            )
+            page = feed.page(tx, site=SITE, after=after, limit=10**6, now=self._service.world.now())
         before = self._levels[epoch, self._sequence] if goes_on else Known({}, 0)
         rows, total = dict(before.rows), before.total
         for kind, id, record in page.changes:
