@@ -28,8 +28,9 @@ bench: setup  ## measures, prints a table, writes bench.json
 
 SEEDS ?= 100
 FIRST ?= 0
-simulate: setup  ## seeded faults: networks, crashes, disks, clocks, restores (SEEDS=1000)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+MINUTES ?= inf
+simulate: setup  ## seeded faults: networks, crashes, disks, clocks, restores (SEEDS=1000 MINUTES=5)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES)
 
 power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
 	@$(BIN)/python -m tests.crashes.cuts

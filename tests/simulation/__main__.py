@@ -1,4 +1,6 @@
-"""`python -m tests.simulation [--seeds N] [--first SEED]`: exits 1 if one fails, and names it."""
+"""`python -m tests.simulation [--seeds N] [--first SEED] [--minutes M]`: exits 1 if one fails, and
+names it. When the minutes are over it says how many seeds they were enough for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.simulation")
     options.add_argument("--seeds", type=int, default=100, metavar="N")
     options.add_argument("--first", type=int, default=0, metavar="SEED")
+    options.add_argument("--minutes", type=float, default=float("inf"), metavar="M")
     options.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
     chosen = options.parse_args()
     began = shown = time.monotonic()
@@ -34,6 +37,10 @@ def main() -> int:
             if time.monotonic() - shown > _SHOWN_EVERY_S or done == len(seeds):
                 shown = time.monotonic()
                 print(f"{done} of {len(seeds)} seeds, {shown - began:.0f} s", flush=True)
+            if time.monotonic() - began > chosen.minutes * 60 and done < len(seeds):
+                print(f"the time is over: {done} of {len(seeds)} seeds, none of them failed")
+                pool.terminate()
+                return 0
     return 0
 
 
