@@ -115,6 +115,7 @@ _PHOTOS = (
     .where(infraction_photos.c.site == _SITE, infraction_photos.c.infraction.in_(_SOME))
     .order_by(infraction_photos.c.infraction, infraction_photos.c.position)
 )
+_PRESENT = select(photos.c.sha256).where(photos.c.sha256.in_(_SOME))
 _PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
 _WITH_PHOTO = (
     select(infraction_photos.c.site, infraction_photos.c.infraction)
@@ -172,7 +173,7 @@ def receive(
     if first is not None:
         if first != sent.hash():
             raise InfractionConflict
-        return Received(_receipt(record, tx, site.id, id), is_new=False)
+        return Received(_receipt_again(record, tx, site.id, id), is_new=False)
     plate = sent.plate_at(site.jurisdiction)
     judgement = _judge(tx, site, plate, zone=sent.zone, at=sent.observed_at)
     verdict = None if judgement is None else judgement.verdict
@@ -194,14 +195,14 @@ def receive(
         recheck_verdict=verdict,
         differs=core.differs(sent.verdict, verdict),
         rechecked_at=None if judgement is None else received_at,
-        photos_present=frozenset(),
+        photos_present=_present(tx, [photo.sha256 for photo in sent.photos]),
     )
     is_told = sent.observed_at >= told_from
     _insert(record, tx, infraction, told_at=received_at if is_told else None)
     if is_told:
         feed.append(tx, counter, [codec.change_of(infraction.notice())])
         feed.save(tx, counter)
-    return Received(_receipt(record, tx, site.id, id), is_new=True)
+    return Received(_receipt(infraction, epoch=record.epoch(tx)), is_new=True)
 
 
 def _judge(
@@ -279,53 +280,50 @@ def _insert(
     sent = infraction.sent
     position = sent.position
     plate = infraction.plate
-    added = tx.execute(
-        record.insert(infractions)
-        .values(
-            site=sent.site,
-            id=infraction.id,
-            received_at=infraction.received_at,
-            state=infraction.state,
-            device=infraction.device,
-            after_revocation=infraction.after_revocation,
-            patroller=sent.patroller,
-            shift=sent.shift,
-            zone=sent.zone,
-            lot=sent.lot,
-            place=sent.place,
-            lat=position and position.lat,
-            lon=position and position.lon,
-            accuracy_m=position and position.accuracy_m,
-            plate=plate and plate.text,
-            jurisdiction=plate.jurisdiction if plate else sent.jurisdiction,
-            plate_raw=sent.plate_raw,
-            plate_source=sent.plate_source,
-            plate_missing_reason=sent.plate_missing_reason,
-            vehicle=sent.vehicle,
-            outcome=sent.outcome,
-            no_issue_reason=sent.no_issue_reason,
-            number=sent.number,
-            observed_at=sent.observed_at,
-            device_time=sent.device_time,
-            clock_offset_ms=sent.clock_offset_ms,
-            clock_uncertainty_ms=sent.clock_uncertainty_ms,
-            clock_jumped=sent.clock_jumped,
-            verdict=sent.verdict,
-            epoch=sent.epoch,
-            cursor=sent.cursor,
-            known=[permit.model_dump(mode="json") for permit in sent.known],
-            note=sent.note,
-            content_hash=sent.hash(),
-            warnings=list(infraction.warnings),
-            cursor_verdict=infraction.cursor_verdict,
-            recheck_verdict=infraction.recheck_verdict,
-            differs=infraction.differs,
-            rechecked_at=infraction.rechecked_at,
-            decision_reason=infraction.decision_reason,
-            told_at=told_at,
-        )
-        .on_conflict_do_nothing()
-    )
+    row = {
+        "site": sent.site,
+        "id": infraction.id,
+        "received_at": infraction.received_at,
+        "state": infraction.state,
+        "device": infraction.device,
+        "after_revocation": infraction.after_revocation,
+        "patroller": sent.patroller,
+        "shift": sent.shift,
+        "zone": sent.zone,
+        "lot": sent.lot,
+        "place": sent.place,
+        "lat": position and position.lat,
+        "lon": position and position.lon,
+        "accuracy_m": position and position.accuracy_m,
+        "plate": plate and plate.text,
+        "jurisdiction": plate.jurisdiction if plate else sent.jurisdiction,
+        "plate_raw": sent.plate_raw,
+        "plate_source": sent.plate_source,
+        "plate_missing_reason": sent.plate_missing_reason,
+        "vehicle": sent.vehicle,
+        "outcome": sent.outcome,
+        "no_issue_reason": sent.no_issue_reason,
+        "number": sent.number,
+        "observed_at": sent.observed_at,
+        "device_time": sent.device_time,
+        "clock_offset_ms": sent.clock_offset_ms,
+        "clock_uncertainty_ms": sent.clock_uncertainty_ms,
+        "clock_jumped": sent.clock_jumped,
+        "verdict": sent.verdict,
+        "epoch": sent.epoch,
+        "cursor": sent.cursor,
+        "known": [permit.model_dump(mode="json") for permit in sent.known],
+        "note": sent.note,
+        "content_hash": sent.hash(),
+        "warnings": list(infraction.warnings),
+        "cursor_verdict": infraction.cursor_verdict,
+        "recheck_verdict": infraction.recheck_verdict,
+        "differs": infraction.differs,
+        "rechecked_at": infraction.rechecked_at,
+        "decision_reason": infraction.decision_reason,
+        "told_at": told_at,
+    }
+    added = tx.execute(record.insert(infractions).on_conflict_do_nothing(), row)
     if not added.rowcount:
         # The same id at another site, at the same moment: each site has a lock of its own.
         raise InfractionConflict
@@ -363,20 +361,36 @@ def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
     audit.append(tx, event.entry(f"infraction:{id}"), site=site)
 
 
-def _receipt(record: Record, tx: Connection, site: str, id: str) -> Receipt:
-    """The receipt as the first time; the missing photos as of now."""
-    first = history(tx, site, id)[0]
-    infraction = _at_site(tx, site, id)
+def _present(tx: Connection, sha256s: Sequence[str]) -> frozenset[str]:
+    """Those of the photos that have come."""
+    found = tx.execute(_PRESENT, {"of_some": sha256s}).scalars() if sha256s else ()
+    return frozenset(found)
+
+
+def _receipt(infraction: Infraction, *, epoch: str) -> Receipt:
     return Receipt(
-        id=id,
+        id=infraction.id,
         received_at=infraction.received_at,
-        state=first.state,
-        recheck_verdict=first.facts["recheck"]["verdict"],
-        recheck_differs=first.facts["recheck"]["differs"],
+        state=infraction.state,
+        recheck_verdict=infraction.recheck_verdict,
+        recheck_differs=infraction.differs,
         photos_missing=infraction.photos_missing,
         warnings=tuple(infraction.warnings),
-        epoch=record.epoch(tx),
+        epoch=epoch,
     )
+
+
+def _receipt_again(record: Record, tx: Connection, site: str, id: str) -> Receipt:
+    """The receipt as the first time; the missing photos as of now."""
+    first = history(tx, site, id)[0]
+    recheck = first.facts["recheck"]
+    infraction = replace(
+        _at_site(tx, site, id),
+        state=first.state,
+        recheck_verdict=recheck["verdict"],
+        differs=recheck["differs"],
+    )
+    return _receipt(infraction, epoch=record.epoch(tx))
 
 
 # Judging again
