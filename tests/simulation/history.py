@@ -159,7 +159,7 @@ class Simulation:
             self.world.tell("service starts")
             self._check_acknowledged()
         else:
-            self.agenda.put(30.0, self._start_service)
+            self.agenda.put(300.0, self._start_service)
 
     def _acknowledge(self, effect: engine.Acknowledge, life: int) -> None:
         key = (effect.item.kind, effect.item.id)
@@ -504,7 +504,7 @@ class Simulation:
             if handheld.revoked:
                 continue
             handheld.look(recount=True)
-            for plate in PLATES:
+            for plate in self._dice.sample(PLATES, 6):
                 for zone in ZONES:
                     handheld.check(plate, zone)
         for plate in self._dice.sample(PLATES, 4):
