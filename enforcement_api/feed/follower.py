@@ -88,14 +88,28 @@ class Follower:
                 self.failure = error
 
     def look(self) -> None:
-        """Catch up with every site that has changed. Raises StorageFailed."""
+        """Catch up with every site that has changed.
+
+        Raises what kept an index from it, once all were looked at: StorageFailed, ReplicaError,
+        sqlite3.Error. Until such an index is level again, the record answers.
+        """
+        failed: Exception | None = None
         for level in self._record.read(store.levels):
-            known = self._levels.get(level.site)
-            is_level = known is not None and _place(known) == _place(level)
-            if not is_level or self.is_behind(level.site) or not self._is_whole(level.site):
-                self.catch_up(level.site)
-            elif known != level:  # a contact, or something forgotten, takes no number
-                self._levels[level.site] = level
+            try:
+                self._look_at(level)
+            except (StorageFailed, ReplicaError, sqlite3.Error) as error:
+                self._behind.add(level.site)
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _look_at(self, level: store.Level) -> None:
+        known = self._levels.get(level.site)
+        is_level = known is not None and _place(known) == _place(level)
+        if not is_level or self.is_behind(level.site) or not self._is_whole(level.site):
+            self.catch_up(level.site)
+        elif known != level:  # a contact, or something forgotten, takes no number
+            self._levels[level.site] = level
 
     def follow(self, site: str) -> None:
         """Bring the index level with what was just committed. Raises UnknownSite.

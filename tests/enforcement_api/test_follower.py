@@ -60,6 +60,35 @@ def test_what_was_committed_is_acknowledged_when_the_index_is_busy(
     service.assert_consistent()
 
 
+def test_what_another_process_recorded_is_told_while_the_index_meets_a_full_disk(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a site that is looked at after the one whose index fails."""
+    service.site("0900")
+    service.permit("ABC123")
+    service.permit("ABC123", site="0900")
+    follower = service.parts.follower
+    follower.stop()  # it looks when this test says so
+    cursors = {
+        site: service.admin.get(f"/v1/sites/{site}/changes").json()["cursor"]
+        for site in ("0900", "1085")
+    }
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(Follower, "follow", lambda *_: None)  # each has a follower of its own
+        service.permit("XYZ999")
+        service.permit("XYZ999", site="0900")
+    with monkeypatch.context() as full:
+        full.setattr(Replica, "apply", disk_full)
+        with pytest.raises(StorageFailed):
+            follower.look()
+        for site, cursor in cursors.items():
+            asked = {"after": cursor, "wait": 1}
+            page = service.admin.get(f"/v1/sites/{site}/changes", params=asked).json()
+            assert [change["record"]["plate"] for change in page["changes"]] == ["XYZ999"]
+    follower.look()
+    assert not any(map(follower.is_behind, cursors))
+
+
 def test_a_full_disk_is_told_to_who_looks_for_himself(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
