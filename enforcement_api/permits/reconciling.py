@@ -149,7 +149,8 @@ def reconcile(
         )
         index += len(items)
     for ids in _parts(missing):
-        cancel = partial(_cancel, site=site, ids=ids, by=by, as_of=as_of, now=now)
+        found = {id: live[id] for id in ids}
+        cancel = partial(_cancel, site=site, found=found, by=by, now=now)
         reconciled.cancelled += record.write(partial(cancel, on_change=on_change))
     record.write(partial(_end, site=site, reconciled=reconciled, by=by, as_of=as_of, now=now))
     return reconciled
@@ -215,19 +216,20 @@ def _cancel(
     tx: Connection,
     *,
     site: str,
-    ids: list[str],
+    found: Mapping[str, datetime],
     by: Principal,
-    as_of: datetime,
     now: datetime,
     on_change: OnChange,
 ) -> int:
-    """Cancel permits that the list lacks, but what became of them since it was read; how many."""
-    desk = intake.open_desk(tx, site, ids)
+    """Cancel permits that the list lacks, but those that were recorded anew since they were found,
+    however far ahead the clock of who drew up the list is; how many.
+    """
+    desk = intake.open_desk(tx, site, list(found))
     cancelled = 0
-    for id in ids:
+    for id, recorded_at in found.items():
         permit = desk.ledger.current(id)
         assert permit is not None
-        if not permit.is_live(now) or permit.recorded_at >= as_of:
+        if not permit.is_live(now) or permit.recorded_at != recorded_at:
             continue
         _, versions = core.apply(
             core.lacking(permit, now),

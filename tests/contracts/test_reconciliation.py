@@ -299,9 +299,15 @@ def test_of_very_many_rejected_lines_only_so_many_are_told_one_by_one(
 
 
 def take_a_list(
-    site: Service, lines: list[dict[str, Any]], *, meanwhile: Callable[[int], object]
+    site: Service,
+    lines: list[dict[str, Any]],
+    *,
+    ahead: timedelta = timedelta(0),
+    meanwhile: Callable[[int], object],
 ) -> Reconciled:
-    """Take a list that comes line by line; `meanwhile` is told how many came, both times."""
+    """Take a list that comes line by line; `meanwhile` is told how many came, both times. `ahead`:
+    of the service's clock, the one of who drew up the list.
+    """
     came = 0
 
     def given() -> Iterator[bytes]:
@@ -318,7 +324,7 @@ def take_a_list(
         "1085",
         given,
         by=feeder,
-        as_of=now,
+        as_of=now + ahead,
         count=len(lines),
         max_cancel=len(lines),
         now=now,
@@ -350,7 +356,8 @@ def test_nobody_waits_for_the_whole_of_a_list(
     site.assert_consistent()
 
 
-def test_a_permit_that_is_told_anew_while_a_list_is_taken_lives(site: Service) -> None:
+@pytest.mark.parametrize("ahead", [0, 4])
+def test_a_permit_that_is_told_anew_while_a_list_is_taken_lives(site: Service, ahead: int) -> None:
     all_ = permits(site, range(30))
     site.push(*all_)
     site.clock.advance(hours=1)
@@ -359,7 +366,8 @@ def test_a_permit_that_is_told_anew_while_a_list_is_taken_lives(site: Service) -
         if came == 50:
             site.push(all_[29] | {"version": 2, "zones": ["G2"]})
 
-    assert take_a_list(site, all_[:28], meanwhile=push).cancelled == 1
+    taken = take_a_list(site, all_[:28], ahead=timedelta(minutes=ahead), meanwhile=push)
+    assert taken.cancelled == 1
     assert [verdict(site, number) for number in (28, 29)] == ["cancelled", "wrong_zone"]
 
 
