@@ -154,7 +154,7 @@ class _Replaced:
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     tokens: dict[str, RowMapping] = field(default_factory=dict)
     goes_on: bool = False
-    """Its log begins with the whole log of the backup."""
+    """Its log begins with the whole log of the backup, and who it let in or out could be read."""
     is_whole: bool = False
     """All of this could be read."""
 
@@ -364,7 +364,7 @@ def _read_deeds(
     if audit_log.name not in tables:
         return
     log = audit_log.c
-    found.goes_on = bool(heads) and all(
+    goes_on = bool(heads) and all(
         _has_entry(tx, chain, number, hash) for chain, (number, hash) in heads.items()
     )
     for kind, actions in _LETTING_IN.items():
@@ -380,6 +380,7 @@ def _read_deeds(
         found.pins[patroller.site, patroller.id] = patroller.pin_hash
     for device in tx.execute(select(devices.c.id, *_TOKENS)).mappings():
         found.tokens[device["id"]] = device
+    found.goes_on = goes_on  # not before: who of a part is not there would look removed
 
 
 def _has_entry(tx: Connection, chain: str, number: int, hash: str) -> bool:

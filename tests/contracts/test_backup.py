@@ -623,6 +623,31 @@ def test_lost_or_damaged_record_is_restored(tmp_path: Path) -> None:
         service.assert_consistent()
 
 
+def test_who_cannot_be_read_any_more_is_not_taken_for_removed(tmp_path: Path) -> None:
+    """The log of the replaced record says that a PIN was changed; the patrollers are damaged."""
+    with running(tmp_path) as service:
+        service.site()
+        token = service.device_client().headers["Authorization"].removeprefix("Bearer ")
+        hired(service, "forgot")
+        made(service, tmp_path / "backup")
+        hired(service, "forgot", pin="481620")
+        service.stop()
+        path = service.settings.data_dir / "record.db"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            [page] = connection.execute(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'patrollers'"
+            ).fetchone()
+            [size] = connection.execute("PRAGMA page_size").fetchone()
+        with open(path, "r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
+        with contextlib.closing(Record(service.settings.database_url)) as record:
+            done = restore(record, service.settings, tmp_path / "backup", at=service.clock())
+        assert not done.carried_over
+        service.start()
+        assert is_let_in(service.client(token), "forgot")
+
+
 def test_log_of_the_old_file_is_not_taken_for_one_of_the_new_file(tmp_path: Path) -> None:
     """A service that was killed leaves a write-ahead log, which would overwrite the new pages."""
     with running(tmp_path) as service:
