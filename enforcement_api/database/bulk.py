@@ -1,14 +1,15 @@
-"""Many rows at once: one statement, however many they are.
+"""Many rows at once: one statement for very many of them.
 
 pg8000's `executemany` asks PostgreSQL once a row, at two milliseconds; there, the rows travel as
-one JSON text. SQLite, in this very process, has nothing to be asked over.
+a JSON text. SQLite, in this very process, has nothing to be asked over.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
+AT_ONCE = 10_000
+"""Rows of one text: a retention run may change all permits of a site, and PostgreSQL takes a
+gigabyte at most."""
+
 
 def insert_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert whole rows, the columns in the table's order.
@@ -43,11 +48,12 @@ def insert_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -
         if convert is not None:
             columns[i] = map(convert, columns[i])
     if _is_far(tx):
-        objects = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        objects = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
         listed = ", ".join(names)
         given = f"json_populate_recordset(NULL::{table.name}, CAST(:rows AS json))"
         statement = text(f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM {given}")
-        tx.execute(statement, {"rows": json.dumps(objects, default=date.isoformat)})
+        for rows_text in _texts(objects):
+            tx.execute(statement, {"rows": rows_text})
         return
     compiled = insert(table).compile(dialect=dialect)
     assert compiled.positiontup == names
@@ -62,7 +68,7 @@ def update_rows(
     values: Mapping[int, int],
 ) -> None:
     """In the rows of `here` whose `key` is a key of `values`, set another column to its value."""
-    pairs = [{"of_key": key, "value": value} for key, value in values.items()]
+    pairs = ({"of_key": key, "value": value} for key, value in values.items())
     change = update(key.table)
     if _is_far(tx):
         given = (
@@ -71,10 +77,16 @@ def update_rows(
             .render_derived(with_types=True)
         )
         change = change.where(here, key == given.c.of_key).values({changed: given.c.value})
-        tx.execute(change, {"pairs": json.dumps(pairs)})
+        for pairs_text in _texts(pairs):
+            tx.execute(change, {"pairs": pairs_text})
         return
     change = change.where(here, key == bindparam("of_key")).values({changed: bindparam("value")})
-    tx.execute(change, pairs)
+    tx.execute(change, list(pairs))
+
+
+def _texts(objects: Iterator[dict[str, Any]]) -> Iterator[str]:
+    while some := list(islice(objects, AT_ONCE)):
+        yield json.dumps(some, default=date.isoformat)
 
 
 def _is_far(tx: Connection) -> bool:

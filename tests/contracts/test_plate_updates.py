@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from enforcement_api.database import bulk
 from enforcement_api.permits import store as permits
 from sync.codec import instant
 from sync.plates import Plate
@@ -466,4 +467,24 @@ def test_many_permits_ask_the_database_a_few_times_only(service: Service) -> Non
         assert service.push(*updates)["applied"] == len(updates)
         assert asked < len(updates) / 3
     assert service.verdict("AAA149") == "wrong_zone"
+    service.assert_consistent()
+
+
+def test_permits_beyond_what_the_database_takes_at_once_are_written_in_parts(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 4)
+    longest = 0
+
+    def measure(_: Any, __: Any, ___: Any, parameters: Any, ____: Any, is_many: bool) -> None:
+        nonlocal longest
+        texts = [] if is_many else [value for value in parameters if isinstance(value, str)]
+        longest = max(longest, *(text.count("},") + 1 for text in texts), 0)
+
+    event.listen(service.parts.record.engine, "before_cursor_execute", measure)
+    fresh = [service.update(f"AAA{n:03}", id=f"p{n}") for n in range(10)]
+    for updates in (fresh, [update | {"version": 2, "zones": ["G2"]} for update in fresh]):
+        assert service.push(*updates)["applied"] == 10
+    assert [service.verdict(f"AAA{n:03}") for n in (0, 9)] == ["wrong_zone"] * 2
+    assert longest <= 4
     service.assert_consistent()
