@@ -4,13 +4,14 @@
 ``check`` says what is missing, fuzzy, broken or out of date, and exits 1 if anything is.
 """
 
+import ast
 import io
 import re
 import sys
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,20 @@ def sources(package: str) -> Catalog:
     ):
         template.add(message, auto_comments=comments, context=context)
     return template
+
+
+def hidden(package: str) -> list[str]:
+    """Where a message stands within an f-string: Babel does not look there."""
+    return [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for text in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in DEFAULT_KEYWORDS
+    ]
 
 
 def translated(po: Path, language: str, template: Catalog) -> Catalog:
@@ -87,6 +102,9 @@ def main(command: str) -> int:
     failed = False
     for package, domain in DOMAINS.items():
         template = sources(package)
+        for place in hidden(package):
+            failed = True
+            print(f"{place}: a message within an f-string is not found: put it before it")
         for language in LANGUAGES:
             po = ROOT / package / "locale" / language / "LC_MESSAGES" / f"{domain}.po"
             if not len(template) and not po.exists():

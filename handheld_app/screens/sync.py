@@ -166,7 +166,9 @@ class SyncScreen(PatrolScreen):
         told = [" · ".join(words), sent_state(item.state, lang)]
         if body.get("number"):
             number = gettext("No. {number}", lang).format(number=body["number"])
-            told.append(f"{number} · {gettext('spoiled', lang)}" if spoiled else number)
+            if spoiled:
+                number += " · " + gettext("spoiled", lang)
+            told.append(number)
         elif body["outcome"] == "notice":
             told.append(gettext("Without a number", lang))
         return told

@@ -80,3 +80,12 @@ def test_check_refuses_a_new_message(translations: ModuleType, po: Path) -> None
     with (translations.ROOT / "handheld_app" / "wording.py").open("a") as source:
         source.write("\n\ndef other(lang):\n    return _('New', lang)\n")
     assert translations.main("check") == 1
+
+
+def test_check_refuses_a_message_that_stands_where_nobody_looks(
+    translations: ModuleType, po: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (translations.ROOT / "handheld_app" / "wording.py").open("a") as source:
+        source.write("\n\ndef other(lang):\n    return f\"7 {_('new', lang)}\"\n")
+    assert translations.main("check") == 1
+    assert "handheld_app/wording.py:6: a message within an f-string" in capsys.readouterr().out
