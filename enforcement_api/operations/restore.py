@@ -342,9 +342,11 @@ def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
             found.revoked[table.name] = {row.id: row.revoked_at for row in tx.execute(ended)}
 
 
+_CARRIED_OVER = "carried-over"
 _LETTING_IN = {
-    "patroller": {"created", "replaced", "deleted"},
+    "patroller": {_CARRIED_OVER, "created", "replaced", "deleted"},
     "device": {
+        _CARRIED_OVER,
         "device-code-renewed",
         "device-enrolled",
         "device-token-offered",
@@ -420,7 +422,7 @@ def _succeed(
     for table in (keys, devices):
         _revoke(tx, table, replaced.revoked.get(table.name, {}))
     if replaced.goes_on:
-        _let_in(tx, replaced)
+        _let_in(tx, replaced, at=at)
     carried_over = replaced.goes_on and replaced.is_whole
     facts = {
         "epoch": epoch,
@@ -478,24 +480,35 @@ def _revoke(tx: Connection, table: Table, revoked: dict[str, datetime]) -> None:
         tx.execute(here.values(revoked_at=at))
 
 
-def _let_in(tx: Connection, replaced: _Replaced) -> None:
+def _let_in(tx: Connection, replaced: _Replaced, *, at: datetime) -> None:
     """Patrollers who were removed since the backup stay out, and PINs and tokens that were changed
     since are the ones that hold. Who is new since then is not let in.
+
+    The log says so of each: another restore has no other log to read it in.
     """
-    for deed in replaced.deeds:
-        if _has_entry(tx, deed.chain, deed.number, deed.hash):
-            continue
-        kind, _, id = deed.subject.partition(":")
-        if kind == "device":
-            if id in replaced.tokens:
-                tx.execute(update(devices).where(devices.c.id == id).values(**replaced.tokens[id]))
-            continue
-        there = (patrollers.c.site == deed.chain, patrollers.c.id == id)
-        pin_hash = replaced.pins.get((deed.chain, id))
-        if pin_hash is None:
-            tx.execute(delete(patrollers).where(*there))
-        else:
-            tx.execute(update(patrollers).where(*there).values(pin_hash=pin_hash))
+    told = (
+        (deed.chain, deed.subject)
+        for deed in replaced.deeds
+        if not _has_entry(tx, deed.chain, deed.number, deed.hash)
+    )
+    for chain, subject in list(dict.fromkeys(told)):
+        if _carry_over(tx, replaced, chain, subject):
+            audit.append(tx, Entry(at, "command", _CARRIED_OVER, subject, {}), site=chain)
+
+
+def _carry_over(tx: Connection, replaced: _Replaced, chain: str, subject: str) -> bool:
+    """Let somebody in as the replaced record does; whether the backup knows them."""
+    kind, _, id = subject.partition(":")
+    if kind == "device":
+        if id not in replaced.tokens:
+            return False
+        device = update(devices).where(devices.c.id == id).values(**replaced.tokens[id])
+        return bool(tx.execute(device).rowcount)
+    there = (patrollers.c.site == chain, patrollers.c.id == id)
+    pin_hash = replaced.pins.get((chain, id))
+    if pin_hash is None:
+        return bool(tx.execute(delete(patrollers).where(*there)).rowcount)
+    return bool(tx.execute(update(patrollers).where(*there).values(pin_hash=pin_hash)).rowcount)
 
 
 def _add_photos(archive: zipfile.ZipFile, photo_dir: Path) -> None:

@@ -452,6 +452,29 @@ def test_token_that_was_replaced_since_the_backup_is_dead_and_the_new_one_holds(
     assert new.get("/v1/sites/1085/changes").status_code == 200
 
 
+def test_who_was_shut_out_before_a_restore_stays_so_after_another(
+    service: Service, tmp_path: Path
+) -> None:
+    """The second replaces a record that only the first has told of it."""
+    service.site()
+    old, device = service.device_client(), service.device_client()
+    for id in ("leaves", "forgot"):
+        hired(service, id)
+    made(service, tmp_path / "backup")
+    service.admin.delete("/v1/sites/1085/patrollers/leaves").raise_for_status()
+    hired(service, "forgot", pin="481620")
+    new = service.client(old.post("/v1/devices/self/token").json()["token"])
+    assert new.get("/v1/sites/1085/changes").status_code == 200
+    for _ in range(2):
+        assert restored(service, tmp_path / "backup").carried_over
+        assert not is_let_in(device, "leaves")
+        assert not is_let_in(device, "forgot")
+        assert is_let_in(device, "forgot", pin="481620")
+        assert old.get("/v1/sites/1085/changes").status_code == 401
+        assert new.get("/v1/sites/1085/changes").status_code == 200
+        assert all(proof.reason is None for proof in service.parts.record.read(audit.verify))
+
+
 def test_record_that_knows_nothing_of_the_backup_shuts_nobody_out(
     service: Service, tmp_path: Path
 ) -> None:
