@@ -20,9 +20,10 @@ import pytest
 from sqlalchemy import select
 
 from enforcement_api.database.tables import counters, meta, permit_versions
+from enforcement_api.feed import store as feed
 from sync import codec, exchange
 from sync.engine import FAR_BEHIND
-from sync.messages import EMPTY_DIGEST
+from sync.messages import EMPTY_DIGEST, ChangePage
 from sync.replica import Replica
 from tests.service import NOW, Service
 
@@ -257,6 +258,28 @@ def test_wait_ends_without_changes_after_its_seconds(device: httpx.Client) -> No
     assert time.monotonic() - asked >= 1
     assert page["changes"] == []
     assert page["cursor"] == cursor
+
+
+def test_who_is_level_is_told_what_the_record_says_without_a_look_at_it(
+    service: Service, device: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.permit()
+    *_, last = pages(device)
+    (level,) = pages(device, after=last["cursor"])
+    looks = 0
+
+    def page(*arguments: Any, **named: Any) -> ChangePage:
+        nonlocal looks
+        looks += 1
+        return found(*arguments, **named)
+
+    found = feed.page
+    monkeypatch.setattr(feed, "page", page)
+    waited = {"after": last["cursor"], "wait": 1}
+    assert device.get(CHANGES, params=waited).json() == level
+    assert looks == 0
+    assert [one["changes"] for one in pages(device, after=last["cursor"])] == [[]]
+    assert looks == 1
 
 
 def test_wait_ends_when_the_service_does(service: Service, device: httpx.Client) -> None:
