@@ -111,7 +111,9 @@ def test_examples_of_the_document_have_what_answers_have(service: Service) -> No
     signed_in = device.post("/v1/sign-ins", json={"badge": "4217", "pin": "806213"}).json()
     same_names(example("/v1/sign-ins", "post"), signed_in)
     id = new_id()
-    device.put(f"/v1/infractions/{id}", json=infraction("EXA111"))
+    seen = device.get("/v1/sites/1085/changes").json()
+    known = {name: seen[name] for name in ("epoch", "cursor")}
+    device.put(f"/v1/infractions/{id}", json=infraction("EXA111", **known))
     listed = service.reader.get("/v1/infractions", params={"plate": "EXA111"}).json()
     same_names(example("/v1/infractions"), listed)
     same_names(example("/v1/infractions/{id}"), service.reader.get(f"/v1/infractions/{id}").json())

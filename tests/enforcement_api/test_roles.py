@@ -83,6 +83,13 @@ class World:
         self.clients["revoked device"] = self._revoked_device()
         self.infraction = self._received()
         self.photo = hashlib.sha256(picture("red")).hexdigest()
+        self.block = self._given()
+
+    def _given(self) -> str:
+        id = new_id()
+        answer = self.clients["device"].put(f"/v1/sites/{HERE}/number-blocks/{id}")
+        assert answer.status_code == 200, answer.text
+        return id
 
     def _key(self, role: str, site: str, name: str) -> str:
         return self.service.key(role, sites=[site], name=f"{name}-{site}")
@@ -138,12 +145,6 @@ class World:
     def a_sign_in(self) -> dict[str, Any]:
         known = patroller(self.a_patroller())
         return {"badge": known["badge"], "pin": known["pin"]}
-
-    def a_block(self) -> str:
-        id = new_id()
-        answer = self.clients["device"].put(f"/v1/sites/{HERE}/number-blocks/{id}")
-        assert answer.status_code == 200, answer.text
-        return id
 
     def a_snapshot(self) -> str:
         url = self.service.admin.get(f"/v1/sites/{HERE}/snapshot").json()["url"]
@@ -242,7 +243,7 @@ ROWS: dict[str, Row] = {
     "listNumberBlocks":    ("401 200 403 403 403 200 403 403 403 401 200",
                             lambda w: ask()),
     "getNumberBlock":      ("401 200 403 403 403 200 403 403 403 401 200",
-                            lambda w: ask(id=w.a_block())),
+                            lambda w: ask(id=w.block)),
     "putEvent":            ("401 403 403 403 403 403 403 201 403 201 403",
                             lambda w: ask({"json": EVENT}, id=new_id())),
     "listEvents":          ("401 200 403 403 403 200 403 403 403 401 200",
