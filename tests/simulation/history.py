@@ -204,8 +204,8 @@ class Simulation:
     def _happening(self) -> None:
         happenings: tuple[tuple[float, Callable[[], None]], ...] = (
             (20, self._the_feeder_pushes),
-            (25, self._a_patroller_checks),
-            (16, self._a_patroller_records),
+            (31, self._a_patroller_checks),
+            (10, self._a_patroller_records),
             (6, self._an_event_is_noted),
             (12, self._time_passes),
             (8, self._a_network_changes),

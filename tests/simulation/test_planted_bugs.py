@@ -182,9 +182,10 @@ PLANTED: Mapping[str, Hunt] = {
     "a half-verified snapshot is used": _simulated(
         _half_verified,
         *("cannot read what it has filled", "another digest", "never was", "no rest"),
+        first=1,
     ),
     "an older snapshot is accepted": _simulated(
-        _instead(Replica, "install", _install_any), "went back", first=2
+        _instead(Replica, "install", _install_any), "went back"
     ),
     "an item is done before it is acknowledged": _simulated(
         _instead(engine, "_send_infraction", _acknowledge_first),
@@ -201,11 +202,12 @@ PLANTED: Mapping[str, Hunt] = {
     "a restore is not noticed by the outbox": _simulated(
         _instead(Outbox, "note_epoch", lambda self, service, epoch, *, sent_since: 0),
         "are lost",
+        first=3,
     ),
     "a revoked device keeps its index": _simulated(
         _instead(Replica, "wipe", lambda self: None),
         *("has not forgotten", "on a revoked device"),
-        first=9,
+        first=2,
     ),
     "the outbox at synchronous=NORMAL": _power_cut("outbox", "outbox-at-normal"),
     "a folder that is not fsynced": _power_cut("index", "no-folder-synced"),
