@@ -208,6 +208,22 @@ def create_app(
     requests = Requests()
     app.add_middleware(Counted, requests=requests)
     record, guard, follower = service.record, service.guard, service.follower
+    # What is asked most comes first: a route is looked for in this order.
+    app.include_router(
+        feed_routes.router(
+            record=record,
+            follower=follower,
+            snapshots=service.snapshots,
+            guard=guard,
+            now=now,
+            seen=service.seen,
+        )
+    )
+    app.include_router(
+        infractions_routes.router(
+            record=record, guard=guard, settings=settings, now=now, follow=follower.follow
+        )
+    )
     app.include_router(
         permits_routes.router(
             record=record,
@@ -216,6 +232,26 @@ def create_app(
             settings=settings,
             now=now,
             on_change=infractions.recheck_open,
+        )
+    )
+    app.include_router(
+        reporting.router(
+            record=record,
+            guard=guard,
+            settings=settings,
+            now=now,
+            check_site=sites.site,
+            all_sites=lambda tx: [site.id for site in sites.all_sites(tx)],
+        )
+    )
+    app.include_router(
+        devices_routes.router(
+            record=record,
+            guard=guard,
+            settings=settings,
+            now=now,
+            plates_held=service.plates.at,
+            stale_after=sites.stale_after,
         )
     )
     app.include_router(
@@ -231,42 +267,7 @@ def create_app(
             reinstate=intake.reinstate,
         )
     )
-    app.include_router(
-        feed_routes.router(
-            record=record,
-            follower=follower,
-            snapshots=service.snapshots,
-            guard=guard,
-            now=now,
-            seen=service.seen,
-        )
-    )
-    app.include_router(
-        devices_routes.router(
-            record=record,
-            guard=guard,
-            settings=settings,
-            now=now,
-            plates_held=service.plates.at,
-            stale_after=sites.stale_after,
-        )
-    )
-    app.include_router(
-        reporting.router(
-            record=record,
-            guard=guard,
-            settings=settings,
-            now=now,
-            check_site=sites.site,
-            all_sites=lambda tx: [site.id for site in sites.all_sites(tx)],
-        )
-    )
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
-    app.include_router(
-        infractions_routes.router(
-            record=record, guard=guard, settings=settings, now=now, follow=follower.follow
-        )
-    )
     app.include_router(
         operations_routes.router(
             record=record, follower=follower, guard=guard, requests=requests, now=now

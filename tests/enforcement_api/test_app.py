@@ -49,12 +49,14 @@ def test_it_is_not_ready_while_its_index_cannot_follow(
 def test_the_document_names_every_operation_its_key_and_its_errors(service: Service) -> None:
     document = service.client(None).get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
+    chapters = {tag["name"] for tag in document["tags"]}
     keyless = set()
     names = []
     for operations in document["paths"].values():
         for operation in operations.values():
             names.append(operation["operationId"])
             assert operation["tags"]
+            assert set(operation["tags"]) <= chapters
             assert operation["summary"]
             refusals = [told for status, told in operation["responses"].items() if status >= "4"]
             assert all("application/problem+json" in told["content"] for told in refusals)
