@@ -181,7 +181,7 @@ PLANTED: Mapping[str, Hunt] = {
     ),
     "a half-verified snapshot is used": _simulated(
         _half_verified,
-        *("cannot read what it has filled", "another digest", "never was", "no rest"),
+        *("cannot read what it has filled", "another digest", "never was", "no rest", "Defect"),
         first=1,
     ),
     "an older snapshot is accepted": _simulated(
