@@ -75,6 +75,7 @@ from enforcement_api.operations.core import (
 from enforcement_api.operations.using import alone
 from enforcement_api.problems import N_, Problem, Sentence, storage
 from enforcement_api.settings import Settings
+from sync import codec
 from sync.files import PART, fsync_folder
 
 _PHOTO = re.compile(r"[0-9a-f]{64}")
@@ -419,8 +420,8 @@ def _succeed(
     set_meta(tx, SERIES_BEGIN_AT, str(number_floor(at)))
     _keep_blocks(tx, replaced)
     series = _move_series(tx, replaced, at=at)
-    for table in (keys, devices):
-        _revoke(tx, table, replaced.revoked.get(table.name, {}))
+    for table, kind in ((keys, "key"), (devices, "device")):
+        _revoke(tx, table, kind, replaced.revoked.get(table.name, {}), at=at)
     if replaced.goes_on:
         _let_in(tx, replaced, at=at)
     carried_over = replaced.goes_on and replaced.is_whole
@@ -473,11 +474,17 @@ def _move_series(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[s
     return moved
 
 
-def _revoke(tx: Connection, table: Table, revoked: dict[str, datetime]) -> None:
-    """Who was revoked since the backup stays so: a restore lets nobody in."""
-    for id, at in revoked.items():
+def _revoke(
+    tx: Connection, table: Table, kind: str, revoked: dict[str, datetime], *, at: datetime
+) -> None:
+    """Who was revoked since the backup stays so: a restore lets nobody in. The log says so of
+    each.
+    """
+    for id, revoked_at in revoked.items():
         here = update(table).where(table.c.id == id, table.c.revoked_at.is_(None))
-        tx.execute(here.values(revoked_at=at))
+        if tx.execute(here.values(revoked_at=revoked_at)).rowcount:
+            facts = {"revoked_at": codec.instant(revoked_at)}
+            audit.append(tx, Entry(at, "command", _CARRIED_OVER, f"{kind}:{id}", facts))
 
 
 def _let_in(tx: Connection, replaced: _Replaced, *, at: datetime) -> None:

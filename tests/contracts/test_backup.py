@@ -37,6 +37,7 @@ from enforcement_api.operations.restore import (
 )
 from enforcement_api.operations.using import BeingRestored, InUse, alone
 from enforcement_api.settings import Settings
+from enforcement_api.staff import keys
 from tests.postgres import fresh_database
 from tests.service import Service, infraction, new_id, picture, running
 
@@ -403,6 +404,26 @@ def test_who_was_revoked_since_the_backup_stays_so(service: Service, tmp_path: P
     service.admin.delete(f"/v1/devices/{device['id']}").raise_for_status()
     restored(service, tmp_path / "backup")
     assert token.get("/v1/sites/1085/changes").json()["type"] == "/problems/device-revoked"
+
+
+def test_log_names_each_key_and_device_whose_revocation_was_carried_over(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    service.device_client()
+    [device] = service.admin.get("/v1/devices").json()["items"]
+    service.key("reader", name="SPAQ")
+    record = service.parts.record
+    [key] = [key.id for key in record.read(keys.all_keys) if key.name == "SPAQ"]
+    made(service, tmp_path / "backup")
+    service.admin.delete(f"/v1/devices/{device['id']}").raise_for_status()
+    record.write(lambda tx: keys.revoke(tx, key, at=service.clock()))
+    for _ in range(2):
+        restored(service, tmp_path / "backup")
+        for subject in (f"key:{key}", f"device:{device['id']}"):
+            told = service.parts.record.read(lambda tx, of=subject: audit.entries(tx, of))
+            assert told[-1].action == "carried-over"
+            assert told[-1].facts["revoked_at"]
 
 
 def hired(service: Service, id: str, *, pin: str = "204816") -> None:

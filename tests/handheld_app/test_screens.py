@@ -487,6 +487,9 @@ async def test_a_notice_shows_its_number_which_can_be_said_not_to_have_been_used
     await hand.look("check-recorded-number")
     hand.app.go("sync")
     sync = await hand.screen("sync")
+    under_a_finger = sync.spoil
+    sync.refresh()
+    assert sync.spoil is under_a_finger
     await hand.touch(sync.spoil)
     await hand.frames(20)
     sheet = hand.window.children[0]

@@ -181,7 +181,7 @@ PLANTED: Mapping[str, Hunt] = {
     ),
     "a half-verified snapshot is used": _simulated(
         _half_verified,
-        *("cannot read what it has filled", "another digest", "never was", "no rest", "Defect"),
+        *("cannot read what it has filled", "another digest", "never was", "no rest", "KeyError"),
         first=1,
     ),
     "an older snapshot is accepted": _simulated(
