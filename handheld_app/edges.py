@@ -24,6 +24,7 @@ TOLD_EVERY = 300.0
 """Seconds after which the service is told how this device is doing, though nothing has changed."""
 TIDIED_EVERY = 3600.0
 """Seconds between two looks for what was sent long ago."""
+_VERSION = version("patrouille")
 
 
 class DeviceEdges(Edges):
@@ -85,7 +86,7 @@ class DeviceEdges(Edges):
     def _facts(self) -> Mapping[str, Any] | None:
         offset = self.clock.read().offset // timedelta(milliseconds=1)
         facts = {
-            "app_version": version("patrouille"),
+            "app_version": _VERSION,
             "unsent": self.outbox.unsent(),
             "clock_offset_ms": offset,
             "mismatches": self._device_file.device.mismatches,

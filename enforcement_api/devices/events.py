@@ -137,19 +137,18 @@ def receive(
     hash = hashlib.sha256(codec.canonical(content).encode()).hexdigest()
     event = Event(sent.site, id, sent.kind, sent.at, by.id, by.revoked, at, sent.model_extra or {})
     added = tx.execute(
-        record.insert(events)
-        .values(
-            site=event.site,
-            id=id,
-            kind=event.kind,
-            at=event.at,
-            device=event.device,
-            after_revocation=event.after_revocation,
-            received_at=at,
-            facts=event.facts,
-            content_hash=hash,
-        )
-        .on_conflict_do_nothing()
+        record.insert(events).on_conflict_do_nothing(),
+        {
+            "site": event.site,
+            "id": id,
+            "kind": event.kind,
+            "at": event.at,
+            "device": event.device,
+            "after_revocation": event.after_revocation,
+            "received_at": at,
+            "facts": event.facts,
+            "content_hash": hash,
+        },
     )
     if added.rowcount:
         spoiled = event.facts.get("number") if event.kind == numbers.SPOILED else None

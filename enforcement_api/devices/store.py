@@ -12,10 +12,8 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
-    case,
     exists,
     insert,
-    literal,
     or_,
     select,
     update,
@@ -39,6 +37,7 @@ _AT_ONCE = 500
 # Statements of every poll are put together once: that takes longer than executing them.
 _BY_TOKEN = select(devices).where(devices.c.token_hash == bindparam("hash"))
 _SEEN = update(devices).where(devices.c.id == bindparam("of_device"))
+_MISMATCHED = _SEEN.where(devices.c.mismatches < bindparam("told"))
 _COME = update(device_cursors).where(
     device_cursors.c.device == bindparam("of_device"), device_cursors.c.site == bindparam("of_site")
 )
@@ -238,15 +237,14 @@ def tell(
     }
     if mismatches is not None:
         values["mismatches"] = mismatches
-        values["mismatched_at"] = case(
-            (devices.c.mismatches < mismatches, literal(at, devices.c.mismatched_at.type)),
-            else_=devices.c.mismatched_at,
-        )
     if numbers_left is not None:
         values["numbers_left"] = numbers_left
     if plates_held is not None:
         values["plates_held"] = plates_held
-    tx.execute(update(devices).where(devices.c.id == device).values(**values))
+    here = {"of_device": device}
+    if mismatches:
+        tx.execute(_MISMATCHED, here | {"told": mismatches, "mismatched_at": at})
+    tx.execute(_SEEN, here | values)
 
 
 def seen(
@@ -268,7 +266,7 @@ def seen(
     values = {"cursor": cursor, "sequence": sequence, "at": at, "plates_held": plates_held}
     here = {"of_device": device, "of_site": site}
     if not tx.execute(_COME, here | values).rowcount:
-        tx.execute(insert(device_cursors).values(device=device, site=site, **values))
+        tx.execute(insert(device_cursors), {"device": device, "site": site, **values})
 
 
 def device(tx: Connection, id: str) -> Device:

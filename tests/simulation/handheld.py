@@ -94,6 +94,7 @@ class SimulatedHandheld:
         self.is_frail = True
         """Whether it crashes now and then while it fills its index, which is seldom."""
         self._filled: tuple[str, int] | None = None
+        self._seen: tuple[int, bool] | None = None
         self.level_at = -1.0
         """When a pull last came to its end."""
         self.passes: dict[str, _Pass] = {}
@@ -392,7 +393,13 @@ class SimulatedHandheld:
             raise AssertionError(f"{self.name} cannot read what it has filled: {error}") from error
 
     def look(self, *, recount: bool, strictly: bool = False) -> None:
-        """What the index says of itself is true of one moment of the service."""
+        """What the index says of itself is true of one moment of the service.
+
+        Until something is handed over to the disk it says the same.
+        """
+        seen = (self.disk.handed_over, recount)
+        if seen == self._seen and not strictly:
+            return
         try:
             with self.replica.reading() as view:
                 state = view.state
@@ -407,6 +414,7 @@ class SimulatedHandheld:
             f"{self.name} at {state.sequence} has another digest than the service had"
         )
         assert counted == state.digest, f"{self.name} keeps another digest than its rows have"
+        self._seen = seen
 
     def check_clock(self) -> None:
         reading = self.clock.read()

@@ -43,11 +43,13 @@ TURNS = (0, 6)
 FAR_BEHIND = 12
 """Few enough that some handhelds fetch a snapshot though they have an index; and snapshots are made
 anew so seldom that some are older than what such a handheld has."""
-TURNS_BETWEEN_LOOKS = 10
+TURNS_BETWEEN_LOOKS = 5
 """How many things are done between two looks at whether everything has come together."""
 REST = 3600.0
 """Seconds after the faults within which everything has come together."""
 ZONES = ("G1", "G2")
+CODES = [{"code": "P01", "title": {"fr": "Sans permis", "en": "No permit"}}]
+"""Few, and what else a site has is long in coming: more of the same finds nothing new."""
 RARE = (engine.NoteEpoch, engine.KeepBlock, engine.KeepToken)
 WRITES = (*FILLING, *RARE, engine.Acknowledge)
 PLATES = tuple(Plate.parse(f"{letter}{n}2 BCD", "CA-QC") for letter in "ABC" for n in range(4))
@@ -325,7 +327,7 @@ class Simulation:
 
     def _put_site(self, version: int) -> None:
         zones = [{"code": zone, "name": {"fr": zone, "en": f"{zone} {version}"}} for zone in ZONES]
-        facts = {"name": f"Site {version}", "zones": zones}
+        facts = {"name": f"Site {version}", "zones": zones, "codes": CODES}
         if self.service.is_up:
             self.service.told("PUT", f"/v1/sites/{SITE}", facts)
             self.knowledge.look()
@@ -454,14 +456,18 @@ class Simulation:
             assert self.world.seconds < began + REST, f"no rest after {REST:.0f} s: {unrest}"
             for _ in range(TURNS_BETWEEN_LOOKS):
                 self._turn()
+            self._finish_what_is_begun()
+
+    def _finish_what_is_begun(self) -> None:
+        """Nobody is looked at in the middle of what it does."""
+        for handheld in self.handhelds:
+            while ready := handheld.ready():
+                handheld.step(ready[0])
 
     def _unrest(self, began: float) -> tuple[Any, ...]:
         """What is not as it should be in the end."""
         if self.feeder.is_busy:
             return ("the feeder",)
-        for handheld in self.handhelds:
-            if handheld.ready():
-                return (handheld.name, "is busy")
         newest = self.knowledge.newest()
         for handheld in self.handhelds:
             if handheld.outbox.waiting():

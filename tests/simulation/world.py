@@ -61,12 +61,9 @@ class Loop(asyncio.SelectorEventLoop):
 
     def settle(self) -> None:
         """Run until all that is left waits for something."""
-        while True:
+        while self._ready or ((timer := self.next_timer()) is not None and timer <= self.time()):
             self.call_soon(self.stop)
             self.run_forever()
-            timer = self.next_timer()
-            if not self._ready and (timer is None or timer > self.time()):
-                return
 
 
 async def _inline(work: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
