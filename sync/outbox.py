@@ -165,6 +165,12 @@ def numbers_come_in_blocks(db: Database) -> None:
     )
 
 
+@migrations()
+def what_waits_is_found_among_what_is_not_sent(db: Database) -> None:
+    """One index less for each commit to write to."""
+    db.execute("DROP INDEX item_waiting")
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to send, sent, or refused by the service and set aside with its reason."""
@@ -207,8 +213,12 @@ def _item(row: tuple[Any, ...]) -> Item:
 
 
 _OF_SERVICE = "(service = '' OR service = ?)"
+_UNSENT = "state != 'sent'"
+"""Word for word as the index has it: otherwise all that was ever sent is looked through."""
+_WAITING = f"{_UNSENT} AND state = 'waiting'"
+_SET_ASIDE = f"{_UNSENT} AND state = 'set_aside'"
 _SENDABLE = f"""
-    state = 'waiting' AND {_OF_SERVICE} AND (
+    {_WAITING} AND {_OF_SERVICE} AND (
         kind != 'photo'
         OR NOT EXISTS (SELECT * FROM photo_of WHERE photo = item.id)
         OR EXISTS (
@@ -541,7 +551,7 @@ class Outbox:
 
     def waiting(self) -> list[Item]:
         """What is still to be sent, to whatever service, the oldest first."""
-        return self._items("state = 'waiting' ORDER BY number")
+        return self._items(f"{_WAITING} ORDER BY number")
 
     def sendable(self, service: str) -> list[Item]:
         """What may be sent to a service now: infractions and events, the oldest first, then the
@@ -569,7 +579,7 @@ class Outbox:
 
     def set_aside(self, *, most: int | None = None) -> list[Item]:
         """What the service refused, with its reason in `problem`; the oldest `most` of it."""
-        return self._items("state = 'set_aside' ORDER BY number", most)
+        return self._items(f"{_SET_ASIDE} ORDER BY number", most)
 
     def infractions(self, *, most: int | None = None) -> list[Item]:
         """The infractions recorded here, the newest first, whatever became of them."""
@@ -577,11 +587,11 @@ class Outbox:
 
     def unsent(self) -> int:
         """How many items the service has not acknowledged, set-aside ones included."""
-        return self._count("state != 'sent'")
+        return self._count(_UNSENT)
 
     def refused(self) -> int:
         """How many items are set aside."""
-        return self._count("state != 'sent' AND state = 'set_aside'")
+        return self._count(_SET_ASIDE)
 
     def _count(self, condition: str) -> int:
         with self._reading:
@@ -671,7 +681,7 @@ class Outbox:
             )
             # What waits may be under way, and acknowledged by the record that is gone.
             connection.execute(
-                f"UPDATE item SET round = round + 1 WHERE state = 'waiting' AND {_OF_SERVICE}",
+                f"UPDATE item SET round = round + 1 WHERE {_WAITING} AND {_OF_SERVICE}",
                 (service,),
             )
             again = connection.execute(
