@@ -29,7 +29,7 @@ from tests.simulation.network import GOOD, Agenda, Network, shortened
 from tests.simulation.service import SITE, Reply
 from tests.simulation.world import World
 
-PAGES = (2, 3, 10, 50)
+PAGES = (3, 6, 20, 50)
 """Changes of a page: a catch-up has several with some, so that it can be cut between two."""
 SPOILED = 0.15
 """Of the downloads, how many come with a wrong bit: over a good network too, there are so few."""
