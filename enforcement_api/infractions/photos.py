@@ -67,15 +67,29 @@ class TooManyPixels(Problem):
     detail = N_("It has {width} × {height}; at most {most} in all are taken.")
 
 
+class InfractionFirst(Problem):
+    """More than a device may leave here that no infraction names. It passes when the infraction
+    comes, as it does again to a record that was restored: the photo is to be kept and sent again.
+    """
+
+    status = 507
+    slug = "infraction-first"
+    title = N_("The infraction that the photo is of is not here")
+    detail = N_(
+        "This device has left as many photos that no infraction names as there is room for, {most}."
+        " Hand over the infraction, then the photo again."
+    )
+
+
 class NoRoomForPhoto(Problem):
-    """More than a device may leave here."""
+    """More than a revoked device may leave here."""
 
     status = 409
     slug = "no-room-for-photo"
     title = N_("No more photos of this device are taken")
     detail = N_(
-        "Hand over the infraction that the photo is of first. A revoked device may hand over"
-        " {most}; give whoever administers the service what is beyond."
+        "A revoked device may hand over {most}; give whoever administers the service what is"
+        " beyond."
     )
 
 

@@ -504,8 +504,12 @@ def router(
         status_code=201,
         responses={
             200: {"model": PhotoOut, "description": "Received before"},
-            409: {"description": "The device has left enough that no infraction names, or enough"},
+            409: {"description": "The device was revoked, and has handed over enough since"},
             422: {"description": "Not this photo, or no picture"},
+            507: {
+                "description": "The device has left enough that no infraction names: hand over the"
+                " infraction, then the photo again. Or the service cannot write to its disk"
+            },
         },
         openapi_extra=_PICTURE_BODY,
     )

@@ -62,6 +62,7 @@ from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decid
 from enforcement_api.infractions.photos import (
     MOST_AFTER_REVOCATION,
     MOST_UNNAMED,
+    InfractionFirst,
     NoRoomForPhoto,
 )
 from enforcement_api.permits.store import permits_for
@@ -818,21 +819,23 @@ def photo(tx: Connection, sha256: str) -> StoredPhoto | None:
 
 
 def check_room(tx: Connection, sha256: str, size: int, *, by: Principal) -> None:
-    """Whether a device may leave a photo of so many bytes. Raises NoRoomForPhoto."""
+    """Whether a device may leave a photo of so many bytes.
+
+    Raises NoRoomForPhoto, InfractionFirst.
+    """
     if photo(tx, sha256) is not None:
         return
     of_device = select(func.coalesce(func.sum(photos.c.bytes), 0)).where(photos.c.device == by.id)
-    limits = []
-    if not _with_photo(tx, sha256):
-        named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
-        limits.append((of_device.where(~named), MOST_UNNAMED))
+    # First what no infraction changes.
     if by.revoked:
         revoked_at = select(devices.c.revoked_at).where(devices.c.id == by.id).scalar_subquery()
         since = of_device.where(photos.c.received_at >= revoked_at)
-        limits.append((since, MOST_AFTER_REVOCATION))
-    for found, most in limits:
-        if tx.execute(found).scalar_one() + size > most:
+        if tx.execute(since).scalar_one() + size > MOST_AFTER_REVOCATION:
             raise NoRoomForPhoto(most=mebibytes(MOST_AFTER_REVOCATION))
+    if not _with_photo(tx, sha256):
+        named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
+        if tx.execute(of_device.where(~named)).scalar_one() + size > MOST_UNNAMED:
+            raise InfractionFirst(most=mebibytes(MOST_UNNAMED))
 
 
 def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bool:

@@ -175,13 +175,16 @@ def test_revoked_device_hands_over_its_photos(log: InfractionLog) -> None:
     assert log.put_photo(picture()).status_code == 201
 
 
-def refused(log: InfractionLog, content: bytes) -> bool:
+def refused(log: InfractionLog, content: bytes, problem: tuple[int, str]) -> bool:
     answer = log.put_photo(content)
-    if answer.status_code != 409:
-        assert answer.status_code in (200, 201)
+    if answer.status_code in (200, 201):
         return False
-    assert answer.json()["type"] == "/problems/no-room-for-photo"
+    assert (answer.status_code, answer.json()["type"]) == problem
     return True
+
+
+FIRST_THE_INFRACTION = (507, "/problems/infraction-first")
+NO_ROOM = (409, "/problems/no-room-for-photo")
 
 
 def test_photos_that_no_infraction_names_are_few(
@@ -189,12 +192,12 @@ def test_photos_that_no_infraction_names_are_few(
 ) -> None:
     first, second = picture(shade=10), picture(shade=90)
     monkeypatch.setattr(store, "MOST_UNNAMED", len(first))
-    assert not refused(log, first)
-    assert refused(log, second)
+    assert not refused(log, first, FIRST_THE_INFRACTION)
+    assert refused(log, second, FIRST_THE_INFRACTION)
     assert log.put(log.infraction(photos=told(second)), new_id()).status_code == 201
-    assert not refused(log, second)
-    assert not refused(log, second)
-    assert refused(log, picture(shade=170))
+    assert not refused(log, second, FIRST_THE_INFRACTION)
+    assert not refused(log, second, FIRST_THE_INFRACTION)
+    assert refused(log, picture(shade=170), FIRST_THE_INFRACTION)
 
 
 def test_a_revoked_device_hands_over_so_many_bytes_of_photos_in_all(
@@ -204,12 +207,22 @@ def test_a_revoked_device_hands_over_so_many_bytes_of_photos_in_all(
     for content in (before, first, second):
         log.put(log.infraction(photos=told(content)), new_id())
     monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", len(first) + 1)
-    assert not refused(log, before)
+    assert not refused(log, before, NO_ROOM)
     log.now += timedelta(hours=1)
     log.revoke()
-    assert not refused(log, first)
-    assert refused(log, second)
-    assert not refused(log, first)
+    assert not refused(log, first, NO_ROOM)
+    assert refused(log, second, NO_ROOM)
+    assert not refused(log, first, NO_ROOM)
+
+
+def test_what_no_infraction_would_change_is_told_first(
+    log: InfractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_UNNAMED", 0)
+    assert refused(log, picture(), FIRST_THE_INFRACTION)
+    monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", 0)
+    log.revoke()
+    assert refused(log, picture(), NO_ROOM)
 
 
 def test_only_devices_put_and_only_readers_get(log: InfractionLog) -> None:

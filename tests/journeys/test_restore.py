@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from enforcement_api.database.engine import Record
+from enforcement_api.infractions import store
 from enforcement_api.operations.backup import backup
 from enforcement_api.operations.core import number_floor
 from enforcement_api.operations.restore import Restored, restore
@@ -81,6 +84,51 @@ def test_what_arrived_after_the_backup_comes_back_from_the_handheld(tmp_path: Pa
         assert sum(block["issued"] for block in theirs) == 1
         block = service.client(handheld.token).put(f"{BLOCKS}/{new_id()}").json()
         assert block["first"] >= number_floor(service.clock())
+
+
+class SwitchedOff(BaseException):
+    """The handheld, in the middle of what it does."""
+
+
+def test_photos_that_a_restored_record_knows_no_infraction_of_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come before the handheld has heard of the restore, and are more than there is room for
+    without their infraction.
+    """
+    file = tmp_path / "backup"
+    with running(tmp_path) as service:
+        service.site()
+        assert service.reader  # its key is in the backup
+        handheld = service.handheld()
+        handheld.pull()
+        backup(service.parts.record, service.settings, file, at=service.clock())
+        pictures = [picture(colour) for colour in ("navy", "red", "green")]
+        sha256s = [handheld.outbox.keep_photo(photo) for photo in pictures]
+        named = [
+            {"sha256": sha256, "bytes": len(photo), "taken_at": "2026-11-23T15:15:00Z"}
+            for sha256, photo in zip(sha256s, pictures, strict=True)
+        ]
+        id, at = new_id(), service.clock()
+        body = infraction(photos=named)
+        handheld.outbox.put_infraction(id, body, sha256s, at=at, service=ADDRESS)
+
+        def until_the_first_photo(effect: engine.Effect) -> object:
+            if isinstance(effect, engine.ReadPhoto):
+                raise SwitchedOff
+            return handheld.edges.perform(effect)
+
+        with pytest.raises(SwitchedOff):
+            engine.run(engine.push(), until_the_first_photo)
+        assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
+
+        restored(service, file)
+        monkeypatch.setattr(store, "MOST_UNNAMED", len(pictures[0]))
+        pushed = handheld.push()
+        assert (pushed.sent, pushed.set_aside, pushed.waiting) == (1, 0, 2)
+        handheld.push()
+        assert handheld.outbox.unsent() == 0
+        assert service.reader.get(f"/v1/infractions/{id}").json()["complete"] is True
 
 
 def test_handheld_whose_token_was_renewed_since_the_backup_gets_back_in_by_itself(

@@ -349,6 +349,20 @@ def test_an_item_without_a_settling_answer_waits_and_keeps_nothing_back() -> Non
     assert run(engine.push(), world) == engine.Pushed(sent=1, set_aside=0, waiting=1)
 
 
+def test_a_photo_that_waits_for_its_infraction_keeps_nothing_back() -> None:
+    world = Queue(item("photo", "p1"), item("photo", "p2", 2))
+
+    def takes_what_it_knows(effect: Ask) -> Answer:
+        if effect.request.path.endswith("p1"):
+            world.items.append(item("infraction", "i9", 3))
+            return problem(507, "infraction-first")
+        return takes(effect)
+
+    world.does["Ask"] = takes_what_it_knows
+    assert run(engine.push(), world) == engine.Pushed(sent=2, set_aside=0, waiting=1)
+    assert [path.rpartition("/")[2] for path in world.asked()] == ["p1", "i9", "p2"]
+
+
 def test_a_receipt_of_another_epoch_is_word_of_a_restore() -> None:
     told = receipt("i1")
     message = json.loads(told.body) | {"epoch": "another"}
