@@ -86,10 +86,13 @@ def _no_answer(error: Exception) -> Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file that is being fetched: what comes is added at `have`, or takes its place whole."""
+    """A file that is being fetched: what comes is added at `have`, or takes its place whole; what
+    comes beyond `size` bytes is left.
+    """
 
     path: Path
     have: int
+    size: int
 
 
 def _untimed() -> Stamp:
@@ -220,10 +223,15 @@ def _write(response: httpx.Response, part: Part) -> None:
     goes_on = response.status_code == _PARTIAL
     if goes_on and not response.headers.get("content-range", "").startswith(f"bytes {part.have}-"):
         raise Unreachable("the answer is another part of the file than was asked for")
+    begins = part.have if goes_on else 0
+    room = part.size - begins
     with open(part.path, "r+b" if goes_on else "wb") as file:
-        file.seek(part.have if goes_on else 0)
+        file.seek(begins)
         file.truncate()
         for chunk in response.iter_raw():
-            file.write(chunk)
+            file.write(chunk[:room])
+            room -= len(chunk)
+            if room < 0:  # no more of it, or the disk would be full: its hash tells what this is
+                break
         file.flush()
         os.fsync(file.fileno())

@@ -25,6 +25,7 @@ from sync.entities import (
     Zone,
 )
 from sync.messages import (
+    LARGEST_SNAPSHOT,
     PROTOCOL_VERSION,
     Change,
     ChangePage,
@@ -432,6 +433,10 @@ def snapshot_manifest(message: Any) -> SnapshotManifest:
     def read(m: Any) -> SnapshotManifest:
         if not m["url"].startswith("/") or m["url"].startswith("//"):
             raise ValueError(f"{m['url']!r} is no path of this service")
+        if not re.fullmatch("[0-9a-f]{64}", m["sha256"]):
+            raise ValueError(f"{m['sha256']!r} is no SHA-256")
+        if not isinstance(m["bytes"], int) or not 0 <= m["bytes"] <= LARGEST_SNAPSHOT:
+            raise ValueError(f"{m['bytes']!r} bytes are no snapshot's")
         return SnapshotManifest(
             protocol=_protocol(m),
             epoch=m["epoch"],

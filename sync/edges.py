@@ -69,7 +69,7 @@ class Edges:
     def _ask(self, effect: engine.Ask) -> Answer:
         into = None
         if effect.into is not None:
-            into = Part(self._part(effect.into), effect.have)
+            into = Part(self._part(effect.into), effect.have, effect.size)
         return self.client.send(effect.request, into=into, stamp=self.clock.stamp)
 
     # the index

@@ -59,12 +59,14 @@ class Effect:
 @dataclass(frozen=True, slots=True)
 class Ask(Effect):
     """Send a request; the Answer. With `into`, a 200 or 206 is written to that part of a download
-    from its byte `have` on, as far as it comes. Unreachable when nobody answers.
+    from its byte `have` on, as far as it comes, but never beyond `size` bytes in all. Unreachable
+    when nobody answers.
     """
 
     request: Request
     into: str | None = None
     have: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +388,7 @@ def _download(manifest: SnapshotManifest) -> Pass[None]:
         have = 0
     if have < manifest.bytes:
         call = exchange.snapshot_file(manifest, have=have)
-        call.read((yield Ask(call.request, manifest.sha256, have)))
+        call.read((yield Ask(call.request, manifest.sha256, have, manifest.bytes)))
 
 
 # Pushing

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple
 PROTOCOL_VERSION = 1
 """2026-11: the first protocol. A reader refuses a higher number than it knows."""
 
+LARGEST_SNAPSHOT = 256 * 1024 * 1024
+"""Bytes of a snapshot as it travels: seven million permits. What promises more is not believed."""
+
 Kind = Literal["site", "zone", "lot", "code", "permit", "hotlist", "notice"]
 Record = Mapping[str, Any]
 """One entity as the feed carries it: JSON, every field present, no floating-point numbers."""

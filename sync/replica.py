@@ -41,7 +41,14 @@ from sync.entities import (
     Zone,
 )
 from sync.files import UNREADABLE, fsync_folder, sqlite_code, write_durably
-from sync.messages import EMPTY_DIGEST, ChangePage, Digest, Record, SnapshotManifest
+from sync.messages import (
+    EMPTY_DIGEST,
+    LARGEST_SNAPSHOT,
+    ChangePage,
+    Digest,
+    Record,
+    SnapshotManifest,
+)
 from sync.plates import Plate, fold
 from sync.validity import UNKNOWN, Check, Judgement, check, judge
 
@@ -50,6 +57,8 @@ _CHUNK = 1 << 20
 _MOST_EXPANDED, _ALWAYS_TAKEN = 50, 16 << 20
 """How many times its packed size a snapshot may have, and how many bytes in any case. A real one
 has three or four times its size; an empty one thirty. Gzip can make it a thousand."""
+_LARGEST = 8 * LARGEST_SNAPSHOT
+"""Bytes of an index, whatever its packed size."""
 _BATCH = 500
 """Permits looked for with one SELECT: every SQLite takes this many parameters."""
 
@@ -793,7 +802,7 @@ def _unpack(file: Path, path: Path, manifest: SnapshotManifest) -> None:
         raise BadSnapshot(f"encoding {manifest.encoding!r} is not known: update this program")
     if file.stat().st_size != manifest.bytes:
         raise BadSnapshot(f"{file.stat().st_size} bytes instead of {manifest.bytes}")
-    room = max(_ALWAYS_TAKEN, _MOST_EXPANDED * manifest.bytes)
+    room = min(max(_ALWAYS_TAKEN, _MOST_EXPANDED * manifest.bytes), _LARGEST)
     with open(file, "rb") as packed:
         if hashlib.file_digest(packed, "sha256").hexdigest() != manifest.sha256:
             raise BadSnapshot("the SHA-256 is not the one promised")

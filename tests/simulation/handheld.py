@@ -341,7 +341,7 @@ class SimulatedHandheld:
     def _take(self, ask: engine.Ask, reply: Reply, cut: bool, sent: Stamp) -> Answer:
         received, body = self.clock.stamp(), reply.body
         if ask.into is not None and reply.status in (200, 206):
-            part = client.Part(self._edges._part(ask.into), ask.have)
+            part = client.Part(self._edges._part(ask.into), ask.have, ask.size)
             content = shortened(self.world, body) if cut else body
             if self.world.chance(SPOILED):
                 content = flipped(self.world, content)

@@ -158,7 +158,7 @@ def test_nothing_else_is_an_acknowledgement_or_a_refusal(answer: httpx.Response)
 
 @pytest.mark.parametrize("status", [204, 302, 404, 500])
 def test_a_download_that_is_none_leaves_no_file(status: int, tmp_path: Path) -> None:
-    part = Part(tmp_path / "part", 0)
+    part = Part(tmp_path / "part", 0, 3)
     with client(httpx.Response(status, text="no")) as service:
         call = exchange.snapshot_file(manifest(3), have=0)
         answer = service.send(call.request, into=part)
@@ -195,7 +195,7 @@ def serves_ranges(request: httpx.Request) -> httpx.Response:
 def fetch(handle: Callable[[httpx.Request], httpx.Response], part: Path, *, have: int) -> None:
     with ServiceClient("http://localhost", transport=httpx.MockTransport(handle)) as service:
         call = exchange.snapshot_file(manifest(len(WHOLE)), have=have)
-        call.read(service.send(call.request, into=Part(part, have)))
+        call.read(service.send(call.request, into=Part(part, have, len(WHOLE))))
 
 
 @pytest.mark.parametrize("have", [0, 1, 700, len(WHOLE) - 1])
@@ -226,6 +226,25 @@ def test_a_range_that_was_not_asked_for_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         fetch(another, part, have=700)
     assert part.read_bytes() == WHOLE[:700]
+
+
+@pytest.mark.parametrize("have", [0, 700])
+def test_a_service_that_goes_on_sending_fills_no_disk(tmp_path: Path, have: int) -> None:
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield WHOLE[have:]
+            for _ in range(10):
+                yield b"and more"
+            raise AssertionError("it is listened to for ever")
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        headers = {"Content-Range": f"bytes {have}-"} if have else {}
+        return httpx.Response(206 if have else 200, stream=Endless(), headers=headers)
+
+    part = tmp_path / "part"
+    part.write_bytes(WHOLE[:have])
+    fetch(handle, part, have=have)
+    assert part.read_bytes() == WHOLE
 
 
 def test_what_came_before_a_cut_is_kept(tmp_path: Path) -> None:

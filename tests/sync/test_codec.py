@@ -8,6 +8,7 @@ import pytest
 
 from sync import codec
 from sync.messages import (
+    LARGEST_SNAPSHOT,
     PROTOCOL_VERSION,
     Change,
     ChangePage,
@@ -60,6 +61,25 @@ def test_message_that_lacks_something_is_malformed(left_out: str) -> None:
         del message[left_out]
         with pytest.raises(codec.MalformedMessage):
             read(message)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"bytes": LARGEST_SNAPSHOT + 1},
+        {"bytes": -1},
+        {"bytes": 12.0},
+        {"bytes": "12"},
+        {"sha256": "../../outbox.db"},
+        {"sha256": "F" * 64},
+        {"sha256": ["0" * 64]},
+    ],
+)
+def test_snapshot_that_no_disk_should_take_is_malformed(spoiled: dict[str, object]) -> None:
+    largest = codec.snapshot_manifest_json(MANIFEST) | {"bytes": LARGEST_SNAPSHOT}
+    assert codec.snapshot_manifest(largest).bytes == LARGEST_SNAPSHOT
+    with pytest.raises(codec.MalformedMessage):
+        codec.snapshot_manifest(largest | spoiled)
 
 
 def test_newer_protocol_is_named() -> None:

@@ -141,7 +141,7 @@ def test_a_download_goes_on_from_what_is_here(have: int) -> None:
     )
     run(engine.pull("1085"), world)
     asked = [effect for effect in world.done if isinstance(effect, Ask)][1]
-    assert (asked.into, asked.have) == (SHA, have)
+    assert (asked.into, asked.have, asked.size) == (SHA, have, 100)
     expected = {"range": f"bytes={have}-", "if-range": f'"{SHA}"'} if have else {}
     assert asked.request.headers == expected
 

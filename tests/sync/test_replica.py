@@ -354,6 +354,18 @@ def test_a_snapshot_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
     assert len(list((tmp_path / "b").glob("*.db"))) == 1
 
 
+def test_a_snapshot_larger_than_any_index_is_refused_however_well_it_was_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = filled(tmp_path / "a", permit()).export(tmp_path / "out")
+    size = len(gzip.decompress(file.path.read_bytes()))
+    monkeypatch.setattr("sync.replica._LARGEST", size - 1)
+    with pytest.raises(BadSnapshot, match="larger than any index"):
+        Replica(tmp_path / "b").install(file.path, manifest_of(file))
+    monkeypatch.setattr("sync.replica._LARGEST", size)
+    Replica(tmp_path / "b").install(file.path, manifest_of(file))
+
+
 def test_an_older_snapshot_of_the_same_epoch_does_not_replace_a_newer_index(
     tmp_path: Path,
 ) -> None:
