@@ -205,7 +205,7 @@ def router(
             encoding="gzip",
             digest=state.digest,
             server_time=now(),
-            fed_at=follower.level(site).fed_at,
+            fed_at=state.fed_at,
         )
         return codec.snapshot_manifest_json(manifest)
 

@@ -363,6 +363,19 @@ def test_snapshot_is_the_file_that_its_manifest_promises(
     assert manifest["server_time"] == manifest["fed_at"] == "2026-11-23T15:15:00Z"
 
 
+def test_snapshot_is_as_old_as_what_is_in_it(service: Service, device: httpx.Client) -> None:
+    """It is handed out again while little has changed: of that it knows nothing."""
+    service.push(*(service.update(f"AAA{n:03}") for n in range(100)))
+    made = device.get("/v1/sites/1085/snapshot").json()
+    service.clock.advance(hours=1)
+    service.permit("XYZ999")
+    again = device.get("/v1/sites/1085/snapshot").json()
+    assert again["sha256"] == made["sha256"]
+    assert again["fed_at"] == made["fed_at"] == "2026-11-23T15:15:00Z"
+    assert again["server_time"] == "2026-11-23T16:15:00Z"
+    assert next(pages(device, after=again["cursor"]))["fed_at"] == "2026-11-23T16:15:00Z"
+
+
 def test_snapshot_is_resumable_and_cacheable(service: Service, device: httpx.Client) -> None:
     manifest = device.get("/v1/sites/1085/snapshot").json()
     url, whole = manifest["url"], device.get(manifest["url"])
