@@ -406,6 +406,16 @@ photos = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("device", String, nullable=False),
+    # Where it is false an infraction may name it all the same: one that came at the same moment.
+    Column("is_named", Boolean, nullable=False, server_default=false()),
+    Index("ix_photos_device", "device", "received_at", "bytes"),
+)
+_unnamed = photos.c.is_named.is_(False)
+Index(
+    "ix_photos_unnamed",
+    photos.c.device,
+    sqlite_where=_unnamed,
+    postgresql_where=_unnamed,
 )
 
 # The next number of a site's notices that was given to nobody.

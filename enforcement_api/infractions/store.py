@@ -117,6 +117,11 @@ _PHOTOS = (
     .order_by(infraction_photos.c.infraction, infraction_photos.c.position)
 )
 _PRESENT = select(photos.c.sha256).where(photos.c.sha256.in_(_SOME))
+_NAME = (
+    update(photos)
+    .where(photos.c.sha256.in_(_SOME), photos.c.is_named.is_(False))
+    .values(is_named=True)
+)
 _PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
 _WITH_PHOTO = (
     select(infraction_photos.c.site, infraction_photos.c.infraction)
@@ -346,6 +351,8 @@ def _insert(
                 for i, photo in enumerate(sent.photos)
             ],
         )
+    if infraction.photos_present:
+        tx.execute(_NAME, {"of_some": list(infraction.photos_present)})
     recheck = {"verdict": infraction.recheck_verdict, "differs": infraction.differs}
     received = Event(
         at=infraction.received_at,
@@ -834,7 +841,8 @@ def check_room(tx: Connection, sha256: str, size: int, *, by: Principal) -> None
             raise NoRoomForPhoto(most=mebibytes(MOST_AFTER_REVOCATION))
     if not _with_photo(tx, sha256):
         named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
-        if tx.execute(of_device.where(~named)).scalar_one() + size > MOST_UNNAMED:
+        unnamed = of_device.where(photos.c.is_named.is_(False), ~named)
+        if tx.execute(unnamed).scalar_one() + size > MOST_UNNAMED:
             raise InfractionFirst(most=mebibytes(MOST_UNNAMED))
 
 
@@ -848,6 +856,7 @@ def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str)
             bytes=kept.bytes,
             received_at=kept.received_at,
             device=device,
+            is_named=exists().where(infraction_photos.c.sha256 == kept.sha256),
         )
         .on_conflict_do_nothing()
     )

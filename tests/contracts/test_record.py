@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
+from enforcement_api.database import engine
 from enforcement_api.database.engine import (
     Record,
     RecordBusy,
@@ -19,6 +21,7 @@ from enforcement_api.database.engine import (
     UnusableAddress,
     WrongEncoding,
 )
+from enforcement_api.database.tables import photos
 from tests.postgres import administrate, fresh_database
 from tests.service import Service, running
 
@@ -138,6 +141,30 @@ def test_record_of_a_newer_version_is_left_alone(record: Record) -> None:
     with pytest.raises(RecordOfANewerVersion):
         record.migrate()
     assert record.revision() == "9999"
+
+
+def test_photos_of_an_older_record_are_told_apart_by_their_infractions(
+    tmp_path: Path, postgres_database_url: str
+) -> None:
+    for url in (f"sqlite:///{tmp_path / 'record.db'}", postgres_database_url):
+        record = Record(url)
+        with record.engine.connect() as connection:
+            config = engine._alembic()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0003")
+            for statement in (
+                "INSERT INTO photos VALUES ('a', 'image/png', 1, 2, 'd')",
+                "INSERT INTO photos VALUES ('b', 'image/png', 1, 2, 'd')",
+                "INSERT INTO infraction_photos VALUES ('1085', 'i', 0, 'a', 1, 2)",
+            ):
+                connection.exec_driver_sql(statement)
+            connection.commit()
+        record.migrate()
+        with record.reading() as tx:
+            named = sa.select(photos.c.sha256, photos.c.is_named).order_by(photos.c.sha256)
+            found = tx.execute(named).all()
+        assert [tuple(row) for row in found] == [("a", True), ("b", False)]
+        record.close()
 
 
 def test_record_that_is_not_there_is_told(tmp_path: Path, postgres_database_url: str) -> None:

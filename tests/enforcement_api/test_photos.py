@@ -7,11 +7,15 @@ import random
 import struct
 import zlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
+from sqlalchemy import event, select, update
 
+from enforcement_api.database import tables
 from enforcement_api.infractions import photos, store
+from enforcement_api.security import Principal
 from tests.enforcement_api.infraction_log import (
     InfractionLog,
     new_id,
@@ -223,6 +227,55 @@ def test_what_no_infraction_would_change_is_told_first(
     monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", 0)
     log.revoke()
     assert refused(log, picture(), NO_ROOM)
+
+
+def test_what_a_device_left_is_summed_without_a_look_at_the_photos_of_others(
+    quiet: InfractionLog,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "sum(" in statement:
+            asked.append((statement, parameters))
+
+    record = quiet.service.record
+    revoked = Principal(quiet.device_id, "device", "", "", frozenset(), revoked=True)
+    event.listen(record.engine, "before_cursor_execute", note)
+    try:
+        record.read(lambda tx: store.check_room(tx, "0" * 64, 1, by=revoked))
+    finally:
+        event.remove(record.engine, "before_cursor_execute", note)
+    indexes = ("ix_photos_device", "ix_photos_unnamed")
+    for (statement, parameters), index in zip(asked, indexes, strict=True):
+        with record.reading() as tx:
+            plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        assert "SCAN" not in str(plan)
+        assert f"INDEX {index}" in str(plan)
+
+
+def test_photos_that_an_infraction_names_are_not_gone_through_for_those_of_none(
+    log: InfractionLog,
+) -> None:
+    early, late, loose = (picture(shade=shade) for shade in (10, 90, 170))
+    log.put_photo(early)
+    log.record(photos=told(early) + told(late))
+    log.put_photo(late)
+    log.put_photo(loose)
+    with log.service.record.reading() as tx:
+        unnamed = select(tables.photos.c.sha256).where(tables.photos.c.is_named.is_(False))
+        assert tx.execute(unnamed).scalars().all() == [sha256(loose)]
+
+
+def test_photo_that_came_at_the_moment_of_its_infraction_takes_no_room_of_those_of_none(
+    log: InfractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither transaction sees the other's row."""
+    content = picture()
+    monkeypatch.setattr(store, "MOST_UNNAMED", len(content))
+    log.record(photos=told(content))
+    log.put_photo(content)
+    log.service.record.write(lambda tx: tx.execute(update(tables.photos).values(is_named=False)))
+    assert not refused(log, picture(shade=10), FIRST_THE_INFRACTION)
 
 
 def test_only_devices_put_and_only_readers_get(log: InfractionLog) -> None:
