@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from sqlalchemy.dialects.postgresql import JSONB
 
 from enforcement_api.database import engine
+from enforcement_api.database.bulk import insert_rows
 from enforcement_api.database.engine import (
     Record,
     RecordBusy,
@@ -218,6 +220,15 @@ def test_database_that_cannot_keep_every_text_is_refused(postgres_url: str) -> N
         record.migrate()
     assert record.revision() is None
     record.close()
+
+
+@pytest.mark.parametrize("kind", [sa.JSON, JSONB, sa.DateTime])
+def test_table_whose_rows_would_arrive_otherwise_is_not_filled_in_bulk(
+    record: Record, kind: type[sa.types.TypeEngine[Any]]
+) -> None:
+    table = sa.Table("somewhere", sa.MetaData(), sa.Column("other", kind))
+    with record.reading() as tx, pytest.raises(AssertionError, match=r"somewhere\.other"):
+        insert_rows(tx, table, [(None,)])
 
 
 def test_serialization_failure_is_tried_again(record: Record) -> None:
