@@ -1,15 +1,26 @@
-"""Photos as evidence: named by their SHA-256, truly pictures, kept unaltered and durably."""
+"""Photos as evidence: named by their SHA-256, truly pictures, kept unaltered and durably; and what
+the record says of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import threading
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from PIL import Image
+from sqlalchemy import Connection, bindparam, exists, func, select
 
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import devices, infraction_photos, photos
+from enforcement_api.infractions import store
+from enforcement_api.infractions.core import Event
 from enforcement_api.problems import N_, Problem, TooLarge, storage
+from enforcement_api.security import Principal
+from enforcement_api.shapes import mebibytes
 from sync.files import fsync_folder, write_durably
 
 MEDIA_TYPES = {
@@ -26,6 +37,14 @@ MOST_AFTER_REVOCATION = 4 * 1024 * 1024 * 1024
 """Bytes of photos that a revoked device may still hand over: more than a month's work."""
 MOST_PIXELS = 89_000_000
 """Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
+
+_PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
+_WITH_PHOTO = (
+    select(infraction_photos.c.site, infraction_photos.c.infraction)
+    .where(infraction_photos.c.sha256 == bindparam("of_photo"))
+    .distinct()
+    .order_by(infraction_photos.c.site, infraction_photos.c.infraction)
+)
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 # Each picture takes up to 360 MB while it is decoded: not many at once.
@@ -104,6 +123,9 @@ class UnknownPhoto(Problem):
     )
 
 
+# As files
+
+
 def inspect(content: bytes, *, named: str) -> str:
     """The media type of a picture, by what is in it. Raises WrongHash, NotAPicture, TooManyPixels.
 
@@ -143,3 +165,84 @@ def keep(folder: Path, sha256: str, content: bytes) -> None:
         else:
             write_durably(path, content)
         fsync_folder(folder)
+
+
+# In the record
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo that was received."""
+
+    sha256: str
+    media_type: str
+    bytes: int
+    received_at: datetime
+
+
+def stored(tx: Connection, sha256: str) -> StoredPhoto | None:
+    """A photo that was received, or None."""
+    row = tx.execute(_PHOTO, {"of_photo": sha256}).first()
+    if row is None:
+        return None
+    return StoredPhoto(row.sha256, row.media_type, row.bytes, row.received_at)
+
+
+def check_room(tx: Connection, sha256: str, size: int, *, by: Principal) -> None:
+    """Whether a device may leave a photo of so many bytes.
+
+    Raises NoRoomForPhoto, InfractionFirst.
+    """
+    if stored(tx, sha256) is not None:
+        return
+    of_device = select(func.coalesce(func.sum(photos.c.bytes), 0)).where(photos.c.device == by.id)
+    # First what no infraction changes.
+    if by.revoked:
+        revoked_at = select(devices.c.revoked_at).where(devices.c.id == by.id).scalar_subquery()
+        since = of_device.where(photos.c.received_at >= revoked_at)
+        if tx.execute(since).scalar_one() + size > MOST_AFTER_REVOCATION:
+            raise NoRoomForPhoto(most=mebibytes(MOST_AFTER_REVOCATION))
+    if not _with_photo(tx, sha256):
+        named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
+        unnamed = of_device.where(photos.c.is_named.is_(False), ~named)
+        if tx.execute(unnamed).scalar_one() + size > MOST_UNNAMED:
+            raise InfractionFirst(most=mebibytes(MOST_UNNAMED))
+
+
+def put(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bool:
+    """Remember a photo whose file is on disk; whether it is new."""
+    added = tx.execute(
+        record.insert(photos)
+        .values(
+            sha256=kept.sha256,
+            media_type=kept.media_type,
+            bytes=kept.bytes,
+            received_at=kept.received_at,
+            device=device,
+            is_named=exists().where(infraction_photos.c.sha256 == kept.sha256),
+        )
+        .on_conflict_do_nothing()
+    )
+    if not added.rowcount:
+        return False
+    for site, id in _with_photo(tx, kept.sha256):
+        infraction = store.find(tx, id)
+        facts = {"sha256": kept.sha256, "missing": len(infraction.photos_missing)}
+        at, state, by = kept.received_at, infraction.state, f"device:{device}"
+        store.remember(tx, site, id, Event(at, "photo_received", state, by, facts))
+    return True
+
+
+def _with_photo(tx: Connection, sha256: str) -> list[tuple[str, str]]:
+    """The infractions that name a photo, in the order in which sites are locked."""
+    found = tx.execute(_WITH_PHOTO, {"of_photo": sha256})
+    return [(row.site, row.infraction) for row in found]
+
+
+def sites_of(tx: Connection, sha256: str) -> list[str]:
+    """The sites that have an infraction with this photo."""
+    return list(
+        tx.execute(
+            select(infraction_photos.c.site).where(infraction_photos.c.sha256 == sha256).distinct()
+        ).scalars()
+    )

@@ -18,8 +18,8 @@ from enforcement_api.database.engine import Record
 from enforcement_api.infractions import core, exports, lifecycle, photos, store
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
 from enforcement_api.infractions.lifecycle import Decision
-from enforcement_api.infractions.photos import PhotoTooLarge, UnknownPhoto
-from enforcement_api.infractions.store import Received, StoredPhoto
+from enforcement_api.infractions.photos import PhotoTooLarge, StoredPhoto, UnknownPhoto
+from enforcement_api.infractions.store import Received
 from enforcement_api.permits.core import day_begins
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
 from enforcement_api.security import Guard, Principal
@@ -519,13 +519,13 @@ def router(
         """Keep an original, unaltered, under its SHA-256. Safe to send again."""
         sha256 = core.photo_name(sha256)
         media_type = photos.inspect(body, named=sha256)
-        record.read(lambda tx: store.check_room(tx, sha256, len(body), by=by))
+        record.read(lambda tx: photos.check_room(tx, sha256, len(body), by=by))
         photos.keep(settings.photo_dir, sha256, body)
         kept = StoredPhoto(sha256, media_type, len(body), now().replace(microsecond=0))
 
         def work(tx: Connection) -> tuple[StoredPhoto, bool]:
-            is_new = store.put_photo(record, tx, kept, device=by.id)
-            return store.photo(tx, sha256) or kept, is_new
+            is_new = photos.put(record, tx, kept, device=by.id)
+            return photos.stored(tx, sha256) or kept, is_new
 
         stored, is_new = record.write(work)
         answer = {
@@ -557,9 +557,9 @@ def router(
         sha256 = core.photo_name(sha256)
 
         def find(tx: Connection) -> StoredPhoto:
-            found = store.photo(tx, sha256)
+            found = photos.stored(tx, sha256)
             if by.sites is not None:
-                places = store.sites_of_photo(tx, sha256)
+                places = photos.sites_of(tx, sha256)
                 if places and not any(by.may_touch(site) for site in places):
                     by.check_site(places[0])
                 found = found if places else None

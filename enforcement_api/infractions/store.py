@@ -28,7 +28,6 @@ from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import (
     codes,
-    devices,
     infraction_codes,
     infraction_photos,
     infractions,
@@ -59,15 +58,8 @@ from enforcement_api.infractions.core import (
     Upload,
 )
 from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decide
-from enforcement_api.infractions.photos import (
-    MOST_AFTER_REVOCATION,
-    MOST_UNNAMED,
-    InfractionFirst,
-    NoRoomForPhoto,
-)
 from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
-from enforcement_api.shapes import mebibytes
 from enforcement_api.sites import store as sites
 from sync import codec
 from sync.entities import Site
@@ -121,13 +113,6 @@ _NAME = (
     update(photos)
     .where(photos.c.sha256.in_(_SOME), photos.c.is_named.is_(False))
     .values(is_named=True)
-)
-_PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
-_WITH_PHOTO = (
-    select(infraction_photos.c.site, infraction_photos.c.infraction)
-    .where(infraction_photos.c.sha256 == bindparam("of_photo"))
-    .distinct()
-    .order_by(infraction_photos.c.site, infraction_photos.c.infraction)
 )
 _JUDGE_AGAIN = (
     update(infractions)
@@ -361,10 +346,10 @@ def _insert(
         by=f"device:{infraction.device}",
         facts={"recheck": recheck, "after_revocation": infraction.after_revocation},
     )
-    _remember(tx, sent.site, infraction.id, received)
+    remember(tx, sent.site, infraction.id, received)
 
 
-def _remember(tx: Connection, site: str, id: str, event: Event) -> None:
+def remember(tx: Connection, site: str, id: str, event: Event) -> None:
     """Append to an infraction's history."""
     audit.append(tx, event.entry(f"infraction:{id}"), site=site)
 
@@ -424,7 +409,7 @@ def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime
         tx.execute(_JUDGE_AGAIN, here | judged)
         if (verdict, differs) != (row.recheck_verdict, row.differs):
             facts = {"verdict": verdict, "differs": differs, "before": row.recheck_verdict}
-            _remember(tx, site_id, row.id, Event(now, "rechecked", row.state, "service", facts))
+            remember(tx, site_id, row.id, Event(now, "rechecked", row.state, "service", facts))
 
 
 def _plate(row: Any) -> Plate:
@@ -545,7 +530,7 @@ def _keep_review(
         "verdict": infraction.recheck_verdict,
         "differs": infraction.differs,
     }
-    _remember(tx, site, id, Event(review.at, "reviewed", review.state, review.by, told))
+    remember(tx, site, id, Event(review.at, "reviewed", review.state, review.by, told))
 
 
 def reviews_of(tx: Connection, site: str, id: str) -> list[Review]:
@@ -801,85 +786,4 @@ def _infraction(
         differs=row.differs,
         rechecked_at=row.rechecked_at,
         photos_present=frozenset(present),
-    )
-
-
-# Photos
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPhoto:
-    """A photo that was received."""
-
-    sha256: str
-    media_type: str
-    bytes: int
-    received_at: datetime
-
-
-def photo(tx: Connection, sha256: str) -> StoredPhoto | None:
-    """A photo that was received, or None."""
-    row = tx.execute(_PHOTO, {"of_photo": sha256}).first()
-    if row is None:
-        return None
-    return StoredPhoto(row.sha256, row.media_type, row.bytes, row.received_at)
-
-
-def check_room(tx: Connection, sha256: str, size: int, *, by: Principal) -> None:
-    """Whether a device may leave a photo of so many bytes.
-
-    Raises NoRoomForPhoto, InfractionFirst.
-    """
-    if photo(tx, sha256) is not None:
-        return
-    of_device = select(func.coalesce(func.sum(photos.c.bytes), 0)).where(photos.c.device == by.id)
-    # First what no infraction changes.
-    if by.revoked:
-        revoked_at = select(devices.c.revoked_at).where(devices.c.id == by.id).scalar_subquery()
-        since = of_device.where(photos.c.received_at >= revoked_at)
-        if tx.execute(since).scalar_one() + size > MOST_AFTER_REVOCATION:
-            raise NoRoomForPhoto(most=mebibytes(MOST_AFTER_REVOCATION))
-    if not _with_photo(tx, sha256):
-        named = exists().where(infraction_photos.c.sha256 == photos.c.sha256)
-        unnamed = of_device.where(photos.c.is_named.is_(False), ~named)
-        if tx.execute(unnamed).scalar_one() + size > MOST_UNNAMED:
-            raise InfractionFirst(most=mebibytes(MOST_UNNAMED))
-
-
-def put_photo(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bool:
-    """Remember a photo whose file is on disk; whether it is new."""
-    added = tx.execute(
-        record.insert(photos)
-        .values(
-            sha256=kept.sha256,
-            media_type=kept.media_type,
-            bytes=kept.bytes,
-            received_at=kept.received_at,
-            device=device,
-            is_named=exists().where(infraction_photos.c.sha256 == kept.sha256),
-        )
-        .on_conflict_do_nothing()
-    )
-    if not added.rowcount:
-        return False
-    for site, id in _with_photo(tx, kept.sha256):
-        infraction = _at_site(tx, site, id)
-        facts = {"sha256": kept.sha256, "missing": len(infraction.photos_missing)}
-        at, state, by = kept.received_at, infraction.state, f"device:{device}"
-        _remember(tx, site, id, Event(at, "photo_received", state, by, facts))
-    return True
-
-
-def _with_photo(tx: Connection, sha256: str) -> list[tuple[str, str]]:
-    """The infractions that name a photo, in the order in which sites are locked."""
-    found = tx.execute(_WITH_PHOTO, {"of_photo": sha256})
-    return [(row.site, row.infraction) for row in found]
-
-
-def sites_of_photo(tx: Connection, sha256: str) -> list[str]:
-    """The sites that have an infraction with this photo."""
-    return list(
-        tx.execute(
-            select(infraction_photos.c.site).where(infraction_photos.c.sha256 == sha256).distinct()
-        ).scalars()
     )

@@ -120,7 +120,7 @@ def check_record(folder: Path, told: Told) -> None:
             for id in _told(told, "infraction"):
                 infractions.find(tx, id)
             for sha256 in _told(told, "photo"):
-                kept = infractions.photo(tx, sha256)
+                kept = photos.stored(tx, sha256)
                 _must(kept is not None, f"the photo {sha256} is gone")
             for row in tx.exec_driver_sql("SELECT sha256, bytes FROM photos").all():
                 path = photos.path_of(data / "photos", row.sha256)

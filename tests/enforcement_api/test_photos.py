@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy import event, select, update
 
 from enforcement_api.database import tables
-from enforcement_api.infractions import photos, store
+from enforcement_api.infractions import photos
 from enforcement_api.security import Principal
 from tests.enforcement_api.infraction_log import (
     InfractionLog,
@@ -195,7 +195,7 @@ def test_photos_that_no_infraction_names_are_few(
     log: InfractionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = picture(shade=10), picture(shade=90)
-    monkeypatch.setattr(store, "MOST_UNNAMED", len(first))
+    monkeypatch.setattr(photos, "MOST_UNNAMED", len(first))
     assert not refused(log, first, FIRST_THE_INFRACTION)
     assert refused(log, second, FIRST_THE_INFRACTION)
     assert log.put(log.infraction(photos=told(second)), new_id()).status_code == 201
@@ -210,7 +210,7 @@ def test_a_revoked_device_hands_over_so_many_bytes_of_photos_in_all(
     before, first, second = (picture(shade=shade) for shade in (10, 90, 170))
     for content in (before, first, second):
         log.put(log.infraction(photos=told(content)), new_id())
-    monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", len(first) + 1)
+    monkeypatch.setattr(photos, "MOST_AFTER_REVOCATION", len(first) + 1)
     assert not refused(log, before, NO_ROOM)
     log.now += timedelta(hours=1)
     log.revoke()
@@ -222,9 +222,9 @@ def test_a_revoked_device_hands_over_so_many_bytes_of_photos_in_all(
 def test_what_no_infraction_would_change_is_told_first(
     log: InfractionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MOST_UNNAMED", 0)
+    monkeypatch.setattr(photos, "MOST_UNNAMED", 0)
     assert refused(log, picture(), FIRST_THE_INFRACTION)
-    monkeypatch.setattr(store, "MOST_AFTER_REVOCATION", 0)
+    monkeypatch.setattr(photos, "MOST_AFTER_REVOCATION", 0)
     log.revoke()
     assert refused(log, picture(), NO_ROOM)
 
@@ -242,7 +242,7 @@ def test_what_a_device_left_is_summed_without_a_look_at_the_photos_of_others(
     revoked = Principal(quiet.device_id, "device", "", "", frozenset(), revoked=True)
     event.listen(record.engine, "before_cursor_execute", note)
     try:
-        record.read(lambda tx: store.check_room(tx, "0" * 64, 1, by=revoked))
+        record.read(lambda tx: photos.check_room(tx, "0" * 64, 1, by=revoked))
     finally:
         event.remove(record.engine, "before_cursor_execute", note)
     indexes = ("ix_photos_device", "ix_photos_unnamed")
@@ -271,7 +271,7 @@ def test_photo_that_came_at_the_moment_of_its_infraction_takes_no_room_of_those_
 ) -> None:
     """Neither transaction sees the other's row."""
     content = picture()
-    monkeypatch.setattr(store, "MOST_UNNAMED", len(content))
+    monkeypatch.setattr(photos, "MOST_UNNAMED", len(content))
     log.record(photos=told(content))
     log.put_photo(content)
     log.service.record.write(lambda tx: tx.execute(update(tables.photos).values(is_named=False)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import store
+from enforcement_api.infractions import photos
 from enforcement_api.operations.backup import backup
 from enforcement_api.operations.core import number_floor
 from enforcement_api.operations.restore import Restored, restore
@@ -123,7 +123,7 @@ def test_photos_that_a_restored_record_knows_no_infraction_of_wait_for_it(
         assert service.reader.get(f"/v1/infractions/{id}").status_code == 200
 
         restored(service, file)
-        monkeypatch.setattr(store, "MOST_UNNAMED", len(pictures[0]))
+        monkeypatch.setattr(photos, "MOST_UNNAMED", len(pictures[0]))
         pushed = handheld.push()
         assert (pushed.sent, pushed.set_aside, pushed.waiting) == (1, 0, 2)
         handheld.push()
