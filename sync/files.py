@@ -67,7 +67,12 @@ def fsync_folder(folder: Path) -> None:
 UNREADABLE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 """What SQLite says of a file that is no database of its own, or a damaged one."""
 
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What SQLite's refusals come as: of a damaged file its message may quote what is no text."""
+
 
 def sqlite_code(error: BaseException | None) -> int:
     """SQLite's primary result code of an error; 0 for any other error."""
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
     return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

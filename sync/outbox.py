@@ -31,6 +31,7 @@ from sqlite_utils import Database, Migrations
 
 from sync import codec
 from sync.files import (
+    SQLITE_ERRORS,
     UNREADABLE,
     make_folder,
     sqlite_code,
@@ -294,7 +295,7 @@ class Outbox:
         self._folder = folder
         try:
             self._connection = self._open()
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if sqlite_code(error) not in UNREADABLE:
                 raise
             self._put_damaged_file_aside()

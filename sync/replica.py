@@ -40,7 +40,7 @@ from sync.entities import (
     Vehicle,
     Zone,
 )
-from sync.files import UNREADABLE, fsync_folder, sqlite_code, write_durably
+from sync.files import SQLITE_ERRORS, UNREADABLE, fsync_folder, sqlite_code, write_durably
 from sync.messages import (
     EMPTY_DIGEST,
     LARGEST_SNAPSHOT,
@@ -571,7 +571,7 @@ class Replica:
         """
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if sqlite_code(error) not in _DAMAGE:
                 raise
             self._damaged = True
@@ -830,7 +830,7 @@ def _inspect(path: Path, manifest: SnapshotManifest) -> State:
             if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise BadSnapshot("SQLite finds it damaged")
             state = _read_state(connection)
-    except (sqlite3.DatabaseError, NotFilled) as error:
+    except (*SQLITE_ERRORS, NotFilled) as error:
         raise BadSnapshot(f"it is no index: {error}") from error
     promised = (manifest.epoch, manifest.cursor, manifest.digest)
     if (state.epoch, state.cursor, state.digest) != promised:

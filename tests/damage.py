@@ -30,6 +30,18 @@ def _truncate(replica: Replica, keep: float) -> None:
         file.truncate(int(path.stat().st_size * keep))
 
 
+def unreadable_name(database: bytes) -> bytes:
+    """A database whose schema cannot be read, at a name that is no text either."""
+    at = database.index(b"table_sqlite_migrations")
+    start, end = database[:at], database[at:]
+    return start + end.replace(b"_sqlite", b"\xa5sqlite", 2).replace(b"CREATE", b"\xa5REATE", 1)
+
+
+def _misname(replica: Replica) -> None:
+    path = file_of(replica)
+    path.write_bytes(unreadable_name(path.read_bytes()))
+
+
 def _garble(replica: Replica) -> None:
     with sqlite3.connect(file_of(replica)) as connection:
         connection.execute("UPDATE entry SET record = '{' WHERE kind = 'site'")
@@ -37,6 +49,7 @@ def _garble(replica: Replica) -> None:
 
 
 DAMAGES: dict[str, Callable[[Replica], None]] = {
+    "name": _misname,
     "header": lambda replica: _overwrite(replica, 0, 100),
     "pages": lambda replica: _overwrite(replica, 4096, 1 << 20),
     "emptied": lambda replica: _truncate(replica, 0),

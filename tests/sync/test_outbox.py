@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from sync.codec import instant
 from sync.outbox import LOW_NUMBERS, RESERVE, AlreadyPut, Item, NoRoom, Outbox, migrations
+from tests.damage import unreadable_name
 
 AT = datetime(2026, 11, 23, 15, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -193,6 +194,19 @@ def test_a_damaged_file_is_put_aside_whole_and_a_new_one_begun(tmp_path: Path) -
     assert waiting(again) == [("infraction", "i1")]
     assert len(again.damaged_files()) == 2
     again.close()
+
+
+def test_a_file_with_a_name_that_is_no_text_is_put_aside_too(tmp_path: Path) -> None:
+    Outbox(tmp_path).close()
+    file = tmp_path / "outbox.db"
+    damaged = unreadable_name(file.read_bytes())
+    file.write_bytes(damaged)
+
+    outbox = Outbox(tmp_path)
+
+    assert waiting(outbox) == []
+    assert [aside.read_bytes() for aside in outbox.damaged_files()] == [damaged]
+    outbox.close()
 
 
 def test_looking_at_what_is_not_sent_does_not_read_what_was(outbox: Outbox) -> None:

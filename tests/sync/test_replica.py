@@ -30,7 +30,7 @@ from sync.replica import (
     UnknownZone,
 )
 from tests.builders import NOON, permit
-from tests.damage import file_of
+from tests.damage import file_of, unreadable_name
 
 SITE = Site("1085", "CHUS", "", "America/Toronto", "CA-QC", "avis", 24, 90, None, (), None)
 ZONE = Zone("G1", {"fr": "Zone 1", "en": "Zone 1"}, None)
@@ -291,7 +291,9 @@ def test_the_old_index_answers_until_the_new_one_does(tmp_path: Path) -> None:
     assert len(list((tmp_path / "b").glob("*.db"))) == 1
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "another", "no index", "plain"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", "cut", "longer", "another", "no index", "name", "plain"]
+)
 def test_a_snapshot_that_is_not_what_was_promised_changes_nothing(
     tmp_path: Path, damage: str
 ) -> None:
@@ -308,9 +310,11 @@ def test_a_snapshot_that_is_not_what_was_promised_changes_nothing(
         manifest = replace(manifest, cursor="c2")
     elif damage == "no index":
         content = gzip.compress(b"not a database" * 500)
+    elif damage == "name":
+        content = gzip.compress(unreadable_name(gzip.decompress(content)))
     elif damage == "plain":
         content = b"not gzipped either"
-    if damage in ("no index", "plain"):
+    if damage in ("no index", "name", "plain"):
         sha256 = hashlib.sha256(content).hexdigest()
         manifest = replace(manifest, sha256=sha256, bytes=len(content))
     file.path.write_bytes(content)
