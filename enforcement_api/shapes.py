@@ -169,6 +169,7 @@ UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 JURISDICTION_PATTERN = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
 _LINE = _told(rf"^[^\n{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^\n{_TEXT_CONTROLS}]*$")
 _NOTE = _told(rf"^[^{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^{_TEXT_CONTROLS}]*$")
+TEXT_SCHEMA = _told(rf"^[^{_TEXT_CONTROLS}]*$")
 WORD_SCHEMA = _told(rf"^[^\s*{_CONTROLS}]+$", 32)
 _ID = _told(rf"^[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$", 100)
 

@@ -20,7 +20,7 @@ from pydantic.config import JsonDict
 
 from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
 from enforcement_api.problems import N_, Invalid, Problem, Sentence, error_of
-from enforcement_api.shapes import Day, Id, Instant, Shape, storable
+from enforcement_api.shapes import TEXT_SCHEMA, Day, Id, Instant, Shape, storable
 from sync.entities import ALL_ZONES
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
 
@@ -56,7 +56,9 @@ def _permit_id(text: str) -> str:
     return text
 
 
-Text = Annotated[StrictStr, Field(max_length=100), AfterValidator(storable)]
+Text = Annotated[
+    StrictStr, Field(max_length=100, json_schema_extra=TEXT_SCHEMA), AfterValidator(storable)
+]
 
 
 class VehicleIn(Shape):

@@ -27,6 +27,7 @@ from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
+    TEXT_SCHEMA,
     WORD_SCHEMA,
     Day,
     Id,
@@ -61,6 +62,7 @@ MOST_LOTS = 5000
 MOST_CODES = 1000
 MOST_WINDOWS = 1000
 MOST_AMOUNTS = 100
+MOST_PHOTOS = 10
 LARGEST_AMOUNT = 100_000_000
 """Cents: a million dollars is a slip of the keyboard."""
 
@@ -131,7 +133,7 @@ class AmountShape(Shape):
 
 
 def _photos_required(value: Any) -> Any:
-    if not isinstance(value, bool) and not (isinstance(value, int) and 0 <= value <= 10):
+    if not isinstance(value, bool) and not (isinstance(value, int) and 0 <= value <= MOST_PHOTOS):
         raise ValueError(N_("must be true, false, or a number of photos from 0 to 10"))
     return value
 
@@ -144,9 +146,9 @@ class CodeShape(Shape):
     instruments: list[Instrument] = Field(default=["avis", "constat"], min_length=1, max_length=2)
     article: Line | None = None
     amounts: list[AmountShape] = Field(default=[], max_length=MOST_AMOUNTS)
-    photos_required: Annotated[bool | int, BeforeValidator(_photos_required)] = Field(
-        default=False, description="Whether, or how many, photos a patroller must take."
-    )
+    photos_required: Annotated[
+        bool | Annotated[int, Field(ge=0, le=MOST_PHOTOS)], BeforeValidator(_photos_required)
+    ] = Field(default=False, description="Whether, or how many, photos a patroller must take.")
     active: Annotated[bool, Strict()] = True
 
     def entity(self) -> InfractionCode:
@@ -263,7 +265,12 @@ class SiteShape(Shape):
     model_config = ConfigDict(json_schema_extra={"examples": [_SITE_EXAMPLE]})
 
     name: Line
-    address: Annotated[str, Strict(), Field(max_length=500), AfterValidator(storable)] = ""
+    address: Annotated[
+        str,
+        Strict(),
+        Field(max_length=500, json_schema_extra=TEXT_SCHEMA),
+        AfterValidator(storable),
+    ] = ""
     time_zone: Annotated[str, Strict(), AfterValidator(core.check_time_zone)] = "America/Toronto"
     jurisdiction: Jurisdiction = "CA-QC"
     instrument: Instrument = "avis"

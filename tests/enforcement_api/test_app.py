@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from anyio import to_thread
 
@@ -119,6 +120,37 @@ def test_examples_of_the_document_have_what_answers_have(service: Service) -> No
     listed = service.reader.get("/v1/infractions", params={"plate": "EXA111"}).json()
     same_names(example("/v1/infractions"), listed)
     same_names(example("/v1/infractions/{id}"), service.reader.get(f"/v1/infractions/{id}").json())
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        {"address": "Sherbrooke\x12"},
+        {"codes": [{"code": "P01", "title": {"fr": "P", "en": "P"}, "photos_required": 11}]},
+        {"codes": [{"code": "P01", "title": {"fr": "P", "en": "P"}, "photos_required": -1}]},
+    ],
+)
+def test_what_a_site_may_not_have_the_document_refuses_too(service: Service, site: Any) -> None:
+    document = service.client(None).get("/openapi.json").json()
+    shape = {"$ref": "#/components/schemas/SiteShape", "components": document["components"]}
+    assert jsonschema_rs.is_valid(shape, {"name": "CHUS"})
+
+    assert not jsonschema_rs.is_valid(shape, {"name": "CHUS"} | site)
+
+    answer = service.admin.put("/v1/sites/2000", json={"name": "CHUS"} | site)
+    assert answer.status_code == 422
+
+
+def test_what_a_vehicle_may_not_be_the_document_refuses_too(service: Service) -> None:
+    document = service.client(None).get("/openapi.json").json()
+    shape = document["paths"]["/v1/plate-updates"]["post"]["requestBody"]["content"]
+    shape = shape["application/json"]["schema"] | {"components": document["components"]}
+    good, bad = service.update(), service.update(vehicle={"colour": "bleu\0"})
+    assert jsonschema_rs.is_valid(shape, {"updates": [good]})
+
+    assert not jsonschema_rs.is_valid(shape, {"updates": [bad]})
+
+    assert len(service.push(bad)["rejected"]) == 1
 
 
 def test_every_error_of_the_document_is_a_problem(service: Service) -> None:
