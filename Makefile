@@ -42,8 +42,9 @@ torture: setup  ## kill -9 of real processes under load (SERVICE=300 HANDHELD=30
 	@$(BIN)/python -m tests.torture --service $(SERVICE) --handheld $(HANDHELD) --seed $(SEED)
 
 EXAMPLES ?= 1000
-fuzz: setup  ## spoiled inputs, and schemathesis over the OpenAPI document (EXAMPLES=1000)
-	@$(BIN)/python -m tests.fuzz --examples $(EXAMPLES)
+fuzz: MINUTES = 12
+fuzz: setup  ## spoiled inputs, and schemathesis over the OpenAPI document (EXAMPLES=1000 MINUTES=12)
+	@$(BIN)/python -m tests.fuzz --examples $(EXAMPLES) --minutes $(MINUTES)
 
 format: setup  ## formats the sources and repairs what the linter can
 	$(BIN)/ruff format

@@ -1,12 +1,13 @@
-"""`python -m tests.fuzz [--examples N] [--seed SEED]`: everything that is fuzzed, for longer.
+"""`python -m tests.fuzz [--examples N] [--minutes M] [--seed SEED]`: all that is fuzzed, longer.
 
-Prints how many requests and inputs that took; exits 1 if one was not answered as it must be. The
-seed is printed: with it, the same again.
+So many inputs, and so many minutes of requests. Prints how many these were; exits 1 if one was not
+answered as it must be. The seed is printed: with it, the same again.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import sys
 import tempfile
@@ -23,6 +24,7 @@ PHASES = "examples,coverage,fuzzing,stateful"
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.fuzz")
     options.add_argument("--examples", type=int, default=1000, metavar="N")
+    options.add_argument("--minutes", type=float, default=12.0, metavar="M")
     options.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32))
     chosen = options.parse_args()
     print(f"seed {chosen.seed}", flush=True)
@@ -45,8 +47,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="patrouille-fuzz-") as name, prey(Path(name)) as there:
         for role in ROLES:
             began = time.monotonic()
-            examples = max(1, chosen.examples // 10)
-            found = there.hunt(role, examples=examples, phases=PHASES, seed=chosen.seed)
+            seconds = math.ceil(60 * chosen.minutes / len(ROLES))
+            found = there.hunt(role, phases=PHASES, seed=chosen.seed, seconds=seconds)
             requests += found.requests
             if not found.passed:
                 failed += 1

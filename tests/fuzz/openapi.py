@@ -7,14 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.enforcement_api.program import Serving, key, open_site, patrouille, serving, updates
 
-ROLES = ("admin", "device", "reader", "feeder", "nobody")
-REPLACED = "positive_data_acceptance,negative_data_rejection"
+ROLES = ("device", "reader", "feeder", "nobody", "admin")
+"""The administrator last: it may revoke the device."""
+REPLACED = "positive_data_acceptance,negative_data_rejection,use_after_free"
 """Checks that schemathesis_checks.py has in its own form."""
 HOOKS = Path(__file__).with_name("schemathesis_checks.py")
 SITE = "1085"
@@ -56,17 +57,31 @@ class Prey:
             "nobody": None,
         }
 
-    def hunt(self, role: str, *, examples: int, phases: str, seed: int | None = None) -> Found:
-        """All checks on all endpoints. Without a seed the requests are the same each time."""
+    def hunt(
+        self,
+        role: str,
+        *,
+        phases: str,
+        examples: int = 10,
+        seed: int | None = None,
+        seconds: int | None = None,
+        options: Sequence[str] = (),
+    ) -> Found:
+        """All checks on all endpoints. Without a seed the requests are the same each time.
+
+        `examples`: for each endpoint; with `seconds`, so many again and again until they are over.
+        `options`: of schemathesis, such as one that leaves endpoints out.
+        """
         secret = self.keys[role]
         given = ["-H", "Accept-Language: en"]
         if secret is not None:
             given += ["-H", f"Authorization: Bearer {secret}"]
         chance = ["--generation-deterministic"] if seed is None else ["--seed", str(seed)]
+        time = [] if seconds is None else ["--max-time", str(seconds)]
         done = subprocess.run(
             [
                 *(Path(sys.executable).with_name("schemathesis"), "--no-color", "run"),
-                *(f"{self.server.address}/openapi.json", *given, *chance),
+                *(f"{self.server.address}/openapi.json", *given, *chance, *time, *options),
                 *("-c", "all", "--exclude-checks", REPLACED, "--phases", phases),
                 *("-n", str(examples), "--continue-on-failure", "--max-failures", "20"),
             ],
