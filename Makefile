@@ -3,6 +3,8 @@
 .PHONY: help setup demo test check bench simulate fuzz power-loss torture format translations pins
 
 BIN := .venv/bin
+# Where it is set, each of the many processes that tests start would compile all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
