@@ -41,7 +41,7 @@ _PUSHES_AT_ONCE = 4
 
 
 def _parameter(
-    name: str, where: str, description: str, *, needed: bool = True, **schema: str
+    name: str, where: str, description: str, *, needed: bool = True, **schema: str | int
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -69,6 +69,8 @@ _ASKED = [
         "query",
         "A sequence number of the site: judged with what was known then",
         needed=False,
+        type="integer",
+        minimum=0,
     ),
 ]
 """What a check is asked with, for the OpenAPI document."""

@@ -153,6 +153,18 @@ def test_what_a_vehicle_may_not_be_the_document_refuses_too(service: Service) ->
     assert len(service.push(bad)["rejected"]) == 1
 
 
+def test_the_document_tells_that_what_was_known_is_asked_for_by_a_number(service: Service) -> None:
+    document = service.client(None).get("/openapi.json").json()
+    asked = document["paths"]["/v1/sites/{site}/check"]["get"]["parameters"]
+    (shape,) = (p["schema"] for p in asked if p["name"] == "as_known_at")
+    assert jsonschema_rs.is_valid(shape, 0)
+
+    assert not jsonschema_rs.is_valid(shape, "yesterday")
+
+    check = {"plate": "ABC123", "zone": "G1", "as_known_at": "yesterday"}
+    assert service.reader.get("/v1/sites/1085/check", params=check).status_code == 422
+
+
 def test_every_error_of_the_document_is_a_problem(service: Service) -> None:
     document = service.client(None).get("/openapi.json").json()
     for operations in document["paths"].values():
