@@ -2,7 +2,8 @@
 
     python -m tests.crashes.workloads NAME FOLDER [FLAW]
 
-A flaw is a known-bad variant of our code, to show that the power cuts find it.
+A flaw is a known-bad variant of our code, to show that the power cuts find it. The service is
+imported where it is needed: under strace that takes longer than what a handheld's files are put to.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from typing import Any
 import sync.files
 import sync.outbox
 import sync.replica
-from enforcement_api.database import engine
-from enforcement_api.database.engine import Record
-from enforcement_api.infractions import photos
 from sync import codec
 from sync.entities import Zone
 from sync.files import make_folder
@@ -31,7 +29,6 @@ from sync.outbox import Outbox
 from sync.replica import Replica, SnapshotFile
 from tests.builders import a_site, permit
 from tests.crashes.tracing import tell
-from tests.service import infraction, new_id, picture, running
 
 AT = datetime(2026, 11, 23, 15, 15, tzinfo=UTC)
 SERVICE, SITE = "https://service.example", "1085"
@@ -154,6 +151,9 @@ def index(folder: Path) -> None:
 
 def record(folder: Path) -> None:
     """A service at work: a plate update, an infraction and its photo, each answered."""
+    from enforcement_api.database.engine import Record
+    from tests.service import infraction, new_id, picture, running
+
     content = picture("navy")
     sha256 = hashlib.sha256(content).hexdigest()
     (folder / "service").mkdir()
@@ -196,6 +196,8 @@ def _careless_outbox(level: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _careless_record() -> Iterator[None]:
+    from enforcement_api.database import engine
+
     prepare = engine._prepare_sqlite
 
     def careless(connection: sqlite3.Connection, entry: Any) -> None:
@@ -208,6 +210,8 @@ def _careless_record() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_folder_is_synced() -> Iterator[None]:
+    from enforcement_api.infractions import photos
+
     for module in (sync.files, sync.replica, photos):
         module.fsync_folder = lambda folder: None  # type: ignore[attr-defined]
     yield
