@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.enforcement_api.program import Serving, key, open_site, patrouille, serving, updates
+from tests.enforcement_api.program import Serving, key, open_site, serving, updates
 
 ROLES = ("device", "reader", "feeder", "nobody", "admin")
 """The administrator last: it may revoke the device."""
@@ -40,22 +40,15 @@ class Found:
 class Prey:
     """A real service with a site, a permit and a device in it, and a key of each role."""
 
-    def __init__(self, server: Serving, data_dir: Path) -> None:
-        self.server, self.folder = server, data_dir.parent
-        admin = key(data_dir)
-        with server.client(admin) as client:
+    def __init__(self, server: Serving, folder: Path, keys: Mapping[str, str]) -> None:
+        self.server, self.folder = server, folder
+        with server.client(keys["admin"]) as client:
             open_site(client)
             client.post("/v1/plate-updates", json={"updates": updates([1, 2])}).raise_for_status()
             made = client.post("/v1/devices", json={"name": "fuzz", "sites": [SITE]}).json()
             code = {"code": made["enrolment_code"]}
             device = client.post("/v1/enrolments", json=code).json()["token"]
-        self.keys: dict[str, str | None] = {
-            "admin": admin,
-            "device": device,
-            "reader": key(data_dir, "reader"),
-            "feeder": key(data_dir, "feeder"),
-            "nobody": None,
-        }
+        self.keys: dict[str, str | None] = {**keys, "device": device, "nobody": None}
 
     def hunt(
         self,
@@ -101,8 +94,7 @@ class Prey:
 def prey(folder: Path) -> Iterator[Prey]:
     """The service to be hunted, in an empty folder."""
     data_dir = folder / "data"
-    done = patrouille(data_dir, "init")
-    assert done.returncode == 0, done.stderr
+    keys = {role: key(data_dir, role) for role in ("admin", "reader", "feeder")}
     with serving(data_dir, settings=WITHOUT_LIMITS) as server:
-        yield Prey(server, data_dir)
+        yield Prey(server, folder, keys)
         assert "Traceback" not in server.log(), server.log()

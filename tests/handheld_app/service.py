@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests.enforcement_api.program import key
+
 DEADLINE = 60
 NOTE = {
     "fr": "Personnel de nuit : places de visiteurs permises jusqu’à 8 h 30.",
@@ -34,11 +36,9 @@ class ServiceProcess:
         self.address = f"http://127.0.0.1:{free_port()}"
         self._data_dir = data_dir
         self._process: subprocess.Popen[bytes] | None = None
-        self.run("init")
-        key = self.run("keys", "create", "--role", "admin", "--name", "tests")
         self.http = httpx.Client(
             base_url=self.address,
-            headers={"Authorization": f"Bearer {key}"},
+            headers={"Authorization": f"Bearer {key(data_dir)}"},
             timeout=DEADLINE,
             trust_env=False,
         )

@@ -30,11 +30,9 @@ def until(happened: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[ServiceProcess]:
-    data = tmp_path / "service"
-    data.mkdir()
-    service = ServiceProcess(data)
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(tmp_path_factory.mktemp("service"))
     service.start()
     service.open_site()
     yield service
@@ -97,6 +95,6 @@ def test_after_the_service_was_away_a_handheld_finds_it_again(
     service.stop()
     until(lambda: handheld.status.connection == "offline")
     service.start()
-    service.ask("POST", "/v1/plate-updates", json={"updates": [permit(1)]})
-    until(lambda: handheld.patrol.check("NEW001", "CA-QC").verdict == "valid")
+    service.ask("POST", "/v1/plate-updates", json={"updates": [permit(10)]})
+    until(lambda: handheld.patrol.check("NEW010", "CA-QC").verdict == "valid")
     until(lambda: handheld.status.connection == "online")  # told once the pass has ended
