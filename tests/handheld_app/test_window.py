@@ -291,6 +291,10 @@ async def hand(tmp_path: Path, pictures: Path) -> AsyncIterator[Hand]:
     os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
     os.environ.setdefault("KIVY_METRICS_DENSITY", "1")
     configure(tmp_path)
+    from kivy.config import Config
+
+    # Without a graphics card, smooth edges take half of the time.
+    Config.set("graphics", "multisamples", 0)
     from handheld_app.app import HandheldApp
 
     later = [timedelta(0)]
