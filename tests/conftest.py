@@ -13,20 +13,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = (
-    "journeys/test_demo.py",
+    "contracts/test_backup.py",
     "handheld_app/test_window.py",
-    "crashes/test_power_loss.py",
-    "torture/test_torture.py",
-    "simulation/test_planted_bugs.py",
     "contracts/test_feed.py",
-    "journeys/test_freshness.py",
     "fuzz/test_openapi.py",
-    "contracts/test_reconciliation.py",
-    "simulation/test_seeds.py",
-    "journeys/test_first_day.py",
+    "enforcement_api/test_serving.py",
     "contracts/test_plate_updates.py",
+    "journeys/test_demo.py",
+    "contracts/test_reconciliation.py",
+    "crashes/test_power_loss.py",
+    "enforcement_api/test_infractions.py",
     "contracts/test_sites.py",
+    "torture/test_torture.py",
     "contracts/test_devices.py",
+    "simulation/test_planted_bugs.py",
+    "simulation/test_seeds.py",
+    "enforcement_api/test_roles.py",
+    "journeys/test_first_day.py",
+    "journeys/test_freshness.py",
 )
 """By about the processor's time that each takes."""
 
