@@ -210,6 +210,16 @@ def create_app(
     record, guard, follower = service.record, service.guard, service.follower
     # What is asked most comes first: a route is looked for in this order.
     app.include_router(
+        permits_routes.router(
+            record=record,
+            follower=follower,
+            guard=guard,
+            settings=settings,
+            now=now,
+            on_change=infractions.recheck_open,
+        )
+    )
+    app.include_router(
         feed_routes.router(
             record=record,
             follower=follower,
@@ -222,16 +232,6 @@ def create_app(
     app.include_router(
         infractions_routes.router(
             record=record, guard=guard, settings=settings, now=now, follow=follower.follow
-        )
-    )
-    app.include_router(
-        permits_routes.router(
-            record=record,
-            follower=follower,
-            guard=guard,
-            settings=settings,
-            now=now,
-            on_change=infractions.recheck_open,
         )
     )
     app.include_router(
