@@ -27,7 +27,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import httpx
 from fastapi._compat import v2 as parameters
@@ -141,15 +141,15 @@ def migrated_record() -> Path:
     return folder / "record.db"
 
 
-_adapters: dict[str, TypeAdapter[Any]] = {}
+_adapters: dict[tuple[Any, str], TypeAdapter[Any]] = {}
 
 
 def _adapter(annotation: Any, *, config: Any = None) -> TypeAdapter[Any]:
     """What pydantic makes of a parameter's type, made once for all applications of this process:
-    each would take a third of a test for it. (A function in it is told by its address, which it
-    keeps, for it is kept.)
+    each would take a third of a test for it. (The type is told by itself, for two may have one
+    name; a function beside it by its address, which it keeps, for it is kept.)
     """
-    told = repr((annotation, config))
+    told = get_args(annotation)[0], repr((annotation, config))
     if told not in _adapters:
         _adapters[told] = TypeAdapter(annotation, config=config)
     return _adapters[told]

@@ -337,7 +337,7 @@ def _cursors(arena: Arena) -> st.SearchStrategy[str]:
 
 
 FUZZERS = (
-    Fuzzer("plates", 5, lambda a: st.tuples(st.text(max_size=80), st.just("CA-QC") | st.text()),
+    Fuzzer("plates", 20, lambda a: st.tuples(st.text(max_size=80), st.just("CA-QC") | st.text()),
            plate),
     Fuzzer("plate updates", 1, lambda a: _bodies({"updates": [UPDATE, UPDATE | {"id": "p-3"}]}),
            plate_updates),
@@ -346,7 +346,7 @@ FUZZERS = (
     Fuzzer("snapshot files", 0.5, _snapshots, snapshot),
     Fuzzer("cursors", 0.5, _cursors, cursor),
     Fuzzer("infractions", 1, _infraction, infraction_body),
-    Fuzzer("enrolment links", 5,
+    Fuzzer("enrolment links", 20,
            lambda a: st.text() | spoiled_bytes(LINK.encode()).map(lambda b: b.decode("latin-1")),
            enrolment_link),
     Fuzzer("change pages", 0.5, lambda a: spoiled_json(a.page), change_page),

@@ -45,6 +45,8 @@ FAR_BEHIND = 12
 anew so seldom that some are older than what such a handheld has."""
 TURNS_BETWEEN_LOOKS = 5
 """How many things are done between two looks at whether everything has come together."""
+WITHOUT_REST = 1000
+"""Things that a handheld's passes do one after the other before they wait for something."""
 REST = 3600.0
 """Seconds after the faults within which everything has come together."""
 ZONES = ("G1", "G2")
@@ -461,8 +463,12 @@ class Simulation:
     def _finish_what_is_begun(self) -> None:
         """Nobody is looked at in the middle of what it does."""
         for handheld in self.handhelds:
-            while ready := handheld.ready():
+            for _ in range(WITHOUT_REST):
+                if not (ready := handheld.ready()):
+                    break
                 handheld.step(ready[0])
+            else:
+                raise AssertionError(f"{handheld.name} waits for nothing, and never rests")
 
     def _unrest(self, began: float) -> tuple[Any, ...]:
         """What is not as it should be in the end."""

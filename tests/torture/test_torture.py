@@ -13,8 +13,8 @@ from tests.torture.torture import torture
 
 
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    figures = torture(tmp_path, service=4, handheld=4, seed=4)
-    assert (figures.service_kills, figures.handheld_kills) == (4, 4)
+    figures = torture(tmp_path, service=6, handheld=6, seed=4)
+    assert (figures.service_kills, figures.handheld_kills) == (6, 6)
     assert figures.promised > 0
     assert figures.numbered > 0
     print(figures)
