@@ -478,3 +478,352 @@ audit_log = Table(
     Column("hash", String, nullable=False),
     Index("ix_audit_log_subject", "chain", "subject", "number"),
 )
+
+# The subscription core. What is personal lies in `holders`, `messages`, `letters`, in answers of
+# `requests` and in the facts of `contracts`; erasing a person empties those.
+
+categories = Table(
+    "categories",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("name", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("name", JSON, nullable=False),
+    Column("category", String, nullable=False),
+    Column("price_cents", BigInteger, nullable=False),
+    Column("billing_period", String, nullable=False),
+    Column("zones", Text, nullable=False),
+    Column("notice", JSON),
+    Column("questions", JSON, nullable=False),
+    Column("proof_required", Boolean, nullable=False),
+    Column("max_vehicles", Integer, nullable=False),
+    Column("grace_days", Integer, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+# `erased_at`: everything personal is gone; the row stays, since subscriptions name it.
+holders = Table(
+    "holders",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_confirmed_at", Instant),
+    Column("language", String, nullable=False),
+    Column("gender", Text),
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("line1", Text),
+    Column("apartment", Text),
+    Column("line2", Text),
+    Column("city", Text),
+    Column("province", Text),
+    Column("postal_code", Text),
+    Column("mobile", Text),
+    Column("home", Text),
+    Column("home_extension", Text),
+    Column("work", Text),
+    Column("work_extension", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("erased_at", Instant),
+    Index("ix_holders_id", "id", unique=True),
+    Index("ix_holders_email", "site", "email"),
+    Index("ix_holders_name", "site", "last_name", "first_name", "id"),
+)
+
+# Links in letters that prove an address; their secret is kept hashed.
+confirmations = Table(
+    "confirmations",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("site", String, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    Index("ix_confirmations_holder", "site", "holder"),
+)
+
+# The next contract number of a site that was given to nobody.
+contract_series = Table(
+    "contract_series",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+# `decision`: requested, approved, refused or withdrawn. What a subscription is now follows from the
+# instants: `active_from` (not before its start), `ends_at` (the earlier of its last day's end and
+# its cancellation, `cancelled_at`), and from whether it is suspended.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("number", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("product", String, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("decided_at", Instant),
+    Column("starts_on", Date, nullable=False),
+    Column("ends_on", Date),
+    Column("active_from", Instant),
+    Column("ends_at", Instant),
+    Column("cancelled_at", Instant),
+    Column("suspended_at", Instant),
+    # Why it is suspended: "staff" or "payment".
+    Column("suspended_for", String),
+    Column("payment_method", String),
+    Column("payment_token", Text),
+    Column("card_brand", Text),
+    Column("card_last4", String),
+    Column("card_expiry", String),
+    Column("cheque", String),
+    Index("ix_subscriptions_id", "id", unique=True),
+    Index("ix_subscriptions_number", "site", "number", unique=True),
+    Index("ix_subscriptions_holder", "site", "holder", "number"),
+    Index("ix_subscriptions_decision", "site", "decision", "number"),
+    Index("ix_subscriptions_product", "site", "product", "number"),
+)
+
+# `position` is the end of its permit's id, `permit_version` the version that was last pushed (null:
+# none yet). `confirmed_at`: the later of the approval and this plate's last change (DOMAIN 2.2).
+vehicles = Table(
+    "vehicles",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("subscription", String, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("plate", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("plate_raw", Text, nullable=False),
+    Column("make", Text),
+    Column("model", Text),
+    Column("year", Integer),
+    Column("colour", Text),
+    Column("added_at", Instant, nullable=False),
+    Column("confirmed_at", Instant),
+    Column("deleted_at", Instant),
+    Column("permit_version", BigInteger),
+    Index("ix_vehicles_id", "id", unique=True),
+    Index("ix_vehicles_subscription", "site", "subscription", "position", unique=True),
+    Index("ix_vehicles_plate", "site", "plate", "jurisdiction"),
+)
+
+# `wanted`: what a change of category or a cancellation asks for. The request for a subscription has
+# the subscription's id.
+requests = Table(
+    "requests",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("subscription", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("submitted_at", Instant, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("wanted", JSON, nullable=False),
+    Column("answers", JSON, nullable=False),
+    Column("consents", JSON, nullable=False),
+    Column("message", Text),
+    Column("attachments", JSON, nullable=False),
+    Column("decided_at", Instant),
+    Column("decided_by", Text),
+    Column("reason", Text),
+    Index("ix_requests_id", "id", unique=True),
+    Index("ix_requests_subscription", "site", "subscription", "submitted_at"),
+    Index("ix_requests_state", "site", "state", "submitted_at", "id"),
+    Index("ix_requests_submitted", "site", "submitted_at", "id"),
+)
+
+# What was done to a subscription or a holder, and by which of the client's actions: an action that
+# comes again is answered and not done again.
+subscription_events = Table(
+    "subscription_events",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("action_id", String),
+    Column("content_hash", String),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("action", String, nullable=False),
+    Column("reason", Text),
+    Column("facts", JSON, nullable=False),
+    Index("ix_subscription_events_action_id", "action_id", unique=True),
+)
+
+# Files beside the record, by the SHA-256 of what is kept; `given_sha256` is that of what was sent.
+# `subject` is what it was handed in with: `request:<id>`, `message:<id>`, `subscription:<id>`.
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("given_sha256", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("is_encrypted", Boolean, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("received_by", Text, nullable=False),
+    Column("subject", String),
+    Column("removed_at", Instant),
+    Index("ix_attachments_id", "id", unique=True),
+    Index("ix_attachments_sha256", "sha256"),
+    Index("ix_attachments_subject", "site", "subject"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("subscription", String, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attachments", JSON, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Index("ix_messages_id", "id", unique=True),
+    Index("ix_messages_subscription", "site", "subscription", "at", "id"),
+)
+
+# What the contract said when it was made; its PDF is made from these facts, the same each time.
+contracts = Table(
+    "contracts",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("subscription", String, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("made_at", Instant, nullable=False),
+    Column("facts", JSON, nullable=False),
+)
+
+# Letters on their way. `key` says what one is about, so that it is written once; `message_id` is
+# the same at each try. `claimed_until`: somebody is sending it until then.
+letters = Table(
+    "letters",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("subscription", String),
+    Column("kind", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("queued_at", Instant, nullable=False),
+    Column("next_try_at", Instant, nullable=False),
+    Column("claimed_until", Instant),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("sent_at", Instant),
+    Index("ix_letters_key", "site", "key", unique=True),
+    Index("ix_letters_holder", "site", "holder", "queued_at"),
+    Index("ix_letters_subscription", "site", "subscription", "queued_at"),
+)
+_queued = letters.c.state == "queued"
+Index(
+    "ix_letters_queued",
+    letters.c.next_try_at,
+    sqlite_where=_queued,
+    postgresql_where=_queued,
+)
+
+# What is to be paid. The same `order` is asked for until its outcome is known, so that a charge
+# whose answer was lost is found again and not made twice; a new try has a new one.
+payments = Table(
+    "payments",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("subscription", String, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("method", String, nullable=False),
+    Column("period_from", Date, nullable=False),
+    Column("period_until", Date),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("order", String, nullable=False),
+    Column("charge", Text),
+    Column("next_try_at", Instant),
+    Column("claimed_until", Instant),
+    Column("failed_since", Instant),
+    Column("grace_until", Instant),
+    Column("reason", Text),
+    Column("settled_at", Instant),
+    Column("refund", Text),
+    Index("ix_payments_id", "id", unique=True),
+    Index("ix_payments_subscription", "site", "subscription", "position", unique=True),
+)
+_to_try = payments.c.next_try_at.is_not(None)
+Index(
+    "ix_payments_to_try",
+    payments.c.next_try_at,
+    sqlite_where=_to_try,
+    postgresql_where=_to_try,
+)
+
+# Pages of the provider on which somebody gives a card; `completed_at`: its token is here.
+payment_pages = Table(
+    "payment_pages",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("subscription", String, nullable=False),
+    Column("ticket", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("completed_at", Instant),
+    Index("ix_payment_pages_id", "id", unique=True),
+    Index("ix_payment_pages_ticket", "ticket", unique=True),
+    Index("ix_payment_pages_subscription", "site", "subscription"),
+)
+
+courtesy_permits = Table(
+    "courtesy_permits",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("number", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("subscription", String),
+    Column("plate", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("plate_raw", Text, nullable=False),
+    Column("zones", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("granted_at", Instant, nullable=False),
+    Column("granted_by", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("permit_version", BigInteger, nullable=False),
+    Index("ix_courtesy_permits_id", "id", unique=True),
+    Index("ix_courtesy_permits_granted", "site", "granted_at", "id"),
+    Index("ix_courtesy_permits_plate", "site", "plate", "jurisdiction"),
+)
