@@ -235,6 +235,21 @@ def _takes_over(successor: StoredPermit, ready: datetime) -> datetime:
     return ready
 
 
+def _following(before: StoredPermit, new: StoredPermit, now: datetime) -> StoredPermit:
+    """The plate before, where and as what the permit is good now, for as long as it lives on.
+
+    Without it the plate would be good while its permit is suspended, and suspended when that is
+    over, though one plate should always work (DOMAIN 2.4).
+    """
+    if new.facts.status == "cancelled" or (before.ends_at is not None and before.ends_at <= now):
+        return before
+    facts = new.facts
+    same = replace(
+        before.facts, status=facts.status, zones=facts.zones, permit_number=facts.permit_number
+    )
+    return replace(before, facts=same)
+
+
 def number_before(id: str) -> int:
     """Of a plate that a permit had before: 1 for `<id>~1`."""
     return int(id.partition("~")[2])
@@ -292,8 +307,9 @@ def apply(
     cut = current.facts.status == "cancelled" and worked.ends_at == current.ends_at
     ended = current.starts_at if cut or worked.ends_at is None else worked.ends_at
     ready = max(new.active_from, min(new.starts_at, ended))
-    moved = _ending(worked, _takes_over(new, ready), site, now)
-    return "applied", (new,) if moved.ends_at == worked.ends_at else (new, moved)
+    moved = _following(_ending(worked, _takes_over(new, ready), site, now), new, now)
+    is_as_it_was = moved.ends_at == worked.ends_at and moved.facts == worked.facts
+    return "applied", (new,) if is_as_it_was else (new, moved)
 
 
 def lacking(permit: StoredPermit, now: datetime) -> PlateUpdate:

@@ -188,9 +188,13 @@ def apply(
     now: datetime,
     atomic: bool = False,
     reconciling: bool = False,
+    is_contact: bool = True,
     on_change: OnChange,
 ) -> Taken:
-    """As `take`, within a transaction of the caller's."""
+    """As `take`, within a transaction of the caller's.
+
+    `is_contact`: the system that feeds the site was heard of with it.
+    """
     now = now.replace(microsecond=0)  # as the record keeps it
     taken = Taken()
     wanted: dict[str, list[str]] = {}
@@ -217,7 +221,7 @@ def apply(
         if desk is None:
             continue
         desk.end(tx, now, on_change)
-        feed.save(tx, desk.counter, fed_at=now)
+        feed.save(tx, desk.counter, fed_at=now if is_contact else None)
         taken.sequence[site] = desk.counter.sequence
     return taken
 

@@ -406,3 +406,38 @@ def test_permit_may_be_given_back_after_its_cancellation(record: Record) -> None
     record.push(confirmed(BEGAN - DAY, version=2, status="cancelled"), now=CHANGED)
     record.push(confirmed(BEGAN - DAY, version=3), now=CHANGED + DAY)
     assert record.working(CHANGED + DAY) == "A"
+
+
+def test_old_plate_is_suspended_and_resumed_with_its_permit(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    suspended = CHANGED + HOUR
+    record.push(confirmed(CHANGED, "BBB222", version=3, status="suspended"), now=suspended)
+    assert record.verdict("AAA111", suspended) == "suspended"
+    resumed = CHANGED + 2 * HOUR
+    record.push(confirmed(CHANGED, "BBB222", version=4), now=resumed)
+    assert record.working(resumed) == "A"
+    assert record.working(ACTIVE) == "B"
+
+
+def test_plate_that_is_replaced_while_suspended_works_when_its_permit_is_resumed(
+    record: Record,
+) -> None:
+    record.push(confirmed(BEGAN - DAY, version=2, status="suspended"), now=CHANGED - HOUR)
+    record.push(confirmed(CHANGED, "BBB222", version=3, status="suspended"), now=CHANGED)
+    assert record.verdict("AAA111", CHANGED) == "suspended"
+    record.push(confirmed(CHANGED, "BBB222", version=4), now=CHANGED + HOUR)
+    assert record.working(CHANGED + HOUR) == "A"
+    assert record.working(ACTIVE) == "B"
+
+
+def test_old_plate_is_good_where_its_permit_is(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    record.push(confirmed(CHANGED, "BBB222", version=3, zones=("G2",)), now=CHANGED + HOUR)
+    assert record.verdict("AAA111", CHANGED + HOUR) == "wrong_zone"
+
+
+def test_plate_that_has_ended_is_left_as_it_was(record: Record) -> None:
+    record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
+    ended = record.permits["p~1"]
+    record.push(confirmed(CHANGED, "BBB222", version=3, status="suspended"), now=ACTIVE)
+    assert record.permits["p~1"] is ended
