@@ -1,0 +1,554 @@
+"""What is done to subscriptions, each in one transaction with its permits, its letter, its contract
+and what it owes: all of it happened, or nothing.
+
+A subscription is locked first, then the site's feed. Whoever repeats an action (its id is the
+client's) is answered as the first time; whoever looked at an older version is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.permits import intake
+from enforcement_api.permits.intake import OnChange, Rejected
+from enforcement_api.permits.updates import Item
+from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.security import Principal
+from enforcement_api.sites import store as sites
+from enforcement_api.subscriptions import core, store
+from enforcement_api.subscriptions.core import (
+    Described,
+    Holder,
+    Kind,
+    PaymentMethod,
+    Product,
+    Request,
+    Subscription,
+    Why,
+)
+from enforcement_api.subscriptions.store import Action, LostUpdate
+from sync.entities import Site
+
+PRINCIPAL = Principal(
+    id="subscriptions", role="feeder", name="subscriptions", source=core.SOURCE, sites=None
+)
+"""Whose permits those of subscriptions are."""
+
+_Transition = Callable[[Subscription, Product, Site], Subscription]
+
+
+class AlreadyDecided(Problem):
+    """A request that is decided."""
+
+    status = 409
+    slug = "already-decided"
+    title = N_("The request has been decided")
+    detail = N_("It is {state} since {at}. What followed is changed on the subscription itself.")
+
+
+class RequestPending(Problem):
+    """The same is asked for already."""
+
+    status = 409
+    slug = "request-pending"
+    title = N_("The same has been asked for and awaits a decision")
+    detail = N_("Decide, or withdraw, the request {id} first.")
+
+
+class ProductNotOffered(Problem):
+    """A product that nobody can subscribe to any more."""
+
+    status = 409
+    slug = "product-not-offered"
+    title = N_("This product is not offered any more")
+    detail = N_("Choose another than {product}; GET /v1/products?active=true lists them.")
+
+
+@dataclass(frozen=True, slots=True)
+class NewVehicle:
+    """A vehicle in a request, under an id of the client's."""
+
+    id: str
+    described: Described
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for, as it was handed in."""
+
+    id: str
+    kind: Kind
+    site: str
+    content_hash: str
+    subscription: str
+    holder: str | None = None
+    product: str | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
+    vehicles: tuple[NewVehicle, ...] = ()
+    payment: PaymentMethod | None = None
+    on: date | None = None
+    answers: tuple[tuple[str, str], ...] = ()
+    consents: tuple[tuple[str, str], ...] = ()
+    message: str | None = None
+    attachments: tuple[str, ...] = ()
+
+
+Verdict = Literal["approve", "refuse", "withdraw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What is done to subscriptions. Every method works in the caller's transaction.
+
+    `on_change` is told of the plates whose permits changed.
+    """
+
+    record: Record
+    on_change: OnChange
+
+    # Asking
+
+    def submit(self, tx: Connection, asked: Asked, *, action: Action) -> tuple[Request, bool]:
+        """Take a request; whether it is new. Raises what of it cannot be, ActionConflict."""
+        known = store.find_request(tx, asked.id)
+        if known is not None:
+            if known.content_hash != asked.content_hash:
+                raise store.ActionConflict(id=asked.id)
+            return known, False
+        request = Request(
+            site=asked.site,
+            id=asked.id,
+            kind=asked.kind,
+            subscription=asked.subscription,
+            submitted_at=action.at,
+            wanted=_wanted(asked),
+            answers=dict(asked.answers),
+            consents=dict(asked.consents),
+            message=asked.message,
+            attachments=asked.attachments,
+            content_hash=asked.content_hash,
+        )
+        if asked.kind == "subscription":
+            self._ask_for_subscription(tx, asked, action)
+        else:
+            self._ask_for_change(tx, asked, action)
+        if not store.add_request(self.record, tx, request):  # the same came at this moment
+            raise store.ActionConflict(id=asked.id)
+        store.remember(tx, asked.site, f"request:{asked.id}", "submitted", action, kind=asked.kind)
+        return request, True
+
+    def _ask_for_subscription(self, tx: Connection, asked: Asked, action: Action) -> None:
+        assert asked.holder is not None
+        assert asked.product is not None
+        assert asked.starts_on is not None
+        holder = _of_site(store.holder(tx, asked.holder), asked.site)
+        product = store.find_product(tx, asked.site, asked.product)
+        if product is None:
+            raise store.UnknownProduct(site=asked.site, code=asked.product)
+        if not product.active:
+            raise ProductNotOffered(product=product.code)
+        errors = list(
+            core.missing(
+                product,
+                answers=dict(asked.answers),
+                consents=dict(asked.consents),
+                proofs=len(asked.attachments),
+            )
+        )
+        if errors:
+            raise Invalid(errors=errors)
+        subscription = Subscription(
+            site=asked.site,
+            id=asked.subscription,
+            number=store.next_number(tx, asked.site),
+            holder=holder.id,
+            product=product.code,
+            decision="requested",
+            requested_at=action.at,
+            starts_on=asked.starts_on,
+            ends_on=asked.ends_on,
+            payment=asked.payment,
+        )
+        for vehicle in asked.vehicles:
+            if store.has_vehicle(tx, vehicle.id):
+                raise store.ActionConflict(id=vehicle.id)
+            subscription = core.add_vehicle(
+                subscription, vehicle.id, vehicle.described, product, at=action.at
+            )
+        store.add_subscription(tx, subscription)
+
+    def _ask_for_change(self, tx: Connection, asked: Asked, action: Action) -> None:
+        subscription = store.subscription(tx, asked.subscription, lock=True)
+        if subscription.status(action.at) not in ("waiting", "active", "suspended"):
+            raise core.NotInThisState(subscription, action.at)
+        for other in store.requests_of(tx, asked.site, subscription.id):
+            if other.kind == asked.kind and other.state == "submitted":
+                raise RequestPending(id=other.id)
+        if asked.product is not None:
+            store.product(tx, asked.site, asked.product)
+
+    # Deciding
+
+    def decide(
+        self,
+        tx: Connection,
+        id: str,
+        verdict: Verdict,
+        *,
+        product: str | None = None,
+        on: date | None = None,
+        expected: int | None,
+        action: Action,
+    ) -> Request:
+        """Approve, refuse or withdraw a request. `product` and `on`: in the place of what was asked
+        for. Raises AlreadyDecided, LostUpdate, and what the subscription does not allow.
+        """
+        request = store.request(tx, id, lock=True)
+        if store.was_done(tx, f"request:{id}", action):
+            return request
+        if request.state != "submitted":
+            raise AlreadyDecided(
+                state=request.state,
+                at=f"{request.decided_at:%Y-%m-%d}",
+                extra={"state": request.state},
+            )
+        _check_version(request.version, expected)
+        if verdict == "refuse" and action.reason is None:
+            raise Invalid(errors=[Problem.Error("/reason", N_("is missing"))])
+        if verdict == "approve":
+            self._approve(tx, request, product, on, action)
+        elif request.kind == "subscription":
+            change = core.refuse if verdict == "refuse" else core.withdraw
+            what = "refused" if verdict == "refuse" else "withdrawn"
+            self._change(
+                tx, request.subscription, what, lambda s, *_: change(s, at=action.at), action
+            )
+        state: core.RequestState = (
+            "approved"
+            if verdict == "approve"
+            else "refused"
+            if verdict == "refuse"
+            else "withdrawn"
+        )
+        decided = replace(
+            request,
+            state=state,
+            version=request.version + 1,
+            decided_at=action.at,
+            decided_by=action.by,
+            reason=action.reason,
+        )
+        store.save_request(tx, decided)
+        store.remember(tx, request.site, f"request:{id}", state, action, kind=request.kind)
+        return decided
+
+    def _approve(
+        self, tx: Connection, request: Request, product: str | None, on: date | None, action: Action
+    ) -> None:
+        """What the approval of a request comes to."""
+        id, at = request.subscription, action.at
+        if request.kind == "subscription":
+            self._change(
+                tx, id, "approved", lambda s, p, site: core.approve(s, p, site, at=at), action
+            )
+        elif request.kind == "category_change":
+            code = product or request.wanted.get("product")
+            if code is None:
+                raise Invalid(errors=[Problem.Error("/product", N_("is missing"))])
+            self._to_product(tx, id, code, action)
+        else:
+            wanted = request.wanted.get("on")
+            last_day = on or (None if wanted is None else date.fromisoformat(wanted))
+            self._change(
+                tx,
+                id,
+                "cancelled",
+                lambda s, _, site: core.cancel(s, last_day=last_day, site=site, at=at),
+                action,
+            )
+
+    # Changing
+
+    def suspend(
+        self, tx: Connection, id: str, *, why: Why, expected: int | None = None, action: Action
+    ) -> Subscription:
+        """Raises NotInThisState, LostUpdate."""
+        return self._change(
+            tx,
+            id,
+            "suspended",
+            lambda s, *_: core.suspend(s, why=why, at=action.at),
+            action,
+            expected=expected,
+            why=why,
+        )
+
+    def resume(
+        self, tx: Connection, id: str, *, expected: int | None = None, action: Action
+    ) -> Subscription:
+        """Raises NotInThisState, LostUpdate."""
+        return self._change(
+            tx,
+            id,
+            "resumed",
+            lambda s, *_: core.resume(s, at=action.at),
+            action,
+            expected=expected,
+        )
+
+    def cancel(
+        self,
+        tx: Connection,
+        id: str,
+        *,
+        last_day: date | None,
+        expected: int | None,
+        action: Action,
+    ) -> Subscription:
+        """After its last day, or at once. Raises NotInThisState, LostUpdate, Invalid."""
+        return self._change(
+            tx,
+            id,
+            "cancelled",
+            lambda s, _, site: core.cancel(s, last_day=last_day, site=site, at=action.at),
+            action,
+            expected=expected,
+        )
+
+    def keep(
+        self, tx: Connection, id: str, *, expected: int | None, action: Action
+    ) -> Subscription:
+        """Take back a cancellation that is to come. Raises NotInThisState, LostUpdate."""
+        return self._change(
+            tx,
+            id,
+            "kept",
+            lambda s, _, site: core.keep(s, site=site, at=action.at),
+            action,
+            expected=expected,
+        )
+
+    def renew(
+        self, tx: Connection, id: str, *, ends_on: date | None, expected: int | None, action: Action
+    ) -> Subscription:
+        """Until another day, or without an end. Raises NotInThisState, LostUpdate, Invalid."""
+        return self._change(
+            tx,
+            id,
+            "renewed",
+            lambda s, _, site: core.renew(s, ends_on=ends_on, site=site, at=action.at),
+            action,
+            expected=expected,
+        )
+
+    def change_product(
+        self, tx: Connection, id: str, *, product: str, expected: int | None, action: Action
+    ) -> Subscription:
+        """Raises UnknownProduct, NotInThisState, TooManyVehicles, LostUpdate."""
+        return self._to_product(tx, id, product, action, expected=expected)
+
+    def set_payment(
+        self, tx: Connection, id: str, method: PaymentMethod, *, action: Action
+    ) -> Subscription:
+        """How it is paid from now on."""
+        return self._change(
+            tx,
+            id,
+            "payment-method",
+            lambda s, *_: replace(s, payment=method),
+            action,
+            method=method.kind,
+        )
+
+    def put_vehicle(
+        self,
+        tx: Connection,
+        id: str,
+        vehicle: str,
+        described: Described,
+        *,
+        expected: int | None,
+        action: Action,
+    ) -> Subscription:
+        """Add a vehicle, or describe it anew; as it was, nothing happens.
+
+        Raises NotInThisState, TooManyVehicles, PlateTwice, LostUpdate, ActionConflict.
+        """
+        known = store.subscription(tx, id, lock=True)
+        before = next((v for v in known.vehicles if v.id == vehicle), None)
+        if before is None and store.has_vehicle(tx, vehicle):
+            raise store.ActionConflict(id=vehicle)
+        if before is None:
+            what, same = "vehicle-added", False
+        else:
+            what = "vehicle-changed"
+            same = before.deleted_at is None and described == Described(
+                before.plate, before.plate_raw, before.given
+            )
+        if same:
+            return known
+
+        def transition(s: Subscription, product: Product, _: Site) -> Subscription:
+            if before is None:
+                return core.add_vehicle(s, vehicle, described, product, at=action.at)
+            return core.change_vehicle(s, vehicle, described, at=action.at)
+
+        return self._change(tx, id, what, transition, action, expected=expected, vehicle=vehicle)
+
+    def delete_vehicle(
+        self, tx: Connection, id: str, vehicle: str, *, expected: int | None, action: Action
+    ) -> Subscription:
+        """End a vehicle's plate at once; one that is deleted stays so.
+
+        Raises UnknownVehicle, NotInThisState, LostUpdate.
+        """
+        known = store.subscription(tx, id, lock=True)
+        if any(v.id == vehicle and v.deleted_at is not None for v in known.vehicles):
+            return known
+        return self._change(
+            tx,
+            id,
+            "vehicle-deleted",
+            lambda s, *_: core.delete_vehicle(s, vehicle, at=action.at),
+            action,
+            expected=expected,
+            vehicle=vehicle,
+        )
+
+    def product_changed(self, tx: Connection, before: Product, after: Product, at: datetime) -> int:
+        """The permits of a product that covers other zones now; how many subscriptions have it."""
+        if before.zones == after.zones:
+            return 0
+        found = store.of_product(tx, after.site, after.code)
+        for subscription in found:
+            if subscription.status(at) in ("waiting", "active", "suspended"):
+                pushed = self._push(tx, subscription, subscription, before, after, at)
+                store.save_subscription(tx, subscription, pushed)
+        return len(found)
+
+    # The way of every change
+
+    def _change(
+        self,
+        tx: Connection,
+        id: str,
+        what: str,
+        transition: _Transition,
+        action: Action,
+        *,
+        expected: int | None = None,
+        product_after: Product | None = None,
+        **facts: Any,
+    ) -> Subscription:
+        """Change a subscription, with its permits, and remember it; once for each action."""
+        before = store.subscription(tx, id, lock=True)
+        subject = f"subscription:{id}"
+        if store.was_done(tx, subject, action):
+            return before
+        _check_version(before.version, expected)
+        site = sites.site(tx, before.site)
+        product = store.product(tx, before.site, before.product)
+        after = transition(before, product, site)
+        after = replace(after, version=before.version + 1)
+        after = self._push(tx, before, after, product, product_after or product, action.at)
+        store.save_subscription(tx, before, after)
+        store.remember(tx, before.site, subject, what, action, **facts)
+        return after
+
+    def _to_product(
+        self,
+        tx: Connection,
+        id: str,
+        code: str,
+        action: Action,
+        *,
+        expected: int | None = None,
+    ) -> Subscription:
+        known = store.subscription(tx, id, lock=True)
+        product = store.product(tx, known.site, code)
+        return self._change(
+            tx,
+            id,
+            "product-changed",
+            lambda s, *_: core.change_product(s, product, at=action.at),
+            action,
+            expected=expected,
+            product_after=product,
+            product_before=known.product,
+            product=product.code,
+        )
+
+    def _push(
+        self,
+        tx: Connection,
+        before: Subscription,
+        after: Subscription,
+        product_before: Product,
+        product_after: Product,
+        at: datetime,
+    ) -> Subscription:
+        """Put into the feed what changed of its permits; it, with the versions that were pushed."""
+        known = {vehicle.id: vehicle for vehicle in before.vehicles}
+        items: list[Item] = []
+        vehicles = []
+        for vehicle in after.vehicles:
+            old = known.get(vehicle.id)
+            was_deleted = old is not None and old.deleted_at is not None
+            new = None if was_deleted else core.permit(after, vehicle, product_after)
+            if new is not None:
+                pushed = None if old is None else core.permit(before, old, product_before)
+                if vehicle.permit_version is None or pushed != new:
+                    version = (vehicle.permit_version or 0) + 1
+                    items.append((new.id, new.model_copy(update={"version": version})))
+                    vehicle = replace(vehicle, permit_version=version)
+            vehicles.append(vehicle)
+        if items:
+            self._feed(tx, items, at)
+        return replace(after, vehicles=tuple(vehicles))
+
+    def _feed(self, tx: Connection, items: Sequence[Item], at: datetime) -> None:
+        """As any feeder's updates. Raises what the first that is rejected is rejected for."""
+        try:
+            intake.apply(
+                tx,
+                items,
+                by=PRINCIPAL,
+                now=at,
+                atomic=True,
+                is_contact=False,
+                on_change=self.on_change,
+            )
+        except Rejected as rejected:
+            raise rejected.rejections[0].problem from rejected
+
+
+def _wanted(asked: Asked) -> dict[str, Any]:
+    """What a request says besides its answers, for people who look at it later."""
+    wanted: dict[str, Any] = {}
+    if asked.product is not None:
+        wanted["product"] = asked.product
+    if asked.starts_on is not None:
+        wanted["starts_on"] = asked.starts_on.isoformat()
+        wanted["ends_on"] = asked.ends_on and asked.ends_on.isoformat()
+    if asked.kind == "cancellation":
+        wanted["on"] = asked.on and asked.on.isoformat()
+    return wanted
+
+
+def _of_site(holder: Holder, site: str) -> Holder:
+    """The holder, if they are one of the site. Raises UnknownHolder."""
+    if holder.site != site or holder.erased_at is not None:
+        raise store.UnknownHolder(id=holder.id)
+    return holder
+
+
+def _check_version(found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise LostUpdate(wanted=expected, found=found)
