@@ -43,6 +43,13 @@ from enforcement_api.sites import routes as sites_routes
 from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
+from enforcement_api.subscriptions import (
+    holder_routes,
+    product_routes,
+    request_routes,
+)
+from enforcement_api.subscriptions import routes as subscriptions_routes
+from enforcement_api.subscriptions.office import Office
 
 _log = logging.getLogger(__name__)
 DOCS = "/docs"
@@ -71,6 +78,7 @@ class Service:
             seconds=settings.follow_seconds,
             storage_failed=lambda problem: self.storage_failed(problem),
         )
+        self.office = Office(self.record, on_change=infractions.recheck_open)
         self.plates = PlateCounts()
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
         self.guard = Guard(
@@ -267,6 +275,7 @@ def create_app(
             reinstate=intake.reinstate,
         )
     )
+    _include_subscriptions(app, service)
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
     app.include_router(
         operations_routes.router(
@@ -276,6 +285,16 @@ def create_app(
     app.include_router(_health(service))
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
+
+
+def _include_subscriptions(app: FastAPI, service: Service) -> None:
+    record, guard, now, office = service.record, service.guard, service.now, service.office
+    follow = service.follower.follow
+    app.include_router(holder_routes.router(record=record, guard=guard, now=now))
+    for routes in (product_routes, request_routes, subscriptions_routes):
+        app.include_router(
+            routes.router(record=record, guard=guard, office=office, now=now, follow=follow)
+        )
 
 
 class NotReady(Problem):

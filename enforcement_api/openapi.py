@@ -25,6 +25,10 @@ _TAGS = (
     "events",
     "patrollers",
     "hotlist",
+    "products",
+    "holders",
+    "requests",
+    "subscriptions",
     "operations",
 )
 """The chapters, in a reader's order; routes stand in that in which they are looked for."""

@@ -32,7 +32,7 @@ from enforcement_api.subscriptions.core import (
     Subscription,
     Why,
 )
-from enforcement_api.subscriptions.store import Action, LostUpdate
+from enforcement_api.subscriptions.store import Action
 from sync.entities import Site
 
 PRINCIPAL = Principal(
@@ -219,17 +219,16 @@ class Office:
                 at=f"{request.decided_at:%Y-%m-%d}",
                 extra={"state": request.state},
             )
-        _check_version(request.version, expected)
+        store.check_version(request.version, expected)
         if verdict == "refuse" and action.reason is None:
             raise Invalid(errors=[Problem.Error("/reason", N_("is missing"))])
+        its = replace(action, id=None, content_hash=None)  # the action is the request's own
         if verdict == "approve":
-            self._approve(tx, request, product, on, action)
+            self._approve(tx, request, product, on, its)
         elif request.kind == "subscription":
             change = core.refuse if verdict == "refuse" else core.withdraw
             what = "refused" if verdict == "refuse" else "withdrawn"
-            self._change(
-                tx, request.subscription, what, lambda s, *_: change(s, at=action.at), action
-            )
+            self._change(tx, request.subscription, what, lambda s, *_: change(s, at=action.at), its)
         state: core.RequestState = (
             "approved"
             if verdict == "approve"
@@ -452,7 +451,7 @@ class Office:
         subject = f"subscription:{id}"
         if store.was_done(tx, subject, action):
             return before
-        _check_version(before.version, expected)
+        store.check_version(before.version, expected)
         site = sites.site(tx, before.site)
         product = store.product(tx, before.site, before.product)
         after = transition(before, product, site)
@@ -547,8 +546,3 @@ def _of_site(holder: Holder, site: str) -> Holder:
     if holder.site != site or holder.erased_at is not None:
         raise store.UnknownHolder(id=holder.id)
     return holder
-
-
-def _check_version(found: int, expected: int | None) -> None:
-    if expected is not None and found != expected:
-        raise LostUpdate(wanted=expected, found=found)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
@@ -29,6 +29,7 @@ from enforcement_api.database.tables import (
 )
 from enforcement_api.permits.core import GivenVehicle
 from enforcement_api.problems import N_, Problem
+from enforcement_api.shapes import NotAPageCursor
 from enforcement_api.subscriptions.core import (
     Category,
     Holder,
@@ -122,6 +123,12 @@ class ActionConflict(Problem):
     slug = "action-conflict"
     title = N_("This id was used for something else")
     detail = N_("{id} came before with other content. Make a new id for a new action.")
+
+
+def check_version(found: int, expected: int | None) -> None:
+    """Raises LostUpdate, unless what is there is what somebody looked at (None: whatever it is)."""
+    if expected is not None and found != expected:
+        raise LostUpdate(wanted=expected, found=found)
 
 
 # Categories and products
@@ -288,22 +295,30 @@ def of_holder(tx: Connection, site: str, holder: str) -> list[Subscription]:
     return _with_vehicles(tx, site, tx.execute(query).all())
 
 
-def numbers_with_plate(tx: Connection, site: str, plate: Plate) -> list[tuple[str, str]]:
-    """The subscriptions that have a vehicle of this plate: number and id."""
-    v, s = vehicles.c, subscriptions.c
+def sharing(tx: Connection, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Of each vehicle of these subscriptions whose plate is on another one too: the number and the
+    id of those others.
+    """
+    other = vehicles.alias("other")
+    v, o, s = vehicles.c, other.c, subscriptions.c
+    same_plate = and_(
+        o.site == v.site,
+        o.plate == v.plate,
+        o.jurisdiction == v.jurisdiction,
+        o.subscription != v.subscription,
+        o.deleted_at.is_(None),
+    )
     query = (
-        select(s.number, s.id)
-        .join(vehicles, and_(v.site == s.site, v.subscription == s.id))
-        .where(
-            v.site == site,
-            v.plate == plate.text,
-            v.jurisdiction == plate.jurisdiction,
-            v.deleted_at.is_(None),
-        )
-        .distinct()
+        select(v.id.label("vehicle"), s.number, s.id)
+        .join(other, same_plate)
+        .join(subscriptions, and_(s.site == o.site, s.id == o.subscription))
+        .where(v.subscription.in_(ids), v.deleted_at.is_(None))
         .order_by(s.number)
     )
-    return [(row.number, row.id) for row in tx.execute(query)]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in tx.execute(query) if ids else ():
+        found.setdefault(row.vehicle, []).append((row.number, row.id))
+    return found
 
 
 def _with_vehicles(tx: Connection, site: str, rows: Sequence[Row[Any]]) -> list[Subscription]:
@@ -749,6 +764,18 @@ def _has_status(status: Status, at: datetime) -> _Where:
         "active": (lives, not_suspended, c.active_from <= at),
     }
     return and_(c.decision == "approved", *conditions[status])
+
+
+def since(wanted: Wanted) -> Wanted:
+    """A page of requests: the second part of its position is an instant, in seconds."""
+    if wanted.after is None:
+        return wanted
+    site, seconds, id = wanted.after
+    try:
+        at = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotAPageCursor from error
+    return replace(wanted, after=(site, at, id))
 
 
 def list_requests(

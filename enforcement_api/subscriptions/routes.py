@@ -1,0 +1,303 @@
+"""Subscriptions over HTTP: what there is, and what is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import Connection
+
+from enforcement_api.database.engine import Record
+from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.security import Guard, Principal
+from enforcement_api.shapes import UUID_PATTERN
+from enforcement_api.sites import store as sites
+from enforcement_api.subscriptions import core, shapes, store
+from enforcement_api.subscriptions.core import Subscription
+from enforcement_api.subscriptions.office import Office
+from enforcement_api.subscriptions.shapes import (
+    CHANGE_RESPONSES,
+    IF_MATCH,
+    ActionShape,
+    ClientId,
+    Cursor,
+    IdInPath,
+    Limit,
+    MessageShape,
+    Page,
+    Sites,
+    VehicleShape,
+    among,
+    content_hash,
+    expected_version,
+    page,
+    page_json,
+    request_json,
+    subscriptions_json,
+    versioned,
+)
+from enforcement_api.subscriptions.store import Action, Message
+from sync import codec
+from sync.plates import normalise
+
+OtherId = Annotated[
+    ClientId,
+    Path(
+        description="The client's UUID",
+        examples=["01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a2"],
+        json_schema_extra={"pattern": UUID_PATTERN},
+    ),
+]
+
+
+def router(
+    *,
+    record: Record,
+    guard: Guard,
+    office: Office,
+    now: Callable[[], datetime],
+    follow: Callable[[str], None],
+) -> APIRouter:
+    """The routes of subscriptions."""
+    admin = guard.allow("admin")
+    routes = APIRouter(
+        prefix="/v1/subscriptions", tags=["subscriptions"], dependencies=[Depends(admin)]
+    )
+
+    def seconds() -> datetime:
+        return now().replace(microsecond=0)
+
+    def of_key(tx: Connection, id: str, by: Principal) -> Subscription:
+        """A subscription at a site of the key. Raises UnknownSubscription, ForbiddenSite."""
+        found = store.subscription(tx, id)
+        by.check_site(found.site)
+        return found
+
+    def shown(tx: Connection, subscription: Subscription) -> dict[str, Any]:
+        return subscriptions_json(tx, [subscription], at=seconds())[0]
+
+    def change(
+        id: str, by: Principal, work: Callable[[Connection], Subscription], *, status: int = 200
+    ) -> Response:
+        """Do something to a subscription, and answer with it as it is then."""
+
+        def write(tx: Connection) -> dict[str, Any]:
+            of_key(tx, id, by)
+            return shown(tx, work(tx))
+
+        answer = record.write(write)
+        follow(answer["site"])
+        return versioned(answer, status=status)
+
+    @routes.get("", operation_id="listSubscriptions", summary="Subscriptions", response_model=Page)
+    def list_subscriptions(
+        site: Sites = [],  # noqa: B006
+        status: Annotated[
+            list[str], Query(json_schema_extra={"items": {"enum": list(core.STATUSES)}})
+        ] = [],  # noqa: B006
+        product: Annotated[str | None, Query(max_length=32)] = None,
+        category: Annotated[str | None, Query(max_length=32)] = None,
+        holder: Annotated[str | None, Query(max_length=36)] = None,
+        number: Annotated[str | None, Query(max_length=32)] = None,
+        plate: Annotated[list[str], Query(description="Plates, in any jurisdiction")] = [],  # noqa: B006
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        by: Principal = Depends(admin),
+    ) -> Response:
+        """By site and contract number."""
+        statuses = among("status", status, core.STATUSES)
+        plates = tuple(normalise(one[:100]) for one in plate[: shapes.MOST_VALUES])
+
+        def read(tx: Connection) -> Response:
+            wanted = page(tx, by, site, limit=limit, cursor=cursor, position=(str, str))
+            found = store.list_subscriptions(
+                tx,
+                wanted,
+                at=seconds(),
+                statuses=statuses,  # type: ignore[arg-type]
+                product=product,
+                category=category,
+                holder=holder,
+                number=number,
+                plates=plates,
+            )
+            answers = subscriptions_json(tx, found, at=seconds())
+            as_shown = dict(zip((s.id for s in found), answers, strict=True))
+            return page_json(
+                found,
+                wanted,
+                show=lambda s: as_shown[s.id],
+                position=lambda s: (s.site, s.number),
+            )
+
+        return record.read(read)
+
+    @routes.get(
+        "/{id}",
+        operation_id="getSubscription",
+        summary="A subscription",
+        response_model=dict[str, Any],
+    )
+    def get_subscription(id: IdInPath, by: Principal = Depends(admin)) -> Response:
+        """A subscription with its vehicles, requests, messages, contracts, and what was done to it,
+        the oldest first.
+        """
+
+        def read(tx: Connection) -> dict[str, Any]:
+            found = of_key(tx, id, by)
+            site = found.site
+            return shown(tx, found) | {
+                "requests": [request_json(r) for r in store.requests_of(tx, site, id)],
+                "messages": [_message_json(m) for m in store.messages_of(tx, site, id)],
+                "contracts": [
+                    {"position": position, "made_at": codec.instant(at)}
+                    for position, at in store.contract_positions(tx, site, id)
+                ],
+                "history": [
+                    event.as_json() for event in store.events_of(tx, site, f"subscription:{id}")
+                ],
+            }
+
+        return versioned(record.read(read))
+
+    @routes.post(
+        "/{id}/actions",
+        operation_id="changeSubscription",
+        summary="Suspend, resume, cancel, keep, renew, or change the product",
+        response_model=dict[str, Any],
+        responses=CHANGE_RESPONSES,
+        openapi_extra=IF_MATCH,
+    )
+    def act(
+        request: Request, id: IdInPath, wanted: ActionShape, by: Principal = Depends(admin)
+    ) -> Response:
+        """`cancel` ends it after the day `on`, or at once; `keep` takes back a cancellation to
+        come; `renew` moves its end (`ends_on`, null: none); plates keep their clock with `renew`
+        and `change_product`. Safe to send again with the same `id`.
+        """
+        expected = expected_version(request)
+        action = Action(by.actor, seconds(), wanted.id, content_hash(wanted, id), wanted.reason)
+
+        def work(tx: Connection) -> Subscription:
+            if wanted.action == "suspend":
+                return office.suspend(tx, id, why="staff", expected=expected, action=action)
+            if wanted.action == "resume":
+                return office.resume(tx, id, expected=expected, action=action)
+            if wanted.action == "cancel":
+                return office.cancel(tx, id, last_day=wanted.on, expected=expected, action=action)
+            if wanted.action == "keep":
+                return office.keep(tx, id, expected=expected, action=action)
+            if wanted.action == "renew":
+                return office.renew(
+                    tx, id, ends_on=wanted.ends_on, expected=expected, action=action
+                )
+            if wanted.product is None:
+                raise Invalid(errors=[Problem.Error("/product", N_("is missing"))])
+            return office.change_product(
+                tx, id, product=wanted.product, expected=expected, action=action
+            )
+
+        return change(id, by, work)
+
+    @routes.put(
+        "/{id}/vehicles/{vehicle}",
+        operation_id="putVehicle",
+        summary="Add a vehicle, or describe it anew",
+        response_model=dict[str, Any],
+        responses=CHANGE_RESPONSES,
+        openapi_extra=IF_MATCH,
+    )
+    def put_vehicle(
+        request: Request,
+        id: IdInPath,
+        vehicle: OtherId,
+        wanted: VehicleShape,
+        by: Principal = Depends(admin),
+    ) -> Response:
+        """Another plate is active after the site's delay, and the plate before it works until then;
+        another colour or model changes nothing of that. The same again changes nothing.
+        """
+        expected = expected_version(request)
+        action = Action(by.actor, seconds())
+
+        def work(tx: Connection) -> Subscription:
+            described = wanted.described(sites.site(tx, of_key(tx, id, by).site))
+            return office.put_vehicle(tx, id, vehicle, described, expected=expected, action=action)
+
+        return change(id, by, work)
+
+    @routes.delete(
+        "/{id}/vehicles/{vehicle}",
+        operation_id="deleteVehicle",
+        summary="Delete a vehicle: its plate ends at once",
+        response_model=dict[str, Any],
+        responses=CHANGE_RESPONSES,
+        openapi_extra=IF_MATCH,
+    )
+    def delete_vehicle(
+        request: Request, id: IdInPath, vehicle: OtherId, by: Principal = Depends(admin)
+    ) -> Response:
+        """Sold or stolen: warn whoever asks for it, since its plate works no more."""
+        expected = expected_version(request)
+        action = Action(by.actor, seconds())
+
+        def work(tx: Connection) -> Subscription:
+            return office.delete_vehicle(tx, id, vehicle, expected=expected, action=action)
+
+        return change(id, by, work)
+
+    @routes.put(
+        "/{id}/messages/{message}",
+        operation_id="putMessage",
+        summary="Hand in a message",
+        response_model=dict[str, Any],
+        status_code=201,
+        responses={
+            200: {"description": "It came before, with the same content"},
+            409: {"description": "Another came under this id"},
+        },
+    )
+    def put_message(
+        id: IdInPath, message: OtherId, wanted: MessageShape, by: Principal = Depends(admin)
+    ) -> Response:
+        """What a subscriber or the office writes; its subject carries the contract number."""
+
+        def write(tx: Connection) -> tuple[Message, bool]:
+            subscription = of_key(tx, id, by)
+            new = Message(
+                site=subscription.site,
+                id=message,
+                subscription=id,
+                sender=wanted.sender,
+                at=seconds(),
+                subject=subscription.number,
+                body=wanted.body,
+                attachments=tuple(wanted.attachments),
+                content_hash=content_hash(wanted, id),
+            )
+            if store.add_message(record, tx, new):
+                return new, True
+            known = store.find_message(tx, message)
+            if known is None or known.content_hash != new.content_hash:
+                raise store.ActionConflict(id=message)
+            return known, False
+
+        kept, is_new = record.write(write)
+        return JSONResponse(_message_json(kept), 201 if is_new else 200)
+
+    return routes
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "subscription": message.subscription,
+        "sender": message.sender,
+        "at": codec.instant(message.at),
+        "subject": message.subject,
+        "body": message.body,
+        "attachments": list(message.attachments),
+    }
