@@ -44,6 +44,7 @@ from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 from enforcement_api.subscriptions import (
+    courtesy_routes,
     holder_routes,
     product_routes,
     request_routes,
@@ -291,6 +292,16 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
     record, guard, now, office = service.record, service.guard, service.now, service.office
     follow = service.follower.follow
     app.include_router(holder_routes.router(record=record, guard=guard, now=now))
+    app.include_router(
+        courtesy_routes.router(
+            record=record,
+            guard=guard,
+            settings=service.settings,
+            office=office,
+            now=now,
+            follow=follow,
+        )
+    )
     for routes in (product_routes, request_routes, subscriptions_routes):
         app.include_router(
             routes.router(record=record, guard=guard, office=office, now=now, follow=follow)

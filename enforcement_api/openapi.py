@@ -29,6 +29,7 @@ _TAGS = (
     "holders",
     "requests",
     "subscriptions",
+    "courtesy",
     "operations",
 )
 """The chapters, in a reader's order; routes stand in that in which they are looked for."""

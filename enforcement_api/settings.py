@@ -99,6 +99,9 @@ class Settings:
     retention_hours: int = 24
     """How often the retention job runs for a site."""
 
+    courtesy_days: int = 7
+    """How long a courtesy permit may last at most."""
+
     @classmethod
     def load(
         cls, data_dir: Path | None = None, environment: Mapping[str, str] | None = None

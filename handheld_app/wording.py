@@ -20,7 +20,7 @@ from handheld_app.authority import WrongAuthority
 from handheld_app.enrolment import NotALink
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
 from handheld_app.staff import WrongPin
-from sync.entities import ALL_ZONES, Localized, Permit, Site, Zone
+from sync.entities import ALL_ZONES, COURTESY, Localized, Permit, Site, Zone
 from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted, in_a_row
 from sync.plates import UnusablePlate
 from sync.replica import BeforeRetention
@@ -273,6 +273,8 @@ def _reasons(
 ) -> Iterable[str]:
     clock, now = ZoneInfo(site.time_zone), check.at
     changes_at = check.judgement.changes_at
+    if deciding and all(permit.is_courtesy for permit in deciding):
+        yield _("Courtesy permit", lang)
     if verdict == "valid":
         if changes_at is None:
             yield _("No end date", lang)
@@ -298,6 +300,14 @@ def _reasons(
         yield _("No permit. Compare:", lang)
     else:
         yield _("No permit for this plate", lang)
+
+
+def permit_title(permit: Permit, lang: str) -> str:
+    """What the permit is called: its kind and its number."""
+    if permit.is_courtesy:
+        number = permit.permit_number.removeprefix(COURTESY)
+        return _("Courtesy permit {number}", lang).format(number=number)
+    return _("Permit {number}", lang).format(number=permit.permit_number)
 
 
 def vehicle(permit: Permit, lang: str) -> str:

@@ -101,6 +101,10 @@ class Vehicle:
     colour: str | None
 
 
+COURTESY = "COURTOISIE-"
+"""What the number of a courtesy permit begins with: a loan car's, say, granted by staff at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
     """One plate may park in these zones from here to there, active from this instant."""
@@ -118,6 +122,11 @@ class Permit:
     def covers(self, zone: str) -> bool:
         """Whether the permit is good in the zone."""
         return zone in self.zones or ALL_ZONES in self.zones
+
+    @property
+    def is_courtesy(self) -> bool:
+        """Whether staff granted it for a few days."""
+        return self.permit_number.startswith(COURTESY)
 
     @property
     def usable_from(self) -> datetime:

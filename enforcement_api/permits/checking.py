@@ -80,6 +80,8 @@ class Answer:
         if check.judgement.changes_at is not None:
             changes_at = codec.instant(check.judgement.changes_at)
             parts.append(show(N_("changes at {at}")).format(at=changes_at))
+        if any(permit.is_courtesy for permit in check.judgement.permits):
+            parts.append(show(N_("courtesy permit")))
         if check.suggestions:
             plates = ", ".join(map(str, check.suggestions))
             parts.append(show(N_("compare with {plates}")).format(plates=plates))

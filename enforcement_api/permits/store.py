@@ -216,6 +216,13 @@ def look_alikes(
     return _permits(tx, site, plate, as_known_at, now=_ALIKE, then=_ALIKE_THEN)
 
 
+def permits_named(tx: Connection, site: str, ids: Sequence[str]) -> dict[str, Permit]:
+    """The permits of these ids, as they stand."""
+    query = select(*PERMIT_COLUMNS).where(_c.site == site, _CURRENT, _c.id.in_(ids))
+    found = (permit_of(row) for row in tx.execute(query)) if ids else ()
+    return {permit.id: permit for permit in found}
+
+
 def _permits(
     tx: Connection, site: str, plate: Plate, as_known_at: int | None, *, now: _Query, then: _Query
 ) -> list[Permit]:

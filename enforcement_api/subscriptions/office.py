@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from enforcement_api.database.engine import Record
 from enforcement_api.permits import intake
 from enforcement_api.permits.intake import OnChange, Rejected
-from enforcement_api.permits.updates import Item
+from enforcement_api.permits.updates import PlateUpdateIn
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
@@ -495,7 +495,7 @@ class Office:
     ) -> Subscription:
         """Put into the feed what changed of its permits; it, with the versions that were pushed."""
         known = {vehicle.id: vehicle for vehicle in before.vehicles}
-        items: list[Item] = []
+        updates: list[PlateUpdateIn] = []
         vehicles = []
         for vehicle in after.vehicles:
             old = known.get(vehicle.id)
@@ -505,19 +505,19 @@ class Office:
                 pushed = None if old is None else core.permit(before, old, product_before)
                 if vehicle.permit_version is None or pushed != new:
                     version = (vehicle.permit_version or 0) + 1
-                    items.append((new.id, new.model_copy(update={"version": version})))
+                    updates.append(new.model_copy(update={"version": version}))
                     vehicle = replace(vehicle, permit_version=version)
             vehicles.append(vehicle)
-        if items:
-            self._feed(tx, items, at)
+        if updates:
+            self.feed(tx, updates, at)
         return replace(after, vehicles=tuple(vehicles))
 
-    def _feed(self, tx: Connection, items: Sequence[Item], at: datetime) -> None:
-        """As any feeder's updates. Raises what the first that is rejected is rejected for."""
+    def feed(self, tx: Connection, updates: Sequence[PlateUpdateIn], at: datetime) -> None:
+        """Push permits, as any feeder does. Raises what the first rejected one is rejected for."""
         try:
             intake.apply(
                 tx,
-                items,
+                [(update.id, update) for update in updates],
                 by=PRINCIPAL,
                 now=at,
                 atomic=True,

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from enforcement_api.permits.core import GivenVehicle
-from enforcement_api.permits.updates import VehicleIn
+from enforcement_api.permits import store as permits
+from enforcement_api.permits.core import NO_VEHICLE, GivenVehicle
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from enforcement_api.shapes import (
@@ -38,7 +38,7 @@ from enforcement_api.subscriptions import core, store
 from enforcement_api.subscriptions.core import CONSENTS, Described
 from enforcement_api.subscriptions.store import Wanted
 from sync import codec
-from sync.entities import Site
+from sync.entities import Permit, Site
 from sync.plates import Plate, UnusablePlate, certificate_hint
 
 LARGEST_PRICE = 10_000_000
@@ -463,32 +463,18 @@ def holder_json(holder: core.Holder) -> dict[str, Any]:
 # Vehicles
 
 
-class VehicleShape(Shape):
-    """A vehicle. `plate_confirmed`: the plate is right although it looks like the number of a
-    registration certificate.
+class PlateShape(Shape):
+    """A plate as somebody types it. `plate_confirmed`: it is right although it looks like the
+    number of a registration certificate.
     """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "plate": "ABC 123",
-                    "make": "Acura",
-                    "model": "NSX",
-                    "year": 2021,
-                    "colour": "rouge",
-                }
-            ]
-        }
-    )
 
     plate: Annotated[str, Strict(), Field(max_length=100, json_schema_extra=TEXT_SCHEMA)]
     jurisdiction: Jurisdiction | None = None
     plate_confirmed: Annotated[bool, Strict()] = False
-    make: Text | None = None
-    model: Text | None = None
-    year: Annotated[StrictInt, Field(ge=1850, le=2200)] | None = None
-    colour: Text | None = None
+
+    def given(self) -> GivenVehicle:
+        """The vehicle, as far as it is described."""
+        return NO_VEHICLE
 
     def described(self, site: Site, *, at: str = "") -> Described:
         """The vehicle, with its plate read. Raises Invalid, CertificateNumber."""
@@ -507,10 +493,34 @@ class VehicleShape(Shape):
                 plate=suggestion,
                 extra={"suggestion": suggestion, "pointer": f"{at}/plate"},
             )
-        given = VehicleIn(make=self.make, model=self.model, year=self.year, colour=self.colour)
-        return Described(
-            plate, self.plate, GivenVehicle(given.make, given.model, given.year, given.colour)
-        )
+        return Described(plate, self.plate, self.given())
+
+
+class VehicleShape(PlateShape):
+    """A vehicle."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "plate": "ABC 123",
+                    "make": "Acura",
+                    "model": "NSX",
+                    "year": 2021,
+                    "colour": "rouge",
+                }
+            ]
+        }
+    )
+
+    make: Text | None = None
+    model: Text | None = None
+    year: Annotated[StrictInt, Field(ge=1850, le=2200)] | None = None
+    colour: Text | None = None
+
+    def given(self) -> GivenVehicle:
+        """The vehicle, as far as it is described."""
+        return GivenVehicle(self.make, self.model, self.year, self.colour)
 
 
 class NewVehicleShape(VehicleShape):
@@ -526,11 +536,15 @@ def subscriptions_json(
     tx: Connection, found: Sequence[core.Subscription], *, at: datetime
 ) -> list[dict[str, Any]]:
     """Subscriptions as they are answered. `also_on`: others with the same plate."""
-    here = {one: sites.site(tx, one) for one in {s.site for s in found}}
+    here = {s.site for s in found}
     products = {key: store.product(tx, *key) for key in {(s.site, s.product) for s in found}}
     sharing = store.sharing(tx, [s.id for s in found])
+    known: dict[str, dict[str, Permit]] = {}
+    for one in here:
+        ids = [s.permit_id(v) for s in found if s.site == one for v in s.vehicles]
+        known[one] = permits.permits_named(tx, one, ids)
     return [
-        _subscription_json(s, products[s.site, s.product], here[s.site], sharing, at=at)
+        _subscription_json(s, products[s.site, s.product], known[s.site], sharing, at=at)
         for s in found
     ]
 
@@ -538,7 +552,7 @@ def subscriptions_json(
 def _subscription_json(
     subscription: core.Subscription,
     product: core.Product,
-    site: Site,
+    known: Mapping[str, Permit],
     sharing: Mapping[str, Sequence[tuple[str, str]]],
     *,
     at: datetime,
@@ -573,7 +587,11 @@ def _subscription_json(
             "is_complete": method.is_complete,
         },
         "vehicles": [
-            _vehicle_json(subscription, vehicle, site, sharing.get(vehicle.id, ()))
+            _vehicle_json(
+                vehicle,
+                known.get(subscription.permit_id(vehicle)),
+                sharing.get(vehicle.id, ()),
+            )
             for vehicle in subscription.vehicles
         ],
         "version": subscription.version,
@@ -581,10 +599,7 @@ def _subscription_json(
 
 
 def _vehicle_json(
-    subscription: core.Subscription,
-    vehicle: core.Vehicle,
-    site: Site,
-    also_on: Sequence[tuple[str, str]],
+    vehicle: core.Vehicle, permit: Permit | None, also_on: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     given = vehicle.given
     return {
@@ -598,9 +613,9 @@ def _vehicle_json(
         "colour": given.colour,
         "added_at": codec.instant(vehicle.added_at),
         "confirmed_at": codec.optional_instant(vehicle.confirmed_at),
-        "usable_from": codec.optional_instant(core.usable_from(subscription, vehicle, site)),
+        "usable_from": None if permit is None else codec.instant(permit.usable_from),
         "deleted_at": codec.optional_instant(vehicle.deleted_at),
-        "permit": subscription.permit_id(vehicle) if vehicle.permit_version else None,
+        "permit": None if permit is None else permit.id,
         "also_on": [{"number": number, "id": id} for number, id in also_on],
     }
 

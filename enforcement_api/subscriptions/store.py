@@ -651,7 +651,7 @@ class Wanted:
     after: tuple[Any, ...] | None = None
 
 
-def _page(query: _Query, wanted: Wanted, order: Sequence[ColumnElement[Any]]) -> _Query:
+def page_of(query: _Query, wanted: Wanted, order: Sequence[ColumnElement[Any]]) -> _Query:
     """One page and a row more, in order after a position."""
     query = query.where(order[0].in_(sorted(wanted.sites))).order_by(*order)
     if wanted.after is not None:
@@ -671,7 +671,7 @@ def _beyond(order: Sequence[ColumnElement[Any]], after: Sequence[Any]) -> _Where
 def list_categories(tx: Connection, wanted: Wanted) -> list[Category]:
     """Categories by site and code."""
     c = categories.c
-    query = _page(select(categories), wanted, (c.site, c.code))
+    query = page_of(select(categories), wanted, (c.site, c.code))
     return [Category(**row._mapping) for row in tx.execute(query)]
 
 
@@ -680,7 +680,7 @@ def list_products(
 ) -> list[Product]:
     """Products by site and code."""
     c = products.c
-    query = _page(select(products), wanted, (c.site, c.code))
+    query = page_of(select(products), wanted, (c.site, c.code))
     if category is not None:
         query = query.where(c.category == category)
     if active is not None:
@@ -705,7 +705,7 @@ def list_holders(
                 func.lower(c.email).like(like, escape="\\"),
             )
         )
-    query = _page(query, wanted, (c.site, c.last_name, c.first_name, c.id))
+    query = page_of(query, wanted, (c.site, c.last_name, c.first_name, c.id))
     return [Holder(**row._mapping) for row in tx.execute(query)]
 
 
@@ -739,7 +739,7 @@ def list_subscriptions(
             v.site == c.site, v.plate.in_(plates), v.deleted_at.is_(None)
         )
         query = query.where(c.id.in_(with_plate))
-    rows = tx.execute(_page(query, wanted, (c.site, c.number))).all()
+    rows = tx.execute(page_of(query, wanted, (c.site, c.number))).all()
     found: dict[str, Subscription] = {}
     for site in {row.site for row in rows}:
         of_site = _with_vehicles(tx, site, [row for row in rows if row.site == site])
@@ -795,7 +795,7 @@ def list_requests(
         query = query.where(c.kind.in_(kinds))
     if subscription is not None:
         query = query.where(c.subscription == subscription)
-    query = _page(query, wanted, (c.site, c.submitted_at, c.id))
+    query = page_of(query, wanted, (c.site, c.submitted_at, c.id))
     return [_request_of(row) for row in tx.execute(query)]
 
 

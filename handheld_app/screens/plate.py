@@ -12,6 +12,7 @@ from handheld_app.wording import (
     gettext,
     localized,
     period,
+    permit_title,
     short_jurisdiction,
     vehicle,
     verdict_word,
@@ -53,8 +54,8 @@ class PlateScreen(PatrolScreen):
         for permit in check.judgement.permits:
             panel = Panel()
             result = outcome(permit, zone=check.zone.id, at=check.at, retention=site.retention)
-            number = gettext("Permit {number}", lang).format(number=permit.permit_number)
-            panel.add_widget(Prose(text=f"{number} · {verdict_word(result, lang)}", bold=True))
+            title = permit_title(permit, lang)
+            panel.add_widget(Prose(text=f"{title} · {verdict_word(result, lang)}", bold=True))
             good_in = gettext("Good in: {zones}", lang).format(
                 zones=zone_names(permit.zones, zones, lang)
             )
