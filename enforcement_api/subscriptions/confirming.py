@@ -1,0 +1,139 @@
+"""An address is the holder's when they follow the link in the letter that was sent there.
+
+The page behind the link asks for a press of a button: programs that look at every link of a letter
+would confirm it otherwise.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from sqlalchemy import Connection, delete, insert, select, update
+
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import confirmations
+from enforcement_api.problems import N_, language_of
+from enforcement_api.security import secret_hash
+from enforcement_api.subscriptions import store
+from enforcement_api.subscriptions.core import Holder
+from enforcement_api.subscriptions.pages import page
+from enforcement_api.subscriptions.store import Action
+
+PATH = "/abonnes/confirmation"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that confirms an address, once, until it expires."""
+
+    url: str
+    expires_at: datetime
+
+
+def new_link(
+    tx: Connection, holder: Holder, *, address: str, life: timedelta, at: datetime
+) -> Link:
+    """A link for the holder's address at the service's; earlier ones are good no more."""
+    secret = secrets.token_urlsafe(32)
+    c = confirmations.c
+    tx.execute(delete(confirmations).where(c.site == holder.site, c.holder == holder.id))
+    expires_at = at + life
+    tx.execute(
+        insert(confirmations).values(
+            hash=secret_hash(secret),
+            site=holder.site,
+            holder=holder.id,
+            email=holder.email,
+            expires_at=expires_at,
+        )
+    )
+    query = urlencode({"jeton": secret})
+    return Link(f"{address.rstrip('/')}{PATH}?{query}", expires_at)
+
+
+def _holder_of(tx: Connection, secret: str, at: datetime, *, lock: bool = False) -> Holder | None:
+    """Whose address a link confirms; None for one that is wrong, old, or of another address."""
+    c = confirmations.c
+    row = tx.execute(select(confirmations).where(c.hash == secret_hash(secret))).first()
+    if row is None or row.expires_at <= at:
+        return None
+    holder = store.find_holder(tx, row.holder, lock=lock)
+    if holder is None or holder.erased_at is not None or holder.email != row.email:
+        return None
+    return holder
+
+
+def _confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
+    """Believe that the address is the holder's. Whoever presses twice is told the same."""
+    holder = _holder_of(tx, secret, at, lock=True)
+    if holder is None:
+        return None
+    if holder.email_confirmed_at is None:
+        confirmed = replace(holder, email_confirmed_at=at, version=holder.version + 1)
+        store.put_holder(tx, confirmed)
+        action = Action(by=f"holder:{holder.id}", at=at)
+        store.remember(tx, holder.site, f"holder:{holder.id}", "address-confirmed", action)
+        c = confirmations.c
+        tx.execute(update(confirmations).where(c.hash == secret_hash(secret)).values(used_at=at))
+    return holder
+
+
+def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
+    """The page behind the link of a letter."""
+    routes = APIRouter(include_in_schema=False)
+    secret = Annotated[str, Query(alias="jeton", max_length=200)]
+
+    def unusable(request: Request) -> Response:
+        return page(
+            language_of(request),
+            title=N_("This link is no longer good"),
+            paragraphs=(
+                N_("It was used up, it is too old, or a newer one was sent to you."),
+                N_("Ask the parking office for another: it comes by e-mail."),
+            ),
+            status=410,
+        )
+
+    @routes.get(PATH)
+    def ask(request: Request, jeton: secret = "") -> Response:
+        """Ask whether it is really them."""
+        at = now().replace(microsecond=0)
+        holder = record.read(lambda tx: _holder_of(tx, jeton, at))
+        if holder is None:
+            return unusable(request)
+        if holder.email_confirmed_at is not None:
+            return _done(holder)
+        return page(
+            holder.language,
+            title=N_("Confirm your address"),
+            paragraphs=(
+                N_("Is {email} your address? Letters about your parking subscription go there."),
+            ),
+            button=N_("Yes, this is my address"),
+            email=holder.email,
+        )
+
+    @routes.post(PATH)
+    def confirm(request: Request, jeton: secret = "") -> Response:
+        """Believe it."""
+        at = now().replace(microsecond=0)
+        holder = record.write(lambda tx: _confirm(tx, jeton, at))
+        return unusable(request) if holder is None else _done(holder)
+
+    return routes
+
+
+def _done(holder: Holder) -> Response:
+    return page(
+        holder.language,
+        title=N_("Thank you, your address is confirmed"),
+        paragraphs=(N_("Letters about your parking subscription go to {email}."),),
+        email=holder.email,
+    )
