@@ -117,11 +117,6 @@ class Office:
 
     def submit(self, tx: Connection, asked: Asked, *, action: Action) -> tuple[Request, bool]:
         """Take a request; whether it is new. Raises what of it cannot be, ActionConflict."""
-        known = store.find_request(tx, asked.id)
-        if known is not None:
-            if known.content_hash != asked.content_hash:
-                raise store.ActionConflict(id=asked.id)
-            return known, False
         request = Request(
             site=asked.site,
             id=asked.id,
@@ -135,13 +130,18 @@ class Office:
             attachments=asked.attachments,
             content_hash=asked.content_hash,
         )
+        if not store.add_request(self.record, tx, request):
+            known = store.request(tx, asked.id)
+            if known.content_hash != asked.content_hash:
+                raise store.ActionConflict(id=asked.id)
+            return known, False
         if asked.kind == "subscription":
             self._ask_for_subscription(tx, asked, action)
         else:
             self._ask_for_change(tx, asked, action)
-        if not store.add_request(self.record, tx, request):  # the same came at this moment
-            raise store.ActionConflict(id=asked.id)
+        what = "requested" if asked.kind == "subscription" else f"{asked.kind}-requested"
         store.remember(tx, asked.site, f"request:{asked.id}", "submitted", action, kind=asked.kind)
+        store.remember(tx, asked.site, f"subscription:{asked.subscription}", what, action)
         return request, True
 
     def _ask_for_subscription(self, tx: Connection, asked: Asked, action: Action) -> None:
