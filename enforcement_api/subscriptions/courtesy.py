@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, Select, and_, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, select, update
 
 from enforcement_api.database.tables import courtesy_permits
 from enforcement_api.permits.core import UnknownZone
@@ -81,9 +81,7 @@ def grant(
     """
     known = find(tx, wanted.id, lock=True)
     if known is not None:
-        if known.content_hash != wanted.content_hash:
-            raise store.ActionConflict(id=wanted.id)
-        return known, False
+        return _same(known, wanted), False
     at = action.at
     if wanted.expires_at <= at:
         raise Invalid(errors=[Problem.Error("/expires_at", N_("is over"))])
@@ -107,10 +105,20 @@ def grant(
             raise UnknownZone(site=site.id, zone=zone, zones=", ".join(sorted(known_zones)))
     number = COURTESY + store.next_number(tx, wanted.site)
     granted = replace(wanted, number=number, zones=zones)
+    row = office.record.insert(courtesy_permits).values(_row_of(granted))
+    if not tx.execute(row.on_conflict_do_nothing()).rowcount:  # the same came at this moment
+        known = find(tx, wanted.id, lock=True)
+        assert known is not None
+        return _same(known, wanted), False
     office.feed(tx, [granted.permit(site)], at)
-    tx.execute(insert(courtesy_permits).values(_row_of(granted)))
     store.remember(tx, site.id, f"courtesy:{granted.id}", "granted", action, number=number)
     return granted, True
+
+
+def _same(known: CourtesyPermit, wanted: CourtesyPermit) -> CourtesyPermit:
+    if known.content_hash != wanted.content_hash:
+        raise store.ActionConflict(id=wanted.id)
+    return known
 
 
 def end(office: Office, tx: Connection, id: str, *, action: Action) -> CourtesyPermit:

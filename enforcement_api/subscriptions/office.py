@@ -177,8 +177,6 @@ class Office:
             payment=asked.payment,
         )
         for vehicle in asked.vehicles:
-            if store.has_vehicle(tx, vehicle.id):
-                raise store.ActionConflict(id=vehicle.id)
             subscription = core.add_vehicle(
                 subscription, vehicle.id, vehicle.described, product, at=action.at
             )
@@ -189,7 +187,8 @@ class Office:
         if subscription.status(action.at) not in ("waiting", "active", "suspended"):
             raise core.NotInThisState(subscription, action.at)
         for other in store.requests_of(tx, asked.site, subscription.id):
-            if other.kind == asked.kind and other.state == "submitted":
+            is_same = other.kind == asked.kind and other.state == "submitted"
+            if is_same and other.id != asked.id:
                 raise RequestPending(id=other.id)
         if asked.product is not None:
             store.product(tx, asked.site, asked.product)
@@ -382,8 +381,6 @@ class Office:
         """
         known = store.subscription(tx, id, lock=True)
         before = next((v for v in known.vehicles if v.id == vehicle), None)
-        if before is None and store.has_vehicle(tx, vehicle):
-            raise store.ActionConflict(id=vehicle)
         if before is None:
             what, same = "vehicle-added", False
         else:

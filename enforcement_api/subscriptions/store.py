@@ -242,7 +242,7 @@ def add_subscription(tx: Connection, subscription: Subscription) -> None:
     """Write one that is new, with its vehicles."""
     tx.execute(insert(subscriptions).values(_subscription_row(subscription)))
     for vehicle in subscription.vehicles:
-        tx.execute(insert(vehicles).values(_vehicle_row(subscription, vehicle)))
+        _add_vehicle(tx, subscription, vehicle)
 
 
 def save_subscription(tx: Connection, before: Subscription, after: Subscription) -> None:
@@ -251,12 +251,20 @@ def save_subscription(tx: Connection, before: Subscription, after: Subscription)
     tx.execute(update(subscriptions).where(here).values(_subscription_row(after)))
     known = {vehicle.id: vehicle for vehicle in before.vehicles}
     for vehicle in after.vehicles:
-        row = _vehicle_row(after, vehicle)
         if vehicle.id not in known:
-            tx.execute(insert(vehicles).values(row))
+            _add_vehicle(tx, after, vehicle)
         elif vehicle != known[vehicle.id]:
             this = and_(vehicles.c.site == after.site, vehicles.c.id == vehicle.id)
-            tx.execute(update(vehicles).where(this).values(row))
+            tx.execute(update(vehicles).where(this).values(_vehicle_row(after, vehicle)))
+
+
+def _add_vehicle(tx: Connection, subscription: Subscription, vehicle: Vehicle) -> None:
+    """Write one that is new. Raises ActionConflict where another subscription has its id."""
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(vehicles).values(_vehicle_row(subscription, vehicle)))
+    except IntegrityError as error:
+        raise ActionConflict(id=vehicle.id) from error
 
 
 def find_subscription(tx: Connection, id: str, *, lock: bool = False) -> Subscription | None:
@@ -274,11 +282,6 @@ def subscription(tx: Connection, id: str, *, lock: bool = False) -> Subscription
     if found is None:
         raise UnknownSubscription(id=id)
     return found
-
-
-def has_vehicle(tx: Connection, id: str) -> bool:
-    """Whether any subscription has, or had, a vehicle of this id."""
-    return tx.execute(select(vehicles.c.id).where(vehicles.c.id == id)).first() is not None
 
 
 def of_product(tx: Connection, site: str, code: str) -> list[Subscription]:
@@ -809,9 +812,13 @@ def new_id() -> str:
 
 
 def _put(tx: Connection, table: Any, key: dict[str, Any], values: dict[str, Any]) -> bool:
-    """Write a row; whether it is new."""
+    """Write a row; whether it is new. Raises LostUpdate where another comes at this moment."""
     here = and_(*(table.c[name] == value for name, value in key.items()))
     if tx.execute(update(table).where(here).values(values)).rowcount:
         return False
-    tx.execute(insert(table).values(key | values))
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(table).values(key | values))
+    except IntegrityError as error:
+        raise LostUpdate(wanted=0, found=1) from error
     return True
