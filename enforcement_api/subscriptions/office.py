@@ -49,7 +49,7 @@ class AlreadyDecided(Problem):
     status = 409
     slug = "already-decided"
     title = N_("The request has been decided")
-    detail = N_("It is {state} since {at}. What followed is changed on the subscription itself.")
+    detail = N_("That was on {at}. What followed is changed on the subscription itself.")
 
 
 class RequestPending(Problem):
@@ -214,7 +214,6 @@ class Office:
             return request
         if request.state != "submitted":
             raise AlreadyDecided(
-                state=request.state,
                 at=f"{request.decided_at:%Y-%m-%d}",
                 extra={"state": request.state},
             )
