@@ -243,10 +243,10 @@ def _following(before: StoredPermit, new: StoredPermit, now: datetime) -> Stored
     """
     if new.facts.status == "cancelled" or (before.ends_at is not None and before.ends_at <= now):
         return before
-    facts = new.facts
-    same = replace(
-        before.facts, status=facts.status, zones=facts.zones, permit_number=facts.permit_number
-    )
+    facts, its = new.facts, before.facts
+    same = replace(its, status=facts.status, zones=facts.zones, permit_number=facts.permit_number)
+    if facts.valid_from == its.valid_from:  # a renewal without a gap
+        same = replace(same, valid_until=facts.valid_until)
     return replace(before, facts=same)
 
 
@@ -307,7 +307,7 @@ def apply(
     cut = current.facts.status == "cancelled" and worked.ends_at == current.ends_at
     ended = current.starts_at if cut or worked.ends_at is None else worked.ends_at
     ready = max(new.active_from, min(new.starts_at, ended))
-    moved = _following(_ending(worked, _takes_over(new, ready), site, now), new, now)
+    moved = _ending(_following(worked, new, now), _takes_over(new, ready), site, now)
     is_as_it_was = moved.ends_at == worked.ends_at and moved.facts == worked.facts
     return "applied", (new,) if is_as_it_was else (new, moved)
 

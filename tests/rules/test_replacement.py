@@ -441,3 +441,14 @@ def test_plate_that_has_ended_is_left_as_it_was(record: Record) -> None:
     ended = record.permits["p~1"]
     record.push(confirmed(CHANGED, "BBB222", version=3, status="suspended"), now=ACTIVE)
     assert record.permits["p~1"] is ended
+
+
+def test_old_plate_works_on_when_its_permit_is_renewed_before_the_end() -> None:
+    record = Record()
+    until = date(2026, 6, 1)  # ends 2026-06-02 04:00 in UTC
+    record.push(confirmed(BEGAN - DAY, valid_until=until), now=BEGAN - DAY)
+    record.push(confirmed(CHANGED, "BBB222", version=2, valid_until=until), now=CHANGED)
+    record.push(confirmed(CHANGED, "BBB222", version=3), now=CHANGED + HOUR)
+    assert record.working(at("2026-06-02 04:00")) == "A"
+    assert record.working(ACTIVE - SECOND) == "A"
+    assert record.working(ACTIVE) == "B"
