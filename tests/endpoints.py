@@ -1,0 +1,275 @@
+"""Every endpoint of the service, with a valid request for it and who may make it.
+
+`World` is a service with something of everything; a row is asked of it as `request(world)` says.
+An endpoint without a row fails `tests/enforcement_api/test_roles.py`, and so does a row without an
+endpoint.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from enforcement_api.app import create_app
+from enforcement_api.settings import Settings
+from enforcement_api.staff import keys
+from tests.service import Service, infraction, new_id, picture
+
+HERE, ELSEWHERE = "1085", "2000"
+PLATE = "ABC123"
+
+ROLES = (
+    "no key",
+    "wrong key",
+    "revoked key",
+    "reader",
+    "reader elsewhere",
+    "feeder",
+    "feeder elsewhere",
+    "admin",
+    "admin elsewhere",
+    "device",
+    "device elsewhere",
+    "revoked device",
+    # Staff have no accounts yet: a supervisor looks into the log with a reader's key of the site.
+    "supervisor",
+)
+"""Of the site, or of another one (`elsewhere`); an `admin` and the plain roles of `HERE` alone."""
+
+
+@dataclass
+class Ask:
+    """What is sent: parts of the path, and what httpx calls the rest."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    how: dict[str, Any] = field(default_factory=dict)
+
+
+def ask(_how: dict[str, Any] | None = None, **path: str) -> Ask:
+    return Ask({"site": HERE} | path, _how or {})
+
+
+class World:
+    """A service with something of everything at one site, and somebody of every role."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        # From another machine: the service's own may read its metrics without a key.
+        service.bridge.transport.client = ("203.0.113.9", 50000)
+        service.site(HERE)
+        service.site(ELSEWHERE)
+        self.permit = service.permit(PLATE, id="p-1")
+        self.clients: dict[str, httpx.Client] = {
+            "no key": service.client(None),
+            "wrong key": service.client("patrouille_admin_guessed"),
+            "revoked key": service.client(self._revoked_key()),
+            "supervisor": service.client(self._key("reader", HERE, "supervisor")),
+        }
+        for role in ("reader", "feeder", "admin"):
+            self.clients[role] = service.client(self._key(role, HERE, role))
+            self.clients[f"{role} elsewhere"] = service.client(self._key(role, ELSEWHERE, "other"))
+        self.clients["device"] = service.device_client(HERE)
+        self.clients["device elsewhere"] = service.device_client(ELSEWHERE)
+        self.clients["revoked device"] = self._revoked_device()
+        self.infraction = self._received()
+        self.photo = hashlib.sha256(picture("red")).hexdigest()
+        self.block = self._given()
+
+    def _given(self) -> str:
+        id = new_id()
+        answer = self.clients["device"].put(f"/v1/sites/{HERE}/number-blocks/{id}")
+        assert answer.status_code == 200, answer.text
+        return id
+
+    def _key(self, role: str, site: str, name: str) -> str:
+        return self.service.key(role, sites=[site], name=f"{name}-{site}")
+
+    def _revoked_key(self) -> str:
+        service = self.service
+        secret = self._key("admin", HERE, "revoked")
+        with service.parts.record.reading() as tx:
+            found = next(key for key in keys.all_keys(tx) if key.name == f"revoked-{HERE}")
+        service.parts.record.write(lambda tx: keys.revoke(tx, found.id, at=service.clock()))
+        return secret
+
+    def _revoked_device(self) -> httpx.Client:
+        made = self.service.device(HERE)
+        code = {"code": made["enrolment_code"]}
+        token = self.service.client(None).post("/v1/enrolments", json=code).json()["token"]
+        assert self.service.admin.delete(f"/v1/devices/{made['id']}").status_code == 204
+        return self.service.client(token)
+
+    def _received(self) -> str:
+        """An infraction of the site with its photo."""
+        red = picture("red")
+        photo = {
+            "sha256": hashlib.sha256(red).hexdigest(),
+            "bytes": len(red),
+            "taken_at": "2026-11-23T15:15:00Z",
+        }
+        id, device = new_id(), self.clients["device"]
+        answer = device.put(f"/v1/infractions/{id}", json=infraction(PLATE, photos=[photo]))
+        assert answer.status_code == 201, answer.text
+        answer = device.put(f"/v1/photos/{photo['sha256']}", content=red)
+        assert answer.status_code == 201, answer.text
+        return id
+
+    # What rows ask for: each time something of its own, so that no request meets another's traces.
+
+    def a_device(self) -> str:
+        return str(self.service.device(HERE)["id"])
+
+    def an_entry(self) -> str:
+        id = new_id()
+        body = {"plate": PLATE, "reason": "Volé", "priority": "low"}
+        answer = self.service.admin.put(f"/v1/sites/{HERE}/hotlist/{id}", json=body)
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def a_patroller(self) -> str:
+        id = new_id()
+        answer = self.service.admin.put(f"/v1/sites/{HERE}/patrollers/{id}", json=patroller(id))
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def a_sign_in(self) -> dict[str, Any]:
+        known = patroller(self.a_patroller())
+        return {"badge": known["badge"], "pin": known["pin"]}
+
+    def a_snapshot(self) -> str:
+        url = self.service.admin.get(f"/v1/sites/{HERE}/snapshot").json()["url"]
+        return str(url.rpartition("/")[2].removesuffix(".gz"))
+
+    def an_infraction(self) -> str:
+        id = new_id()
+        answer = self.clients["device"].put(f"/v1/infractions/{id}", json=infraction(PLATE))
+        assert answer.status_code == 201, answer.text
+        return id
+
+    def a_code(self) -> str:
+        return str(self.service.device(HERE)["enrolment_code"])
+
+
+def patroller(id: str) -> dict[str, Any]:
+    return {"badge": id[:8], "name": "Marie Tremblay", "pin": "204816"}
+
+
+def a_picture() -> tuple[str, bytes]:
+    """Another one each time."""
+    content = picture("#" + uuid.uuid4().hex[:6])
+    return hashlib.sha256(content).hexdigest(), content
+
+
+def photo(world: World) -> Ask:
+    sha256, content = a_picture()
+    return ask({"content": content, "headers": {"Content-Type": "image/jpeg"}}, sha256=sha256)
+
+
+SITE = {"name": "CHUS", "zones": [{"code": "G1"}, {"code": "G2"}]}
+STATE = {"app_version": "0.1.0", "unsent": 0, "clock_offset_ms": -120}
+EVENT = {"kind": "shift_start", "site": HERE, "at": "2026-11-23T15:15:00Z"}
+REVIEW = {"decision": "request_information", "note": "Quelle place ?", "expected_state": "received"}
+NOTHING_LISTED = {"as_of": "2026-11-23T15:15:00Z", "count": 0}
+HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
+
+Row = tuple[str, Callable[[World], Ask]]
+# Columns: no key (or a wrong or revoked one), reader, reader elsewhere, feeder, feeder elsewhere,
+# admin, admin elsewhere, device, device elsewhere, revoked device, supervisor.
+ROWS: dict[str, Row] = {
+    # permits and checks
+    "checkPlate":          ("401 200 403 200 403 200 403 200 403 401 200",
+                            lambda w: ask({"params": {"plate": PLATE, "zone": "G1"}})),
+    "pushPlateUpdates":    ("401 403 403 200 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": {"updates": [w.permit]}})),
+    "reconcilePermits":    ("401 403 403 200 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": NOTHING_LISTED,
+                                           "headers": {"Content-Type": "application/x-ndjson"}})),
+    "getPermit":           ("401 200 403 200 403 200 403 403 403 401 200",
+                            lambda w: ask(id="p-1")),
+    # sites
+    "putSite":             ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": SITE})),
+    "getSite":             ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask()),
+    "putPatroller":        ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": patroller(id := new_id())}, id=id)),
+    "deletePatroller":     ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_patroller())),
+    "putHotlistEntry":     ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": HOT}, id=new_id())),
+    "deleteHotlistEntry":  ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.an_entry())),
+    # sync
+    "getSnapshot":         ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask()),
+    "getSnapshotFile":     ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask(sha256=w.a_snapshot())),
+    "getChanges":          ("401 403 403 403 403 200 403 200 403 401 403",
+                            lambda w: ask()),
+    # devices
+    "createDevice":        ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": {"name": "Handheld", "sites": [HERE]}})),
+    "listDevices":         ("401 403 403 403 403 200 200 403 403 401 403",
+                            lambda w: ask()),
+    "getDevice":           ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_device())),
+    "renewEnrolmentCode":  ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask(id=w.a_device())),
+    "revokeDevice":        ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_device())),
+    "putDeviceState":      ("401 403 403 403 403 403 403 204 204 401 403",
+                            lambda w: ask({"json": STATE})),
+    "renewToken":          ("401 403 403 403 403 403 403 201 201 401 403",
+                            lambda w: ask()),
+    "signIn":              ("401 403 403 403 403 403 403 200 403 401 403",
+                            lambda w: ask({"json": w.a_sign_in()})),
+    "getAuthority":        ("200 200 200 200 200 200 200 200 200 200 200",
+                            lambda w: ask()),
+    "enrolDevice":         ("201 201 201 201 201 201 201 201 201 201 201",
+                            lambda w: ask({"json": {"code": w.a_code()}})),
+    # numbers and events
+    "putNumberBlock":      ("401 403 403 403 403 403 403 200 403 401 403",
+                            lambda w: ask(id=new_id())),
+    "listNumberBlocks":    ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask()),
+    "getNumberBlock":      ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask(id=w.block)),
+    "putEvent":            ("401 403 403 403 403 403 403 201 403 201 403",
+                            lambda w: ask({"json": EVENT}, id=new_id())),
+    "listEvents":          ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask({"params": {"site": HERE}})),
+    # infractions: what a revoked device holds is still taken
+    "putInfraction":       ("401 403 403 403 403 403 403 201 403 201 403",
+                            lambda w: ask({"json": infraction(PLATE)}, id=new_id())),
+    "listInfractions":     ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getInfraction":       ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask(id=w.infraction)),
+    "reviewInfraction":    ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": REVIEW}, id=w.an_infraction())),
+    "putPhoto":            ("401 403 403 403 403 403 403 201 201 201 403", photo),
+    "getPhoto":            ("401 200 403 403 403 200 403 403 403 401 200",
+                            lambda w: ask(sha256=w.photo)),
+    # operations
+    "getMetrics":          ("401 200 200 403 403 200 200 403 403 401 200", lambda w: ask()),
+    "listAuditEntries":    ("401 403 403 403 403 200 200 403 403 401 403", lambda w: ask()),
+    "isLive":              ("200 200 200 200 200 200 200 200 200 200 200", lambda w: ask()),
+    "isReady":             ("200 200 200 200 200 200 200 200 200 200 200", lambda w: ask()),
+}  # fmt: skip
+
+
+@functools.cache
+def operations() -> dict[str, tuple[str, str]]:
+    """Of each operation in the document: method and path."""
+    document = create_app(Settings.load(environment={})).openapi()
+    return {
+        operation["operationId"]: (method.upper(), path)
+        for path, of_path in document["paths"].items()
+        for method, operation in of_path.items()
+    }
