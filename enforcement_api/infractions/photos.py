@@ -5,39 +5,27 @@ the record says of them.
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from PIL import Image
 from sqlalchemy import Connection, bindparam, exists, func, select
 
+from enforcement_api import pictures
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import devices, infraction_photos, photos
 from enforcement_api.infractions import store
 from enforcement_api.infractions.core import Event
-from enforcement_api.problems import N_, Problem, TooLarge, storage
+from enforcement_api.pictures import MOST_PIXELS, load, media_type
+from enforcement_api.problems import N_, Problem, TooLarge
 from enforcement_api.security import Principal
 from enforcement_api.shapes import mebibytes
-from sync.files import fsync_folder, write_durably
 
-MEDIA_TYPES = {
-    "JPEG": "image/jpeg",
-    # A JPEG with a second picture behind it, as many telephones make them.
-    "MPO": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-}
 MOST_UNNAMED = 64 * 1024 * 1024
 """Bytes of photos of one device that no infraction names. A handheld hands infractions over first;
 another client may do otherwise, with a few."""
 MOST_AFTER_REVOCATION = 4 * 1024 * 1024 * 1024
 """Bytes of photos that a revoked device may still hand over: more than a month's work."""
-MOST_PIXELS = 89_000_000
-"""Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
-
 _PHOTO = select(photos).where(photos.c.sha256 == bindparam("of_photo"))
 _WITH_PHOTO = (
     select(infraction_photos.c.site, infraction_photos.c.infraction)
@@ -84,6 +72,11 @@ class TooManyPixels(Problem):
     slug = "too-many-pixels"
     title = N_("The picture has too many pixels")
     detail = N_("It has {width} × {height}; at most {most} in all are taken.")
+
+    @classmethod
+    def of(cls, found: pictures.TooManyPixels, *, most: int) -> TooManyPixels:
+        """The problem that such a picture is."""
+        return cls(width=found.width or "?", height=found.height or "?", most=most)
 
 
 class InfractionFirst(Problem):
@@ -135,36 +128,12 @@ def inspect(content: bytes, *, named: str) -> str:
     if found != named:
         raise WrongHash(found=found, named=named)
     try:
-        with _decoding, Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-            width, height = picture.size
-            media_type = MEDIA_TYPES[picture.format or ""]
-            small_enough = width * height <= MOST_PIXELS
-            if small_enough:
-                picture.load()
-    except Image.DecompressionBombError as error:
-        raise TooManyPixels(width="?", height="?", most=MOST_PIXELS) from error
-    except Exception as error:  # Pillow raises many kinds for a file that is no picture
+        with _decoding:
+            return media_type(load(content, _FORMATS))
+    except pictures.TooManyPixels as error:
+        raise TooManyPixels.of(error, most=MOST_PIXELS) from error
+    except pictures.NotAPicture as error:
         raise NotAPicture from error
-    if not small_enough:
-        raise TooManyPixels(width=width, height=height, most=MOST_PIXELS)
-    return media_type
-
-
-def path_of(folder: Path, sha256: str) -> Path:
-    """Where a photo lies."""
-    return folder / sha256[:2] / sha256
-
-
-def keep(folder: Path, sha256: str, content: bytes) -> None:
-    """Write a photo durably, or not at all. Raises StorageFailed."""
-    path = path_of(folder, sha256)
-    with storage(folder):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size == len(content):
-            fsync_folder(path.parent)  # whoever wrote it may not have come so far
-        else:
-            write_durably(path, content)
-        fsync_folder(folder)
 
 
 # In the record

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.config import JsonDict
 from sqlalchemy import Connection
 
+from enforcement_api import hashed_files
 from enforcement_api.database.engine import Record
 from enforcement_api.infractions import core, exports, lifecycle, photos, store
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
@@ -520,7 +521,7 @@ def router(
         sha256 = core.photo_name(sha256)
         media_type = photos.inspect(body, named=sha256)
         record.read(lambda tx: photos.check_room(tx, sha256, len(body), by=by))
-        photos.keep(settings.photo_dir, sha256, body)
+        hashed_files.keep(settings.photo_dir, sha256, body)
         kept = StoredPhoto(sha256, media_type, len(body), now().replace(microsecond=0))
 
         def work(tx: Connection) -> tuple[StoredPhoto, bool]:
@@ -568,7 +569,7 @@ def router(
             return found
 
         found = record.read(find)
-        path = photos.path_of(settings.photo_dir, sha256)
+        path = hashed_files.path_of(settings.photo_dir, sha256)
         if not path.exists():
             raise UnknownPhoto(sha256=sha256)
         headers = {

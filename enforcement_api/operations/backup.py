@@ -26,7 +26,7 @@ from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import meta, photos
-from enforcement_api.infractions.photos import path_of
+from enforcement_api.hashed_files import path_of
 from enforcement_api.operations.copying import transfer
 from enforcement_api.operations.core import Manifest
 from enforcement_api.problems import N_, Problem, StorageFailed

@@ -53,7 +53,7 @@ from enforcement_api.database.tables import (
     sites,
 )
 from enforcement_api.devices.numbers import SERIES_BEGIN_AT
-from enforcement_api.infractions.photos import path_of
+from enforcement_api.hashed_files import path_of
 from enforcement_api.operations.backup import (
     BACKED_UP_AT,
     FORMAT,

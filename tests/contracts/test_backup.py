@@ -25,7 +25,7 @@ from enforcement_api.database.tables import (
     number_blocks,
     number_series,
 )
-from enforcement_api.infractions.photos import path_of
+from enforcement_api.hashed_files import path_of
 from enforcement_api.operations import restore as restoring
 from enforcement_api.operations.backup import Backup, BackupNotWritten, backup
 from enforcement_api.operations.core import number_floor

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from enforcement_api import hashed_files
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.infractions import photos
@@ -123,7 +124,7 @@ def check_record(folder: Path, told: Told) -> None:
                 kept = photos.stored(tx, sha256)
                 _must(kept is not None, f"the photo {sha256} is gone")
             for row in tx.exec_driver_sql("SELECT sha256, bytes FROM photos").all():
-                path = photos.path_of(data / "photos", row.sha256)
+                path = hashed_files.path_of(data / "photos", row.sha256)
                 _must(path.exists() and path.stat().st_size == row.bytes, "a photo has no file")
     finally:
         record.close()

@@ -210,9 +210,9 @@ def _careless_record() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_folder_is_synced() -> Iterator[None]:
-    from enforcement_api.infractions import photos
+    from enforcement_api import hashed_files
 
-    for module in (sync.files, sync.replica, photos):
+    for module in (sync.files, sync.replica, hashed_files):
         module.fsync_folder = lambda folder: None  # type: ignore[attr-defined]
     yield
 

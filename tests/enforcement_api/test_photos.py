@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import event, select, update
 
+from enforcement_api import hashed_files
 from enforcement_api.database import tables
 from enforcement_api.infractions import photos
 from enforcement_api.security import Principal
@@ -98,7 +99,7 @@ def test_stored_file_is_the_original_and_nothing_else_is_left(log: InfractionLog
 def test_lost_file_is_written_again(log: InfractionLog) -> None:
     content = picture()
     log.put_photo(content)
-    path = photos.path_of(log.settings.photo_dir, sha256(content))
+    path = hashed_files.path_of(log.settings.photo_dir, sha256(content))
     path.unlink()
     assert log.request("GET", f"/v1/photos/{sha256(content)}", log.admin).status_code == 404
     assert log.put_photo(content).status_code == 200

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from enforcement_api import hashed_files
 from enforcement_api.feed import snapshots
 from enforcement_api.feed import store as feed
-from enforcement_api.infractions import photos as kept_photos
 from enforcement_api.problems import Problem
 from sync import engine
 from sync.exchange import Request
@@ -554,7 +554,7 @@ class Simulation:
             assert plate == body["plate"]
             assert id in perhaps or number == body["number"]
             for photo in body["photos"]:
-                content = kept_photos.path_of(folder, photo["sha256"]).read_bytes()
+                content = hashed_files.path_of(folder, photo["sha256"]).read_bytes()
                 assert hashlib.sha256(content).hexdigest() == photo["sha256"]
                 known = self.service.rows("SELECT 1 FROM photos WHERE sha256 = ?", photo["sha256"])
                 assert known, f"the photo {photo['sha256']} of {id} is not in the record"

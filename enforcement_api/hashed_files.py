@@ -1,0 +1,62 @@
+"""Files that are named by the SHA-256 of what is in them: written durably, once for all who have
+the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from enforcement_api.problems import storage
+from sync.files import fsync_folder, make_folder, write_durably
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a file here could have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def path_of(folder: Path, sha256: str) -> Path:
+    """Where a file lies."""
+    return folder / sha256[:2] / sha256
+
+
+def keep(folder: Path, sha256: str, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file durably, or not at all. Raises StorageFailed."""
+    path = path_of(folder, sha256)
+    with storage(folder):
+        make_folder(path.parent)
+        if path.exists() and path.stat().st_size == len(content):
+            fsync_folder(path.parent)  # whoever wrote it may not have come so far
+        else:
+            write_durably(path, content, mode=mode)
+        fsync_folder(folder)
+
+
+def whole(folder: Path, sha256: str) -> bytes | None:
+    """A file's content; None if it is not there, or not what its name promises."""
+    try:
+        content = path_of(folder, sha256).read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+def names(folder: Path) -> Iterator[str]:
+    """The names of all files, in their order."""
+    for path in sorted(folder.glob("[0-9a-f][0-9a-f]/*")):
+        if is_name(path.name):
+            yield path.name
+
+
+def delete(folder: Path, sha256: str) -> None:
+    """Take a file away durably; none of that name is as well. Raises StorageFailed."""
+    path = path_of(folder, sha256)
+    with storage(folder):
+        if path.exists():
+            path.unlink(missing_ok=True)
+            fsync_folder(path.parent)

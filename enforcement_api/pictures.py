@@ -1,0 +1,110 @@
+"""Pictures as cameras and people make them: decoded whole, and made anew without what else their
+files hold.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from PIL import Image, ImageOps
+
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    # A JPEG with a second picture behind it, as many telephones make them.
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+}
+MOST_PIXELS = 89_000_000
+"""Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
+
+_JPEGS = tuple({"format": "JPEG", "quality": quality} for quality in (90, 80, 70))
+_OF_JPEG = ("L", "RGB")
+_OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA")
+_SHADED = ("L", "LA", "RGB", "RGBA")
+"""What a PNG may be made smaller in: between two colours there are others."""
+_TRANSPARENCY = "transparency"
+
+
+class NotAPicture(ValueError):
+    """No file of the kinds that are taken, or a damaged one."""
+
+
+class TooManyPixels(ValueError):
+    """A picture so large, once decoded, that looking at it would be dangerous.
+
+    Its width and its height (None: beyond all measure).
+    """
+
+    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+        self.width, self.height = width, height
+        super().__init__(width, height)
+
+
+def load(content: bytes, kinds: tuple[str, ...], *, most_pixels: int = MOST_PIXELS) -> Image.Image:
+    """The picture in a file of one of these kinds, by what is in it; the first, if it has several.
+
+    The whole picture is decoded, so that a damaged one is found out while whoever sent it has it
+    still. Raises NotAPicture, TooManyPixels.
+    """
+    try:
+        picture = Image.open(io.BytesIO(content), formats=kinds)
+        width, height = picture.size
+        small_enough = width * height <= most_pixels
+        if small_enough:
+            picture.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for a file that is no picture
+        raise NotAPicture from error
+    if not small_enough:
+        raise TooManyPixels(width, height)
+    return picture
+
+
+def media_type(picture: Image.Image) -> str:
+    """The media type of the file that a picture was loaded from."""
+    return MEDIA_TYPES[picture.format or ""]
+
+
+def renewed(picture: Image.Image, *, most_bytes: int) -> bytes:
+    """A picture as a new file: a PNG of a PNG, else a JPEG. Nothing but what is seen of it goes in:
+    no place, no time, no thumbnail, nothing behind its end. It stands as its file said it stands.
+
+    It has `most_bytes` at most: a JPEG loses quality for that, and then both kinds lose size.
+    """
+    is_png = picture.format == "PNG"
+    shown = _bare(_upright(picture), _OF_PNG if is_png else _OF_JPEG)
+    while True:
+        for how in ({"format": "PNG"},) if is_png else _JPEGS:
+            content = io.BytesIO()
+            shown.save(content, **how)
+            if content.tell() <= most_bytes:
+                return content.getvalue()
+        shown = _bare(shown, _SHADED if is_png else _OF_JPEG).reduce(2)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except MemoryError:
+        raise
+    except Exception:  # what it says of itself cannot be read: then it stands as it is
+        return picture
+
+
+def _bare(picture: Image.Image, modes: Sequence[str]) -> Image.Image:
+    """The picture in one of these modes, with nothing but its pixels and which are transparent."""
+    told = _TRANSPARENCY in picture.info
+    bare = picture.copy()
+    bare.info = {_TRANSPARENCY: picture.info[_TRANSPARENCY]} if told else {}
+    if bare.mode in modes:
+        return bare
+    if bare.mode.startswith("I"):  # 16 bits a pixel, of which a screen shows 8
+        return bare.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    made = bare.convert("RGBA" if told and "RGBA" in modes else "L" if bare.mode == "1" else "RGB")
+    made.info = {}
+    return made
