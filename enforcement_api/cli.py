@@ -457,6 +457,7 @@ def import_(settings: Settings, file: Path, site: str | None, source: str) -> No
     from enforcement_api.infractions import store as infractions
     from enforcement_api.permits import intake
     from enforcement_api.permits.files import read_file
+    from enforcement_api.permits.updates import read_item
     from enforcement_api.security import Principal
 
     record = _record(settings)
@@ -484,8 +485,8 @@ def import_(settings: Settings, file: Path, site: str | None, source: str) -> No
 
     with click.progressbar(length=file.stat().st_size, file=sys.stderr, label=file.name) as bar:
         batch: list[tuple[int, Item]] = []
-        for line in read_file(file, site=site, progress=bar.update):
-            batch.append(line)
+        for number, line in read_file(file, site=site, progress=bar.update):
+            batch.append((number, read_item(line)))
             if len(batch) == _BATCH:
                 take(batch)
                 batch = []

@@ -10,13 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from enforcement_api.permits.updates import (
-    LONGEST_NUMBER,
-    Item,
-    PlateUpdateIn,
-    UnreadableItem,
-    read_item,
-)
+from enforcement_api.permits.updates import LONGEST_NUMBER, Line, PlateUpdateIn, UnreadableItem
 from enforcement_api.problems import N_, Problem, Sentence
 
 _CHUNK = 1 << 20
@@ -26,9 +20,6 @@ _VEHICLE = ("make", "model", "year", "colour")
 COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
 REQUIRED = {name for name, field in PlateUpdateIn.model_fields.items() if field.is_required()}
 _WHOLE_NUMBERS = ("version", "year")
-
-Line = tuple[int, Item]
-"""The number of a line in its file, from 1, and what it says."""
 
 
 class UnreadableFile(Problem):
@@ -103,7 +94,7 @@ def encoding_of(path: Path) -> str:
 
 
 def read_file(path: Path, *, site: str | None, progress: Callable[[int], None]) -> Iterator[Line]:
-    """The lines of a file of updates. `site` is that of lines that name none.
+    """The lines of a file of updates, numbered from 1. `site` is that of lines that name none.
 
     `progress` is told the bytes read since it was last told. Raises UnreadableFile, WrongColumns.
     """
@@ -116,7 +107,7 @@ def read_file(path: Path, *, site: str | None, progress: Callable[[int], None]) 
             for number, item in read(path, text):
                 if site is not None and isinstance(item, dict) and not item.get("site"):
                     item = item | {"site": site}
-                yield number, ((None, item) if isinstance(item, Problem) else read_item(item))
+                yield number, item
                 if raw.tell() != told:
                     progress(raw.tell() - told)
                     told = raw.tell()

@@ -1,20 +1,20 @@
 """Reconciliation: a source's list of all its permits at a site (CONTRACT, "Plate updates").
 
 What the list has is applied; what it lacks, and was recorded before the list was drawn up, is
-cancelled. It may be long, so it is read from a file, twice: first to find out what it lacks and
-whether it may be taken, with nothing done; then a part at a time is applied, and at last what it
-lacks is cancelled, each part in a transaction of its own, so that nobody waits for more than one.
-A list that was cut short is sent again: what was applied of it is what it says.
+cancelled. It may be long, so it is read twice from where it lies: first to find out what it lacks
+and whether it may be taken, with nothing done; then a part at a time is applied, and at last what
+it lacks is cancelled, each part in a transaction of its own, so that nobody waits for more than
+one. A list that was cut short is sent again: what was applied of it is what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import Connection
 
@@ -25,10 +25,12 @@ from enforcement_api.feed import store as feed
 from enforcement_api.permits import core, intake, store, updates
 from enforcement_api.permits.core import FUTURE_CONFIRMATION
 from enforcement_api.permits.intake import OnChange, Taken
-from enforcement_api.permits.updates import Item
+from enforcement_api.permits.updates import Item, Line
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from sync import codec
+
+T = TypeVar("T")
 
 AT_ONCE = 1_000
 """Lines that are in memory together, and that whoever records at the site meanwhile waits for."""
@@ -41,7 +43,7 @@ MOST_REJECTED = 10_000
 LONGEST_LINE = 1024 * 1024
 """Bytes of a line; a longer one cannot be read, and takes no memory."""
 
-Lines = Callable[[], Iterable[bytes]]
+Lines = Callable[[], Iterable[Line]]
 """The list from its beginning, each time it is called."""
 
 
@@ -88,13 +90,13 @@ class Reconciled(Taken):
     held_back: int = 0
     more_rejected: int = 0
 
-    def add(self, part: Taken, *, after: int) -> None:
-        """Count what a part came to, of which so many lines were before."""
+    def add(self, part: Taken, lines: Sequence[Line]) -> None:
+        """Count what a part of the list came to; a rejection has the number of its line."""
         self.applied += part.applied
         self.unchanged += part.unchanged
         self.stale += part.stale
         told = part.rejected[: max(0, MOST_REJECTED - len(self.rejected))]
-        self.rejected += (replace(one, index=after + one.index) for one in told)
+        self.rejected += (replace(one, index=lines[one.index][0]) for one in told)
         self.more_rejected += len(part.rejected) - len(told)
 
     def as_json(self, epoch: str, language: str) -> dict[str, Any]:
@@ -141,13 +143,13 @@ def reconcile(
             source=by.source,
             extra={"cancelled": len(missing), "live": len(live)},
         )
-    index = 0
-    for items in _items(lines, site):
-        reconciled.add(
-            intake.take(record, items, by=by, now=now, reconciling=True, on_change=on_change),
-            after=index,
-        )
-        index += len(items)
+    for part in _parts(lines()):
+        with intake.in_bulk():
+            items = [_item(line, site) for _, line in part]
+            taken = intake.take(
+                record, items, by=by, now=now, reconciling=True, on_change=on_change
+            )
+            reconciled.add(taken, part)
     for ids in _parts(missing):
         found = {id: live[id] for id in ids}
         cancel = partial(_cancel, site=site, found=found, by=by, now=now)
@@ -172,11 +174,13 @@ class _Lacking:
 def _lacking(live: Mapping[str, object], site: str, lines: Lines, *, count: int) -> _Lacking:
     """Which of a source's live permits the list lacks. Raises AnotherCount."""
     found, is_certain, ids = 0, True, set(live)
-    for items in _items(lines, site):
-        found += len(items)
-        listed = [id for id, _ in items if id is not None]
-        is_certain = is_certain and len(listed) == len(items)
-        ids.difference_update(listed)
+    for _, line in lines():
+        found += 1
+        id = updates.id_of(line)
+        if id is None:
+            is_certain = False
+        else:
+            ids.discard(id)
     if found != count:
         raise AnotherCount(said=count, found=found)
     return _Lacking(ids, is_certain)
@@ -191,21 +195,13 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(LONGEST_LINE)  # the rest of one that cannot be read anyway
 
 
-def _parts(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _parts(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
     while part := list(islice(rest, AT_ONCE)):
         yield part
 
 
-def _items(lines: Lines, site: str) -> Iterator[list[Item]]:
-    """The list, a part at a time."""
-    for part in _parts(updates.read_lines(lines())):
-        yield [_item(line, site) for line in part]
-
-
 def _item(line: object, site: str) -> Item:
-    if isinstance(line, Problem):
-        return None, line
     id, item = updates.read_item(line)
     if not isinstance(item, Problem) and item.site != site:
         return id, OtherSite(site=site, id=id, named=item.site)

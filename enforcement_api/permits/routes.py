@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -405,9 +405,7 @@ def router(
             raise UnsupportedMediaType
         if len(found) > settings.most_updates:
             raise TooMany(limit=settings.most_updates)
-        return [
-            (None, item) if isinstance(item, Problem) else updates.read_item(item) for item in found
-        ]
+        return [updates.read_item(item) for item in found]
 
     def take(items: Sequence[updates.Item], principal: Principal, *, atomic: bool) -> intake.Taken:
         if not items:
@@ -461,20 +459,22 @@ def router(
         with tempfile.TemporaryFile(dir=settings.data_dir) as list_:
             await spooled_body(request, limit, mebibytes(limit), list_)
 
+            def lines() -> Iterator[updates.Line]:
+                return enumerate(updates.read_lines(reconciling.lines_of(list_)))
+
             def work() -> bytes:
-                with intake.in_bulk():
-                    reconciled = reconciling.reconcile(
-                        record,
-                        site,
-                        partial(reconciling.lines_of, list_),
-                        by=principal,
-                        as_of=drawn_up,
-                        count=count,
-                        max_cancel=max_cancel,
-                        now=now(),
-                        on_change=on_change,
-                    )
-                    follower.follow(site)
+                reconciled = reconciling.reconcile(
+                    record,
+                    site,
+                    lines,
+                    by=principal,
+                    as_of=drawn_up,
+                    count=count,
+                    max_cancel=max_cancel,
+                    now=now(),
+                    on_change=on_change,
+                )
+                follower.follow(site)
                 epoch = record.read(record.epoch)
                 return json_bytes(reconciled.as_json(epoch, language_of(request)))
 

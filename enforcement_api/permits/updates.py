@@ -157,19 +157,30 @@ Item = tuple[str | None, "PlateUpdateIn | Problem"]
 _validate = PlateUpdateIn.model_validate
 
 
+Line = tuple[int, object]
+"""The number of an item in what it came in, and the item: JSON that nobody has looked at, or the
+Problem that kept it from being read."""
+
+
 def read_item(item: object) -> Item:
-    """Check one item's shape."""
+    """Check one item's shape. A Problem, of a line that could not be read, stays what it is."""
     try:
         update = _validate(item)
     except ValidationError as error:
-        given = item.get("id") if isinstance(item, dict) else None
-        id = _without_surrogates(given)[:100] if isinstance(given, str) else None
+        if isinstance(item, Problem):
+            return None, item
         if not isinstance(item, dict):
             return None, UnreadableItem(reason=_KINDS[type(item)])
-        return id, Invalid(
+        return id_of(item), Invalid(
             errors=[error_of(found) for found in error.errors(include_url=False)[:_MOST_ERRORS]]
         )
     return update.id, update
+
+
+def id_of(item: object) -> str | None:
+    """The id that `read_item` would find in it, at a tenth of the cost."""
+    id = item.get("id") if isinstance(item, dict) else None
+    return _without_surrogates(id)[:100] if isinstance(id, str) else None
 
 
 def _whole_number(text: str) -> int | str:

@@ -15,6 +15,7 @@ from enforcement_api.feed import store as feed
 from enforcement_api.infractions.store import recheck_open
 from enforcement_api.permits import reconciling
 from enforcement_api.permits.reconciling import Reconciled
+from enforcement_api.permits.updates import Line
 from enforcement_api.security import Principal
 from sync.codec import instant, optional_instant
 from tests.service import NOW, Service, infraction, ndjson, new_id
@@ -310,10 +311,10 @@ def take_a_list(
     """
     came = 0
 
-    def given() -> Iterator[bytes]:
+    def given() -> Iterator[Line]:
         nonlocal came
-        for line in lines:
-            yield ndjson(line)
+        for line in enumerate(lines):
+            yield line
             came += 1
             meanwhile(came)
 

@@ -131,6 +131,6 @@ def test_body_that_trickles_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPat
 )
 def test_line_that_is_no_object_is_told_in_words(line: str, told: str) -> None:
     (item,) = updates.read_ndjson(line.encode("latin-1"))
-    problem = item if isinstance(item, updates.UnreadableItem) else updates.read_item(item)[1]
+    _, problem = updates.read_item(item)
     assert isinstance(problem, updates.UnreadableItem)
     assert told in problem.as_json("fr")["detail"]

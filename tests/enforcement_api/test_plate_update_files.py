@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from enforcement_api.permits.files import COLUMNS, REQUIRED, read_file
-from enforcement_api.permits.updates import Item, PlateUpdateIn
+from enforcement_api.permits.updates import Item, PlateUpdateIn, read_item
 from enforcement_api.problems import Problem
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "plate-updates.md"
 
 
 def read(path: Path, **options: Any) -> list[Item]:
-    return [item for _, item in read_file(path, site=None, progress=lambda read: None, **options)]
+    lines = read_file(path, site=None, progress=lambda read: None, **options)
+    return [read_item(line) for _, line in lines]
 
 
 def example(language: str) -> str:
