@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from enforcement_api.permits.updates import Item
+    from enforcement_api.permits.intake import Rejection, Taken
+    from enforcement_api.permits.reconciling import Lines, Reconciled
+    from enforcement_api.permits.updates import Line
     from enforcement_api.problems import Problem
+    from enforcement_api.security import Principal
     from enforcement_api.settings import Settings
 
 _BATCH = 10_000
@@ -69,7 +72,12 @@ def _named(pointer: str) -> str:
     name = pointer.removeprefix("/query/")
     if name == pointer:
         return pointer.removeprefix("/")
-    return "PLATE" if name == "plate" else f"--{name}"
+    return "PLATE" if name == "plate" else _option(name)
+
+
+def _option(name: str) -> str:
+    """The option that gives a command this argument."""
+    return "--" + name.replace("_", "-")
 
 
 def fail(problem: Problem) -> NoReturn:
@@ -451,54 +459,182 @@ def _refusal(problem: Problem) -> str:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--site", help="Site des lignes sans site / site of lines that name none.")
 @click.option("--source", default="import", show_default=True)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="FILE porte tous les permis de la source à --site : ceux qui y manquent sont annulés /"
+    " FILE has all permits of the source at --site: those that it lacks are cancelled.",
+)
+@click.option(
+    "--as-of",
+    metavar="INSTANT",
+    help="Avec --full : quand la liste a été dressée; par défaut, quand FILE a été modifié / with"
+    " --full: when the list was drawn up; by default, when FILE was modified.",
+)
+@click.option(
+    "--max-cancel",
+    type=click.IntRange(0),
+    help="Avec --full : permis qui peuvent être annulés, au-delà de 5 % / with --full: permits that"
+    " may be cancelled, beyond 5%.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(0),
+    help="Avec --full : nombre de permis du fichier, à vérifier / with --full: permits in the file,"
+    " to be verified.",
+)
 @_settings
-def import_(settings: Settings, file: Path, site: str | None, source: str) -> None:
-    """Import plate updates from CSV or NDJSON; exit 1 if a line was refused."""
+def import_(
+    settings: Settings,
+    file: Path,
+    site: str | None,
+    source: str,
+    full: bool,
+    as_of: str | None,
+    **asked: int | None,
+) -> None:
+    """Import plate updates from CSV or NDJSON; exit 1 if a line was refused. With --full, make the
+    source's permits at the site those of the file.
+    """
     from enforcement_api.infractions import store as infractions
     from enforcement_api.permits import intake
     from enforcement_api.permits.files import read_file
-    from enforcement_api.permits.updates import read_item
     from enforcement_api.security import Principal
 
+    for name, value in ({"as_of": as_of} | asked).items():
+        if value is not None and not full:
+            say(N_("{option} goes with --full."), option=_option(name))
+            sys.exit(2)
+    if full and site is None:
+        say(N_("--full needs --site: the site of which the file has all permits."))
+        sys.exit(2)
+    drawn_up = _drawn_up(file, as_of) if full else None
     record = _record(settings)
     by = Principal(id="cli", role="admin", name="cli", source=source, sites=None)
     totals = {"applied": 0, "unchanged": 0, "stale": 0, "rejected": 0}
 
-    def take(lines: list[tuple[int, Item]]) -> None:
-        taken = intake.take(
-            record,
-            [item for _, item in lines],
-            by=by,
-            now=utc_now(),
-            on_change=infractions.recheck_open,
+    def tell(rejection: Rejection) -> None:
+        totals["rejected"] += 1
+        say(
+            N_("line {number} ({id}): {reason}"),
+            number=rejection.index,
+            id=rejection.id or "?",
+            reason=_refusal(rejection.problem),
         )
+
+    def count(taken: Taken) -> None:
         for name in ("applied", "unchanged", "stale"):
             totals[name] += getattr(taken, name)
-        totals["rejected"] += len(taken.rejected)
-        for rejection in taken.rejected:
-            say(
-                N_("line {number} ({id}): {reason}"),
-                number=lines[rejection.index][0],
-                id=rejection.id or "?",
-                reason=_refusal(rejection.problem),
-            )
 
-    with click.progressbar(length=file.stat().st_size, file=sys.stderr, label=file.name) as bar:
-        batch: list[tuple[int, Item]] = []
-        for number, line in read_file(file, site=site, progress=bar.update):
-            batch.append((number, read_item(line)))
-            if len(batch) == _BATCH:
-                take(batch)
-                batch = []
-        if batch:
-            take(batch)
-    say(
-        N_("{applied} applied, {unchanged} unchanged, {stale} stale, {rejected} refused"),
-        **totals,
-    )
+    steps = file.stat().st_size * (2 if full else 1)  # a list of all permits is read twice
+    with click.progressbar(length=steps, file=sys.stderr, label=file.name) as bar:
+
+        def lines() -> Iterable[Line]:
+            return read_file(file, site=site, progress=bar.update)
+
+        if site is not None and drawn_up is not None:
+            reconciled = _reconcile(
+                record, site, file, lines, by=by, as_of=drawn_up, tell=tell, **asked
+            )
+            count(reconciled)
+            totals |= {"cancelled": reconciled.cancelled, "held_back": reconciled.held_back}
+        else:
+            for taken in intake.take_lines(
+                record,
+                lines(),
+                by=by,
+                now=utc_now,
+                at_once=_BATCH,
+                on_change=infractions.recheck_open,
+            ):
+                count(taken)
+                for rejection in taken.rejected:
+                    tell(rejection)
+    told = N_("{applied} applied, {unchanged} unchanged, {stale} stale, {rejected} refused")
+    say(told, **totals)
+    if full:
+        say(N_("{cancelled} cancelled: the file lacks them"), **totals)
+    if totals.get("held_back"):
+        say(
+            N_(
+                "{held_back} permits that the file lacks were not cancelled: each may be the one of"
+                " a line whose id cannot be read. Correct those lines and import the file again."
+            ),
+            **totals,
+        )
     click.echo(json.dumps(totals))
     if totals["rejected"]:
         sys.exit(1)
+
+
+def _drawn_up(file: Path, as_of: str | None) -> datetime:
+    """When a list of all permits was drawn up, as far as anybody says. Raises Invalid."""
+    from enforcement_api.permits.checking import parse_instant
+    from sync import codec
+
+    if as_of is not None:
+        return parse_instant(as_of, "as_of")
+    modified = datetime.fromtimestamp(file.stat().st_mtime // 1, UTC)
+    say(
+        N_(
+            "The list is taken as of {at}, when {file} was modified: what was recorded since then"
+            " lives on. If it was drawn up earlier, say so with --as-of."
+        ),
+        at=codec.instant(modified),
+        file=file,
+    )
+    return modified
+
+
+def _reconcile(
+    record: Any,
+    site: str,
+    file: Path,
+    lines: Lines,
+    *,
+    by: Principal,
+    as_of: datetime,
+    max_cancel: int | None,
+    count: int | None,
+    tell: Callable[[Rejection], None],
+) -> Reconciled:
+    """Take a file as the list of all permits; a refusal says what to do at the command line."""
+    from enforcement_api.infractions import store as infractions
+    from enforcement_api.permits import reconciling
+
+    try:
+        return reconciling.reconcile(
+            record,
+            site,
+            lines,
+            by=by,
+            as_of=as_of,
+            count=count,
+            max_cancel=max_cancel or 0,
+            now=utc_now(),
+            at_once=_BATCH,
+            on_change=infractions.recheck_open,
+            on_rejected=tell,
+        )
+    except reconciling.AnotherCount as problem:
+        say(
+            N_(
+                "--count says {said} permits, but {file} has {found}. Nothing was done: export the"
+                " list again, whole."
+            ),
+            file=file,
+            **problem.facts,
+        )
+    except reconciling.ReconciliationTooLarge as problem:
+        say(
+            N_(
+                "{cancelled} of the {live} live permits of {source} are not in {file}. Nothing was"
+                " done. If that is right, run it again with --max-cancel {cancelled}."
+            ),
+            file=file,
+            **problem.facts,
+        )
+    sys.exit(1)
 
 
 @main.command(short_help="vérifier une plaque / check a plate")

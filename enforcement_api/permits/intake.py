@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from sqlalchemy import Connection
 from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.permits import core, store
-from enforcement_api.permits.updates import Item, PlateUpdateIn
+from enforcement_api.permits.updates import Item, Line, PlateUpdateIn, read_item
 from enforcement_api.problems import N_, Problem
 from enforcement_api.security import ForbiddenSite, Principal
 from enforcement_api.sites import store as sites
@@ -63,7 +64,7 @@ class RetentionOutOfTime(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One item that was not taken, and why."""
+    """One item that was not taken, and why; `index` is its number in what it came in."""
 
     index: int
     id: str | None
@@ -178,6 +179,36 @@ def take(
         )
 
     return record.write(work)
+
+
+def take_lines(
+    record: Record,
+    lines: Iterable[Line],
+    *,
+    by: Principal,
+    now: Callable[[], datetime],
+    at_once: int,
+    read: Callable[[object], Item] = read_item,
+    reconciling: bool = False,
+    on_change: OnChange,
+) -> Iterator[Taken]:
+    """Apply the lines of something long, `at_once` in a transaction and in memory; what came of
+    each part, with the numbers of its rejected lines.
+
+    Raises as `take`, and whatever the lines raise; the parts before stay.
+    """
+    rest = iter(lines)
+    while True:
+        with in_bulk():
+            part = list(islice(rest, at_once))
+            if not part:
+                return
+            items = [read(line) for _, line in part]
+            taken = take(
+                record, items, by=by, now=now(), reconciling=reconciling, on_change=on_change
+            )
+            taken.rejected = [replace(one, index=part[one.index][0]) for one in taken.rejected]
+        yield taken
 
 
 def apply(

@@ -9,12 +9,11 @@ one. A list that was cut short is sent again: what was applied of it is what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import islice
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
 
@@ -24,13 +23,11 @@ from enforcement_api.database.engine import Record
 from enforcement_api.feed import store as feed
 from enforcement_api.permits import core, intake, store, updates
 from enforcement_api.permits.core import FUTURE_CONFIRMATION
-from enforcement_api.permits.intake import OnChange, Taken
+from enforcement_api.permits.intake import OnChange, Rejection, Taken
 from enforcement_api.permits.updates import Item, Line
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from sync import codec
-
-T = TypeVar("T")
 
 AT_ONCE = 1_000
 """Lines that are in memory together, and that whoever records at the site meanwhile waits for."""
@@ -90,13 +87,13 @@ class Reconciled(Taken):
     held_back: int = 0
     more_rejected: int = 0
 
-    def add(self, part: Taken, lines: Sequence[Line]) -> None:
-        """Count what a part of the list came to; a rejection has the number of its line."""
+    def add(self, part: Taken) -> None:
+        """Count what a part of the list came to."""
         self.applied += part.applied
         self.unchanged += part.unchanged
         self.stale += part.stale
         told = part.rejected[: max(0, MOST_REJECTED - len(self.rejected))]
-        self.rejected += (replace(one, index=lines[one.index][0]) for one in told)
+        self.rejected += told
         self.more_rejected += len(part.rejected) - len(told)
 
     def as_json(self, epoch: str, language: str) -> dict[str, Any]:
@@ -116,12 +113,17 @@ def reconcile(
     *,
     by: Principal,
     as_of: datetime,
-    count: int,
+    count: int | None,
     max_cancel: int,
     now: datetime,
+    at_once: int,
     on_change: OnChange,
+    on_rejected: Callable[[Rejection], None] = lambda rejection: None,
 ) -> Reconciled:
     """Make a source's permits at a site those of the list.
+
+    `count`: how many lines it has, where its sender says so; `at_once`: how many go into one
+    transaction. `on_rejected` is told of each rejected line as it comes, however many they are.
 
     Raises UnknownSite, Invalid, AnotherCount, ReconciliationTooLarge, and has done nothing then;
     StorageFailed, RecordUnavailable, RecordBusy: some of it may be done, and it is sent again.
@@ -131,7 +133,7 @@ def reconcile(
         told = N_("is in the future: check the sender's clock")
         raise Invalid(errors=[Problem.Error("/query/as_of", told)])
     live = record.read(lambda tx: _live_permits(tx, site, by, now))
-    lacking = _lacking(live, site, lines, count=count)
+    lacking = _lacking(live, lines, count=count)
     missing = sorted(id for id in lacking.ids if live[id] < as_of)
     reconciled = Reconciled()
     if not lacking.is_certain:
@@ -143,14 +145,21 @@ def reconcile(
             source=by.source,
             extra={"cancelled": len(missing), "live": len(live)},
         )
-    for part in _parts(lines()):
-        with intake.in_bulk():
-            items = [_item(line, site) for _, line in part]
-            taken = intake.take(
-                record, items, by=by, now=now, reconciling=True, on_change=on_change
-            )
-            reconciled.add(taken, part)
-    for ids in _parts(missing):
+    for part in intake.take_lines(
+        record,
+        lines(),
+        by=by,
+        now=lambda: now,
+        at_once=at_once,
+        read=partial(_item, site),
+        reconciling=True,
+        on_change=on_change,
+    ):
+        reconciled.add(part)
+        for rejection in part.rejected:
+            on_rejected(rejection)
+    for at in range(0, len(missing), at_once):
+        ids = missing[at : at + at_once]
         found = {id: live[id] for id in ids}
         cancel = partial(_cancel, site=site, found=found, by=by, now=now)
         reconciled.cancelled += record.write(partial(cancel, on_change=on_change))
@@ -171,7 +180,7 @@ class _Lacking:
     is_certain: bool
 
 
-def _lacking(live: Mapping[str, object], site: str, lines: Lines, *, count: int) -> _Lacking:
+def _lacking(live: Mapping[str, object], lines: Lines, *, count: int | None) -> _Lacking:
     """Which of a source's live permits the list lacks. Raises AnotherCount."""
     found, is_certain, ids = 0, True, set(live)
     for _, line in lines():
@@ -181,7 +190,7 @@ def _lacking(live: Mapping[str, object], site: str, lines: Lines, *, count: int)
             is_certain = False
         else:
             ids.discard(id)
-    if found != count:
+    if count is not None and found != count:
         raise AnotherCount(said=count, found=found)
     return _Lacking(ids, is_certain)
 
@@ -195,13 +204,7 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(LONGEST_LINE)  # the rest of one that cannot be read anyway
 
 
-def _parts(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while part := list(islice(rest, AT_ONCE)):
-        yield part
-
-
-def _item(line: object, site: str) -> Item:
+def _item(site: str, line: object) -> Item:
     id, item = updates.read_item(line)
     if not isinstance(item, Problem) and item.site != site:
         return id, OtherSite(site=site, id=id, named=item.site)

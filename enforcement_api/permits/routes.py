@@ -472,6 +472,7 @@ def router(
                     count=count,
                     max_cancel=max_cancel,
                     now=now(),
+                    at_once=reconciling.AT_ONCE,
                     on_change=on_change,
                 )
                 follower.follow(site)

@@ -329,6 +329,7 @@ def take_a_list(
         count=len(lines),
         max_cancel=len(lines),
         now=now,
+        at_once=reconciling.AT_ONCE,
         on_change=recheck_open,
     )
     parts.follower.follow("1085")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from enforcement_api.cli import utc_now
+from enforcement_api.infractions.store import recheck_open
+from enforcement_api.permits import intake
+from enforcement_api.permits.files import read_file
+from enforcement_api.security import Principal
+from sync.codec import instant
 from tests.enforcement_api.program import patrouille
 from tests.service import Service, ndjson, running
 
@@ -191,3 +199,148 @@ def test_a_number_too_long_to_be_one_spoils_its_own_line_alone(
     imported = Imported(service, path)
     assert (imported.code, imported.counts) == (1, (1, 0, 0, 1))
     assert "line 2 (long1)" in imported.told
+
+
+# The whole of what a source has: --full
+
+
+class Export:
+    """A site of its own with permits `p0`, `p1`, … of the command's source, and exports of it."""
+
+    def __init__(self, service: Service, folder: Path, site: str, permits: int) -> None:
+        self.service, self.site, self.path = service, site, folder / f"{site}.csv"
+        service.site(site)
+        self.lines = [line(f"p{n}", f"{site}{n:02}", site="") for n in range(permits)]
+        (taken,) = intake.take_lines(
+            service.parts.record,
+            read_file(write(self.path, HEADER, *self.lines), site=site, progress=lambda read: None),
+            by=Principal(id="cli", role="admin", name="cli", source="import", sites=None),
+            now=utc_now,
+            at_once=permits + 1,
+            on_change=recheck_open,
+        )
+        assert taken.applied == permits
+
+    def full(self, *lines: str, **options: int) -> Imported:
+        """Import these lines, drawn up after what was recorded before."""
+        told = {"as-of": instant(utc_now() + timedelta(minutes=1))} | options
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in told.items()]
+        write(self.path, HEADER, *lines)
+        return Imported(self.service, self.path, "--site", self.site, "--full", *given)
+
+    def verdict(self, number: int) -> str:
+        at = instant(utc_now() + timedelta(seconds=1))
+        return self.service.verdict(f"{self.site}{number:02}", site=self.site, at=at)
+
+
+def test_what_a_full_export_lacks_is_cancelled_and_the_rest_lives(
+    service: Service, tmp_path: Path
+) -> None:
+    export = Export(service, tmp_path, "2001", 40)
+    suspended = export.lines[1].replace("active", "suspended")
+    done = export.full(suspended, *export.lines[2:])
+    assert done.code == 0
+    assert done.totals == {
+        "applied": 1, "unchanged": 38, "stale": 0, "rejected": 0, "cancelled": 1, "held_back": 0,
+    }  # fmt: skip
+    assert "1 cancelled" in done.told
+    assert [export.verdict(n) for n in range(3)] == ["cancelled", "suspended", "valid"]
+    service.assert_consistent("2001")
+
+
+def test_a_full_export_that_would_cancel_too_much_does_nothing_unless_it_is_said(
+    service: Service, tmp_path: Path
+) -> None:
+    export = Export(service, tmp_path, "2002", 40)
+    kept = [row.replace("active", "suspended") for row in export.lines[3:]]
+    refused = export.full(*kept)
+    assert (refused.code, refused.totals) == (1, {})
+    assert "3 of the 40 live permits of import" in refused.told
+    assert "--max-cancel 3" in refused.told
+    assert [export.verdict(n) for n in (0, 3)] == ["valid", "valid"]
+    assert export.full(*kept, max_cancel=3).totals["cancelled"] == 3
+    assert [export.verdict(n) for n in (0, 3)] == ["cancelled", "suspended"]
+
+
+@pytest.mark.parametrize("said", [29, 31])
+def test_a_full_export_of_another_length_does_nothing(
+    service: Service, tmp_path: Path, said: int
+) -> None:
+    export = Export(service, tmp_path, f"20{said}", 30)
+    changed = [row.replace("active", "suspended") for row in export.lines]
+    refused = export.full(*changed, count=said)
+    assert (refused.code, refused.totals) == (1, {})
+    assert f"--count says {said} permits" in refused.told
+    assert export.verdict(0) == "valid"
+
+
+def test_refused_lines_of_a_full_export_are_told_and_protect_their_permits(
+    service: Service, tmp_path: Path
+) -> None:
+    export = Export(service, tmp_path, "2003", 10)
+    bad = [
+        line("p0", "é", site=""),
+        line("p1", "200301"),
+        line("p2", "200302", site="", zones="Q9"),
+    ]
+    done = export.full(*bad, *export.lines[3:], count=10)
+    assert (done.code, done.counts) == (1, (0, 7, 0, 3))
+    assert (done.totals["cancelled"], done.totals["held_back"]) == (0, 0)
+    for number, id, why in ((2, "p0", "plate"), (3, "p1", "1085"), (4, "p2", "Q9")):
+        (said,) = [row for row in done.told.splitlines() if f"line {number} ({id})" in row]
+        assert why in said
+    assert [export.verdict(n) for n in range(3)] == ["valid"] * 3
+
+
+def test_a_line_of_a_full_export_without_an_id_lets_nothing_go(
+    service: Service, tmp_path: Path
+) -> None:
+    export = Export(service, tmp_path, "2004", 20)
+    done = export.full(line("", "200400", site=""), *export.lines[1:])
+    assert (done.code, done.totals["cancelled"], done.totals["held_back"]) == (1, 0, 1)
+    assert "1 permits that the file lacks were not cancelled" in done.told
+    assert export.verdict(0) == "valid"
+
+
+def test_a_full_export_is_as_of_the_files_modification_unless_it_is_said(
+    service: Service, tmp_path: Path
+) -> None:
+    export = Export(service, tmp_path, "2005", 30)
+    path = write(tmp_path / "old.csv", HEADER, *export.lines[1:])
+    for age, cancelled in ((3600, 0), (-60, 1)):
+        modified = utc_now() - timedelta(seconds=age)
+        os.utime(path, (modified.timestamp(), modified.timestamp()))
+        done = Imported(service, path, "--site", "2005", "--full")
+        assert f"as of {instant(modified)}" in done.told
+        assert done.totals["cancelled"] == cancelled
+    assert export.verdict(0) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--full"], "--full needs --site"),
+        (["--site=1085", "--max-cancel=1"], "--max-cancel goes with --full"),
+    ],
+)
+def test_options_that_need_another_say_so(
+    service: Service, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    path = write(tmp_path / "a.csv", HEADER, line("o1", "OOO111"))
+    done = Imported(service, path, *arguments)
+    assert (done.code, done.totals) == (2, {})
+    assert told in done.told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["--as-of=2999-01-01T00:00:00Z"], "--as-of: is in the future"),
+     (["--site=9999"], "no such site")],
+)  # fmt: skip
+def test_a_full_export_that_makes_no_sense_is_refused(
+    service: Service, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    path = write(tmp_path / "a.csv", HEADER, line("o1", "OOO111"))
+    done = Imported(service, path, "--site=1085", "--full", *arguments)
+    assert (done.code, done.totals) == (1, {})
+    assert told in done.told
