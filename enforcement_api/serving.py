@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import signal
 import socket
 import ssl
-import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from starlette.requests import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from enforcement_api.app import Service, create_app
+from enforcement_api.listening import Announcing, end_cleanly_on_signals, listen
 from enforcement_api.problems import (
     LANGUAGES,
     MEDIA_TYPE,
@@ -41,15 +38,14 @@ HEADER_SECONDS = 15
 READING_SECONDS = 60
 """How long a client may take to read the next 48 KiB of an answer."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FILES_KEPT = 256
 """Files that the service opens besides connections: the record, indexes, photos."""
 _BEYOND_THE_LIMIT = 64
 """Connections beyond the limit that are told so; those beyond them are closed unheard."""
 
 
-class Server(uvicorn.Server):
-    """Says when it is ready, answers waiting polls when told to end, and then exits with 0."""
+class Server(Announcing):
+    """Answers waiting polls when told to end."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -61,33 +57,10 @@ class Server(uvicorn.Server):
         self.storage_failure = problem
         self.should_exit = True
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, and say where."""
-        await super().startup(sockets)
-        if not self.started:
-            return
-        port = self.servers[0].sockets[0].getsockname()[1]
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        scheme = "https" if self.config.is_ssl else "http"
-        print(f"listening on {scheme}://{host}:{port}", file=sys.stderr, flush=True)
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody wait out their poll."""
         self._service.follower.release()
         await super().shutdown(sockets)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but a signal that was obeyed is not raised again: the exit code is 0."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class MalformedRequest(Problem):
@@ -274,27 +247,6 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
-class AddressTaken(Problem):
-    """Something else listens there, or the address is not this machine's."""
-
-    status = 503
-    slug = "address-taken"
-    title = N_("The service cannot listen at {host}, port {port}")
-    detail = N_("End what listens there, or choose another with --host and --port: {reason}")
-
-
-class PortNotAllowed(Problem):
-    """A port below 1024, to somebody who has no right to it."""
-
-    status = 503
-    slug = "port-not-allowed"
-    title = N_("This user may not listen at {host}, port {port}")
-    detail = N_(
-        "Choose a port above 1023 with --port, behind a proxy, or give the service the right:"
-        " AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit."
-    )
-
-
 class UnusableCertificate(Problem):
     """The certificate and its key cannot be served with."""
 
@@ -335,24 +287,6 @@ def check_certificate(certificate: Path, key: Path) -> None:
         raise unusable(error) from error
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises AddressTaken, PortNotAllowed."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, since asyncio turns Nagle's delay off only where it is; an answer
-    # would wait 40 ms for an acknowledgement.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-        return listening
-    except OSError as error:
-        listening.close()
-        if isinstance(error, PermissionError):
-            raise PortNotAllowed(host=host, port=port) from error
-        raise AddressTaken(host=host, port=port, reason=error) from error
-
-
 def _most_connections() -> int:
     """As many as the system lets this process have files open, less those for its own use."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -371,9 +305,7 @@ def serve(
     Raises UnusableCertificate, AddressTaken, PortNotAllowed, StorageFailed, RecordNotReady,
     RecordUnavailable before it listens.
     """
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:  # until uvicorn takes them over
-            signal.signal(number, lambda *_: sys.exit(0))
+    end_cleanly_on_signals()
     if tls_cert is not None and tls_key is not None:
         check_certificate(tls_cert, tls_key)
     listening = listen(host, port)

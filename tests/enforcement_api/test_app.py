@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from enforcement_api.app import create_app
 from enforcement_api.feed.follower import Follower
-from enforcement_api.serving import listen
+from enforcement_api.listening import listen
 from enforcement_api.settings import Settings, UnusableSetting
 from tests.enforcement_api.program import DEADLINE, patrouille, serving
 from tests.service import Service, infraction, new_id, running
