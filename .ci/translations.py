@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOMAINS = {"enforcement_api": "patrouille", "handheld_app": "handheld"}
 LANGUAGES = ["fr"]
 # Kivy's language reads `_('…', app.lang)`, which Babel's Python extractor finds.
-METHODS = [("**.py", "python"), ("**.kv", "python")]
+METHODS = [("**.py", "python"), ("**.kv", "python"), ("**/templates/**.html", "jinja2")]
 
 
 def sources(package: str) -> Catalog:

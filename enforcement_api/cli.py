@@ -688,6 +688,53 @@ def demo(data_dir: Path | None, headless: bool) -> None:
     sys.exit(demonstration.run(settings, headless=headless, language=language()))
 
 
+@main.command("local-provider", short_help="paiements d'essai / trial payments")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8010, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--service",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="Adresse du service à aviser / the service that is told of events.",
+)
+@_settings
+def local_provider(settings: Settings, host: str, port: int, service: str) -> None:
+    """A payment provider for development and the demo, with its own pages; never for real money.
+
+    It keeps its things in a folder of its own below the data directory. On stdout: the variables
+    that the service needs. $PATROUILLE_PAYMENT_KEY and $PATROUILLE_PAYMENT_WEBHOOK_SECRET are
+    used where they are set; otherwise it makes them once.
+    """
+    from enforcement_api.local_provider import app as provider
+
+    def listening_at(address: str, known: provider.Secrets) -> None:
+        say(
+            N_(
+                "The local payment provider is for trials only: no money is moved, and only test"
+                " numbers are taken. The service uses it with the variables on stdout."
+            )
+        )
+        for name, value in (
+            ("PROVIDER", "local"),
+            ("URL", address),
+            ("KEY", known.key),
+            ("WEBHOOK_SECRET", known.webhook),
+        ):
+            click.echo(f"PATROUILLE_PAYMENT_{name}={value}")
+        sys.stdout.flush()
+
+    provider.serve(
+        settings.data_dir / "local-provider",
+        host=host,
+        port=port,
+        service=service,
+        key=settings.payment_key,
+        webhook_secret=settings.payment_webhook_secret,
+        now=utc_now,
+        listening_at=listening_at,
+    )
+
+
 @main.command(
     short_help="le terminal du patrouilleur / the handheld",
     context_settings={"ignore_unknown_options": True, "help_option_names": []},

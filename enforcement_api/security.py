@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import threading
 import time
@@ -89,6 +90,15 @@ def new_secret(role: str) -> str:
 def secret_hash(secret: str) -> str:
     """What is stored of a key. Keys are 256 random bits, so a plain hash is enough."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """The HMAC-SHA256 of `<timestamp>.<body>`, in hexadecimal: who has the secret sent this then.
+
+    `timestamp`: seconds since 1970, as they are sent.
+    """
+    message = timestamp.encode("utf-8", "surrogateescape") + b"." + body
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 class KeyRing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,21 @@ class Settings:
 
     courtesy_days: int = 7
     """How long a courtesy permit may last at most."""
+
+    payment_provider: str = ""
+    """Who charges cards: `local`, the provider for trials. Empty: nobody; cheques alone."""
+
+    payment_url: str = ""
+    """Where the provider is reached, such as http://127.0.0.1:8010."""
+
+    payment_key: str = field(default="", repr=False)
+    """The key that the provider gave the service."""
+
+    payment_webhook_secret: str = field(default="", repr=False)
+    """What the provider signs its events with. Empty: no event is believed."""
+
+    payment_retry_hours: int = 24
+    """How long after a declined charge the next one is tried."""
 
     @classmethod
     def load(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, BinaryIO
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -35,11 +36,13 @@ FIRST_SECONDS = 60
 SLOWEST = 1024
 """Bytes a second that a body may not come more slowly than, after its first minute."""
 LONGEST_LINE = 200
+LONGEST_ADDRESS = 2000
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Line feeds and tabs are text; the other controls are not, and PostgreSQL cannot store NUL.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_ADDRESS = re.compile(r"[!-~]+")
 _SEPARATING = re.compile(r"[\s*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -107,6 +110,18 @@ def identifier(text: str) -> str:
     """The text itself if it can be an id that a client chose. Raises ValueError."""
     if not 1 <= len(text) <= 100 or _ANY_CONTROL.search(text) or text != text.strip():
         raise ValueError(N_("must be 1 to 100 characters without control characters"))
+    return text
+
+
+def web_address(text: str) -> str:
+    """The text itself if a browser can be sent there: http or https. Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or len(text) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
+        raise ValueError(N_("must be an address such as https://example.org/page"))
     return text
 
 

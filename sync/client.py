@@ -42,12 +42,13 @@ def check_address(url: str) -> str:
     host = parts.hostname or ""
     if parts.scheme == "https" and host:
         return parts.geturl().rstrip("/")
-    if parts.scheme == "http" and _is_loopback(host):
+    if parts.scheme == "http" and is_loopback(host):
         return parts.geturl().rstrip("/")
     raise InsecureAddress(f"{url}: https is needed, except to this very machine")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this very machine is reached by it."""
     if host == "localhost":
         return True
     try:
