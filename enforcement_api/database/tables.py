@@ -753,7 +753,8 @@ Index(
 )
 
 # What is to be paid. The same `order` is asked for until its outcome is known, so that a charge
-# whose answer was lost is found again and not made twice; a new try has a new one.
+# whose answer was lost is found again and not made twice; a new try has a new one. `asked_at`: when
+# it was first asked for, while its outcome is not known.
 payments = Table(
     "payments",
     metadata,
@@ -770,6 +771,7 @@ payments = Table(
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("order", String, nullable=False),
+    Column("asked_at", Instant),
     Column("charge", Text),
     Column("next_try_at", Instant),
     Column("claimed_until", Instant),
@@ -779,6 +781,7 @@ payments = Table(
     Column("settled_at", Instant),
     Column("refund", Text),
     Index("ix_payments_id", "id", unique=True),
+    Index("ix_payments_order", "order"),
     Index("ix_payments_subscription", "site", "subscription", "position", unique=True),
 )
 _to_try = payments.c.next_try_at.is_not(None)
@@ -796,6 +799,7 @@ payment_pages = Table(
     Column("site", String, primary_key=True),
     Column("id", String, primary_key=True),
     Column("subscription", String, nullable=False),
+    Column("content_hash", String, nullable=False),
     Column("ticket", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),

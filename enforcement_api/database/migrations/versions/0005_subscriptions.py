@@ -330,6 +330,7 @@ def _payments() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("order", sa.String(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.Column("charge", sa.Text(), nullable=True),
         sa.Column("next_try_at", sa.BigInteger(), nullable=True),
         sa.Column("claimed_until", sa.BigInteger(), nullable=True),
@@ -341,6 +342,7 @@ def _payments() -> None:
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_payments")),
     )
     op.create_index("ix_payments_id", "payments", ["id"], unique=True)
+    op.create_index("ix_payments_order", "payments", ["order"])
     op.create_index(
         "ix_payments_subscription", "payments", ["site", "subscription", "position"], unique=True
     )
@@ -359,6 +361,7 @@ def _payment_pages() -> None:
         sa.Column("site", sa.String(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("subscription", sa.String(), nullable=False),
+        sa.Column("content_hash", sa.String(), nullable=False),
         sa.Column("ticket", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
