@@ -50,6 +50,8 @@ from enforcement_api.subscriptions import (
     request_routes,
 )
 from enforcement_api.subscriptions import routes as subscriptions_routes
+from enforcement_api.subscriptions.clerk import Clerk
+from enforcement_api.subscriptions.contact import Contact
 from enforcement_api.subscriptions.office import Office
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class Service:
             storage_failed=lambda problem: self.storage_failed(problem),
         )
         self.office = Office(self.record, on_change=infractions.recheck_open)
+        contact = Contact(self.record, now=now, fed=self.follower.fed)
+        self.clerk = Clerk({"contact": contact.keep}, seconds=settings.clerk_seconds)
         self.plates = PlateCounts()
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
         self.guard = Guard(
@@ -107,10 +111,13 @@ class Service:
             target=self._keep_house, name="housekeeping", daemon=True
         )
         self._housekeeping.start()
+        if self.settings.clerk_seconds:
+            self.clerk.start()
 
     def stop(self) -> None:
         """Answer who waits, end the threads, close the record."""
         self._stopping.set()
+        self.clerk.stop()
         self.follower.stop()
         if self._housekeeping is not None:
             self._housekeeping.join()

@@ -99,6 +99,9 @@ class Settings:
     retention_hours: int = 24
     """How often the retention job runs for a site."""
 
+    clerk_seconds: float = 5.0
+    """How often it is looked whether a letter or a charge is due; 0: this process does not look."""
+
     courtesy_days: int = 7
     """How long a courtesy permit may last at most."""
 

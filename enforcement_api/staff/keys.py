@@ -18,6 +18,8 @@ from enforcement_api.shapes import line
 
 ROLES: tuple[Role, ...] = ("admin", "feeder", "reader")
 """What a key can be for; devices get their tokens by enrolment."""
+OWN_SOURCE = "patrouille:"
+"""What sources of the service itself begin with."""
 
 
 class UnusableKey(Problem):
@@ -38,6 +40,12 @@ class UnusableKeyName(UnusableKey):
     """A name or a source that tells nothing or cannot be kept."""
 
     detail = N_("Give the key a name and a source of 1 to 200 characters on one line.")
+
+
+class ReservedSource(UnusableKey):
+    """A source that is the service's own."""
+
+    detail = N_("{source} is a source of the service itself; choose another for the key.")
 
 
 class UnknownKeySite(UnusableKey):
@@ -85,7 +93,7 @@ def create(
 ) -> str:
     """Make a key; its secret, which cannot be seen again. The source is the name unless said.
 
-    Raises UnknownRole, UnusableKeyName, UnknownKeySite, NoKeySites.
+    Raises UnknownRole, UnusableKeyName, ReservedSource, UnknownKeySite, NoKeySites.
     """
     if role not in ROLES:
         raise UnknownRole(role=role, roles=", ".join(ROLES))
@@ -94,6 +102,8 @@ def create(
         name = line(name)
     except ValueError as error:
         raise UnusableKeyName from error
+    if source.startswith(OWN_SOURCE):
+        raise ReservedSource(source=source)
     secret, id = new_secret(role), uuid.uuid4().hex[:12]
     known = None if sites is None else known_sites(tx, sites)
     tx.execute(
@@ -138,6 +148,17 @@ def all_keys(tx: Connection) -> list[Key]:
         )
         for row in tx.execute(select(keys).order_by(keys.c.created_at, keys.c.id))
     ]
+
+
+def sites_of_feeders(tx: Connection) -> set[str] | None:
+    """The sites at which a feeder's key is good; None: there is one that is good everywhere."""
+    found: set[str] = set()
+    for key in all_keys(tx):
+        if key.role == "feeder" and key.revoked_at is None:
+            if key.sites is None:
+                return None
+            found.update(key.sites)
+    return found
 
 
 def revoke(tx: Connection, id: str, *, at: datetime) -> None:
