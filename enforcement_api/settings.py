@@ -102,6 +102,21 @@ class Settings:
     clerk_seconds: float = 5.0
     """How often it is looked whether a letter or a charge is due; 0: this process does not look."""
 
+    holder_days: int = 730
+    """How long after their last subscription a person is erased."""
+
+    proof_days: int = 365
+    """How long after the decision a proof is kept."""
+
+    message_file_days: int = 365
+    """How long a file of a message is kept."""
+
+    letter_kept_days: int = 365
+    """How long a letter that was sent, or could not be, is kept."""
+
+    lookup_days: int = 30
+    """How long it is kept that somebody looked a plate up that was valid."""
+
     courtesy_days: int = 7
     """How long a courtesy permit may last at most."""
 

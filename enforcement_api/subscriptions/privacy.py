@@ -1,0 +1,300 @@
+"""What is known of a person: given to them, erased, and let go when it has served (Law 25).
+
+What stays of somebody who was erased is what accounts and evidence need and tells of nobody:
+contract numbers, products, dates and amounts. Permits, in which a plate is, have a retention of
+their own; the append-only log never had a name in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, delete, func, or_, select, update
+from sqlalchemy.sql import ColumnElement
+
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import (
+    attachments,
+    confirmations,
+    contracts,
+    courtesy_permits,
+    events,
+    holders,
+    letters,
+    messages,
+    payments,
+    requests,
+    subscription_events,
+    subscriptions,
+    vehicles,
+)
+from enforcement_api.problems import N_, Problem
+from enforcement_api.settings import Settings
+from enforcement_api.subscriptions import store
+from enforcement_api.subscriptions.core import Holder
+from enforcement_api.subscriptions.store import Action
+from sync import codec
+
+AT_ONCE = 200
+"""People and files that one transaction lets go."""
+
+
+class StillSubscribed(Problem):
+    """Somebody whose subscription is not over."""
+
+    status = 409
+    slug = "still-subscribed"
+    title = N_("This person has a subscription that is not over")
+    detail = N_("Cancel or refuse {numbers} first: without a holder nobody could be told.")
+
+
+# One person
+
+
+def everything(tx: Connection, holder: Holder) -> dict[str, Any]:
+    """All that the record knows of a person, for them to read."""
+    site, its = holder.site, store.of_holder(tx, holder.site, holder.id)
+    ids = [subscription.id for subscription in its]
+    subjects = _subjects(tx, holder, ids)
+
+    def rows(table: Table, where: ColumnElement[bool]) -> list[dict[str, Any]]:
+        found = tx.execute(select(table).where(table.c.site == site, where))
+        return [{name: _plain(value) for name, value in row._mapping.items()} for row in found]
+
+    return {
+        "holder": rows(holders, holders.c.id == holder.id)[0],
+        "subscriptions": rows(subscriptions, subscriptions.c.id.in_(ids)),
+        "vehicles": rows(vehicles, vehicles.c.subscription.in_(ids)),
+        "courtesy_permits": rows(courtesy_permits, courtesy_permits.c.subscription.in_(ids)),
+        "requests": rows(requests, requests.c.subscription.in_(ids)),
+        "messages": rows(messages, messages.c.subscription.in_(ids)),
+        "contracts": rows(contracts, contracts.c.subscription.in_(ids)),
+        "payments": rows(payments, payments.c.subscription.in_(ids)),
+        "letters": rows(letters, letters.c.holder == holder.id),
+        "attachments": rows(attachments, attachments.c.subject.in_(subjects)),
+        "history": rows(subscription_events, subscription_events.c.subject.in_(subjects)),
+    }
+
+
+def _subjects(tx: Connection, holder: Holder, ids: Sequence[str]) -> list[str]:
+    """What files and history of a person hang on."""
+    named = [f"holder:{holder.id}", *(f"subscription:{id}" for id in ids)]
+    for table, kind in ((requests, "request"), (messages, "message")):
+        here = and_(table.c.site == holder.site, table.c.subscription.in_(ids))
+        named += [f"{kind}:{id}" for id in tx.execute(select(table.c.id).where(here)).scalars()]
+    return named
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return codec.instant(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def erase(tx: Connection, id: str, *, action: Action) -> Holder:
+    """Erase a person; one who was erased stays so. Their files are marked as removed, for
+    `attachments.sweep` to delete. Raises UnknownHolder, StillSubscribed.
+    """
+    holder = store.holder(tx, id, lock=True)
+    if holder.erased_at is not None:
+        return holder
+    its = store.of_holder(tx, holder.site, id)
+    alive = [
+        subscription.number
+        for subscription in its
+        if subscription.status(action.at) in ("requested", "waiting", "active", "suspended")
+    ]
+    if alive:
+        raise StillSubscribed(numbers=", ".join(alive))
+    _erase(tx, holder, [subscription.id for subscription in its], action.at)
+    store.remember(tx, holder.site, f"holder:{id}", "erased", action)
+    return store.holder(tx, id)
+
+
+def _erase(tx: Connection, holder: Holder, ids: list[str], at: datetime) -> None:
+    site = holder.site
+    subjects = _subjects(tx, holder, ids)
+
+    def empty(table: Table, where: ColumnElement[bool], **values: Any) -> None:
+        tx.execute(update(table).where(table.c.site == site, where).values(**values))
+
+    def drop(table: Table, where: ColumnElement[bool]) -> None:
+        tx.execute(delete(table).where(table.c.site == site, where))
+
+    empty(
+        attachments,
+        and_(attachments.c.subject.in_(subjects), attachments.c.removed_at.is_(None)),
+        name="",
+        removed_at=at,
+    )
+    empty(
+        requests,
+        requests.c.subscription.in_(ids),
+        answers={},
+        message=None,
+        reason=None,
+        attachments=[],
+        content_hash="",
+    )
+    empty(
+        subscription_events,
+        subscription_events.c.subject.in_(subjects),
+        reason=None,
+        content_hash=None,
+    )
+    empty(courtesy_permits, courtesy_permits.c.subscription.in_(ids), reason="", content_hash="")
+    empty(
+        subscriptions,
+        subscriptions.c.id.in_(ids),
+        payment_token=None,
+        card_brand=None,
+        card_last4=None,
+        card_expiry=None,
+        cheque=None,
+    )
+    empty(
+        vehicles,
+        vehicles.c.subscription.in_(ids),
+        plate="",
+        plate_raw="",
+        make=None,
+        model=None,
+        year=None,
+        colour=None,
+    )
+    drop(messages, messages.c.subscription.in_(ids))
+    drop(contracts, contracts.c.subscription.in_(ids))
+    drop(letters, letters.c.holder == holder.id)
+    drop(confirmations, confirmations.c.holder == holder.id)
+    personal = {
+        column.name: "" if not column.nullable else None
+        for column in holders.c
+        if column.name not in ("site", "id", "version", "language", "created_at", "erased_at")
+    }
+    empty(holders, holders.c.id == holder.id, **personal, version=holder.version + 1, erased_at=at)
+
+
+# All of them, when it has served
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How much a purge let go of, or would."""
+
+    holders: int = 0
+    proofs: int = 0
+    message_files: int = 0
+    letters: int = 0
+    links: int = 0
+    lookups: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """For a script."""
+        return asdict(self)
+
+
+def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True) -> Purged:
+    """Let go of what has served its time; how much. `does`: or only count it.
+
+    A person whose last subscription has been over for `holder_days`; proofs decided `proof_days`
+    ago; files of messages of `message_file_days`; letters of `letter_kept_days`; links that are too
+    old; look-ups of plates that were valid, of `lookup_days`. A part at a time, each in a
+    transaction of its own, so that nobody waits for more than one. Files are marked as removed, for
+    `attachments.sweep` to delete.
+    """
+    by = Action(by="service", at=at)
+    people = record.read(lambda tx: _over_since(tx, at - timedelta(days=settings.holder_days)))
+    if does:
+        for id in people:
+            record.write(lambda tx, id=id: erase(tx, id, action=by))  # type: ignore[misc]
+    a, r = attachments.c, requests.c
+    decided = select("request:" + r.id).where(
+        r.site == a.site, r.decided_at <= at - timedelta(days=settings.proof_days)
+    )
+    old_messages = at - timedelta(days=settings.message_file_days)
+    proofs = and_(a.removed_at.is_(None), a.purpose == "proof", a.subject.in_(decided))
+    message_files = and_(
+        a.removed_at.is_(None),
+        a.purpose == "message",
+        a.subject.is_not(None),
+        a.received_at <= old_messages,
+    )
+    e, c = letters.c, confirmations.c
+    before = at - timedelta(days=settings.letter_kept_days)
+    old_letters = and_(e.state != "queued", e.queued_at <= before)
+    let_go = _Purging(record, at, does)
+    return Purged(
+        holders=len(people),
+        proofs=let_go.removed(proofs),
+        message_files=let_go.removed(message_files),
+        letters=let_go.deleted(letters, old_letters),
+        links=let_go.deleted(confirmations, c.expires_at <= at),
+        lookups=let_go.deleted(events, _valid_lookups(at - timedelta(days=settings.lookup_days))),
+    )
+
+
+def _valid_lookups(before: datetime) -> ColumnElement[bool]:
+    c = events.c
+    said = c.facts["verdict"].as_string()
+    return and_(c.kind == "check", c.at <= before, said == "valid")
+
+
+@dataclass(frozen=True, slots=True)
+class _Purging:
+    record: Record
+    at: datetime
+    does: bool
+
+    def removed(self, where: ColumnElement[bool]) -> int:
+        """Mark files as removed; how many."""
+
+        def some(tx: Connection) -> int:
+            ids = select(attachments.c.id).where(where).limit(AT_ONCE)
+            done = tx.execute(
+                update(attachments)
+                .where(attachments.c.id.in_(ids))
+                .values(removed_at=self.at, name="")
+            )
+            return done.rowcount
+
+        return self._all(attachments, where, some)
+
+    def deleted(self, table: Table, where: ColumnElement[bool]) -> int:
+        """Delete rows; how many."""
+        key = list(table.primary_key.columns)[-1]
+
+        def some(tx: Connection) -> int:
+            ids = select(key).where(where).limit(AT_ONCE)
+            return tx.execute(delete(table).where(where, key.in_(ids))).rowcount
+
+        return self._all(table, where, some)
+
+    def _all(
+        self, table: Table, where: ColumnElement[bool], some: Callable[[Connection], int]
+    ) -> int:
+        if not self.does:
+            count = select(func.count()).select_from(table).where(where)
+            return int(self.record.read(lambda tx: tx.execute(count).scalar_one()))
+        total = 0
+        while done := self.record.write(some):
+            total += done
+        return total
+
+
+def _over_since(tx: Connection, before: datetime) -> list[str]:
+    """The people whose every subscription has been over since an instant, or who never had one."""
+    h, s = holders.c, subscriptions.c
+    is_over = or_(
+        and_(s.decision.in_(("refused", "withdrawn")), s.decided_at <= before),
+        and_(s.decision == "approved", s.ends_at.is_not(None), s.ends_at <= before),
+    )
+    alive = select(s.id).where(s.site == h.site, s.holder == h.id, ~is_over)
+    query = (
+        select(h.id)
+        .where(h.erased_at.is_(None), h.created_at <= before, ~alive.exists())
+        .order_by(h.id)
+    )
+    return list(tx.execute(query).scalars())
