@@ -32,7 +32,7 @@ class Office:
         self.service, self.site = service, site
         self.client = service.admin
         self._numbers = itertools.count(1)
-        self._products: set[str] = set()
+        self._products: list[str] = []
 
     def ask(self, method: str, path: str, *, version: Any = "*", **how: Any) -> httpx.Response:
         """Ask, having looked at a version (by itself: whatever there is)."""
@@ -64,7 +64,7 @@ class Office:
             "zones": ["G1"],
         } | facts
         self.does("PUT", f"products/{self.site}/{code}", json=shape)
-        self._products.add(code)
+        self._products.append(code)
         return code
 
     def holder(self, id: str | None = None, **facts: Any) -> str:
@@ -97,7 +97,7 @@ class Office:
             "kind": "subscription",
             "site": self.site,
             "holder": facts.pop("holder", None) or self.holder(),
-            "product": next(iter(self._products)),
+            "product": self._products[0],
             "starts_on": "2026-01-01",
             "vehicles": [self.vehicle(plate, id=new_id()) for plate in plates],
             "consents": dict.fromkeys(CONSENTS, at),
