@@ -751,6 +751,8 @@ Index(
     sqlite_where=_queued,
     postgresql_where=_queued,
 )
+_failed = letters.c.state == "failed"
+Index("ix_letters_failed", letters.c.site, sqlite_where=_failed, postgresql_where=_failed)
 
 # What is to be paid. The same `order` is asked for until its outcome is known, so that a charge
 # whose answer was lost is found again and not made twice; a new try has a new one. `asked_at`: when

@@ -302,6 +302,13 @@ def _letters() -> None:
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_letters")),
     )
+    op.create_index(
+        "ix_letters_failed",
+        "letters",
+        ["site"],
+        sqlite_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text("state = 'failed'"),
+    )
     op.create_index("ix_letters_holder", "letters", ["site", "holder", "queued_at"])
     op.create_index("ix_letters_key", "letters", ["site", "key"], unique=True)
     op.create_index(
