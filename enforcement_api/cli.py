@@ -125,8 +125,7 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             settings = Settings.load(data_dir)
         except UnusableSetting as error:
-            what = N_("{variable} is {value}: give it a number of 0 or more, or unset it.")
-            say(what, variable=error.variable, value=error.text)
+            say(error.sentence, variable=error.variable, value=error.value)
             sys.exit(1)
         return command(settings=settings, **arguments)
 

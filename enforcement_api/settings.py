@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from email.headerregistry import Address
 
 DEFAULT_DATA_DIR = Path("var")
+SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""The usual port of each way to a mail server."""
+
+
+def N_(text: str) -> str:
+    """Mark a text for translation; the command line shows it."""
+    return text
 
 
 class UnusableSetting(ValueError):
-    """A variable of the environment that is no number of 0 or more."""
+    """A variable of the environment that cannot be used. `sentence` says what can: a text to
+    translate, with {variable} and {value} in it.
+    """
 
-    def __init__(self, variable: str, text: str) -> None:
-        self.variable, self.text = variable, text
-        super().__init__(f"{variable} is {text!r}: a number of 0 or more is needed")
+    def __init__(self, sentence: str, variable: str, value: str) -> None:
+        self.sentence, self.variable, self.value = sentence, variable, value
+        super().__init__(sentence.format(variable=variable, value=value))
 
 
 def _number(variable: str, text: str, kind: type) -> Any:
@@ -26,8 +39,33 @@ def _number(variable: str, text: str, kind: type) -> Any:
     except ValueError:
         number = -1
     if not 0 <= number < math.inf:
-        raise UnusableSetting(variable, text)
+        sentence = N_("{variable} is {value}: give it a number of 0 or more, or unset it.")
+        raise UnusableSetting(sentence, variable, text)
     return number
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def mail_address(text: str) -> Address:
+    """One address, with a name before it or not. Raises ValueError."""
+    # Here, since most commands send no letters.
+    from email.errors import HeaderParseError
+    from email.headerregistry import Address
+    from email.utils import getaddresses
+
+    ((name, address),) = getaddresses([text])
+    try:
+        found = Address(name, addr_spec=address)
+    except (IndexError, HeaderParseError) as error:
+        raise ValueError(text) from error
+    if not (found.username and found.domain and address.isascii() and text.isprintable()):
+        raise ValueError(text)
+    return found
 
 
 @dataclass(frozen=True)
@@ -135,6 +173,30 @@ class Settings:
     payment_retry_hours: int = 24
     """How long after a declined charge the next one is tried."""
 
+    smtp_host: str = ""
+    """The mail server that letters are handed to. Empty: they wait."""
+
+    smtp_port: int = 0
+    """Its port; 0: 587, 465 or 25, by `smtp_security`."""
+
+    smtp_user: str = ""
+    """Who signs in to it; empty: nobody does."""
+
+    smtp_password: str = field(default="", repr=False)
+    """The password of who signs in."""
+
+    smtp_security: str = "starttls"
+    """`starttls`, `tls` (from the first byte on), or `none`, for a server on this machine alone."""
+
+    mail_from: str = ""
+    """Whom letters come from: an address, or a name and an address: Parc <parc@example.org>."""
+
+    mail_reply_to: str = ""
+    """Whom answers go to; empty: whom letters come from."""
+
+    letter_days: int = 5
+    """How long a letter is tried again that a mail server puts off."""
+
     @classmethod
     def load(
         cls, data_dir: Path | None = None, environment: Mapping[str, str] | None = None
@@ -156,7 +218,43 @@ class Settings:
                 given[setting.name] = _number(variable, text, type(setting.default))
             else:
                 given[setting.name] = text if isinstance(setting.default, str) else Path(text)
-        return cls(data_dir=folder, database_url=url, **given)
+        settings = cls(data_dir=folder, database_url=url, **given)
+        settings._check_post()
+        return settings
+
+    def _check_post(self) -> None:
+        """Raises UnusableSetting."""
+        security = self.smtp_security
+        if security not in SMTP_PORTS:
+            sentence = N_("{variable} is {value}: give it starttls, tls or none.")
+            raise UnusableSetting(sentence, "PATROUILLE_SMTP_SECURITY", security)
+        if security == "none" and self.smtp_host and not _is_this_machine(self.smtp_host):
+            sentence = N_(
+                "{variable} is {value}, and the mail server is on another machine: letters are"
+                " personal, so give it starttls or tls."
+            )
+            raise UnusableSetting(sentence, "PATROUILLE_SMTP_SECURITY", security)
+        if self.smtp_port > 65535:
+            sentence = N_("{variable} is {value}: give it a port, 65535 at most.")
+            raise UnusableSetting(sentence, "PATROUILLE_SMTP_PORT", str(self.smtp_port))
+        if self.smtp_host and not self.mail_from:
+            sentence = N_("{variable} is {value}: give PATROUILLE_MAIL_FROM an address as well.")
+            raise UnusableSetting(sentence, "PATROUILLE_SMTP_HOST", self.smtp_host)
+        for name in ("mail_from", "mail_reply_to"):
+            address = getattr(self, name)
+            try:
+                if address:
+                    mail_address(address)
+            except ValueError as error:
+                sentence = N_(
+                    "{variable} is {value}: give it an address such as parking@example.org."
+                )
+                variable = f"PATROUILLE_{name.upper()}"
+                raise UnusableSetting(sentence, variable, address) from error
+        if not self.smtp_password.isascii():
+            # Neither the way of signing in nor Python's library carries others alike everywhere.
+            sentence = N_("{variable} has characters that are not ASCII: choose another password.")
+            raise UnusableSetting(sentence, "PATROUILLE_SMTP_PASSWORD", "")
 
     @property
     def index_dir(self) -> Path:
