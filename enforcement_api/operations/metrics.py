@@ -22,7 +22,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import Connection, Select, case, func, literal_column, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enforcement_api.database.engine import Record
@@ -32,6 +32,7 @@ from enforcement_api.database.tables import (
     device_cursors,
     devices,
     infractions,
+    letters,
     meta,
     number_blocks,
     number_series,
@@ -131,6 +132,7 @@ class _Facts(Collector):
         yield from self._open_infractions()
         yield from self._devices()
         yield from self._numbers()
+        yield from self._letters()
         yield from self._evidence()
 
     def _gauge(self, name: str, help: str, query: Select[Any]) -> GaugeMetricFamily:
@@ -215,6 +217,31 @@ class _Facts(Collector):
         c = number_blocks.c
         given = select(c.site, func.sum(c.last - c.first + 1)).group_by(c.site)
         yield self._gauge("numbers_given", "Numbers of notices given to devices.", given)
+
+    def _letters(self) -> Iterator[Metric]:
+        c = letters.c
+        # As it is in the indexes: a database cannot tell that a parameter says the same.
+        is_queued = c.state == literal_column("'queued'")
+        is_failed = c.state == literal_column("'failed'")
+        queued = GaugeMetricFamily(
+            "patrouille_letters_queued",
+            "Letters on their way to a mail server.",
+            labels=("site",),
+        )
+        oldest = GaugeMetricFamily(
+            "patrouille_letters_oldest_seconds",
+            "Since the oldest letter on its way was written.",
+            labels=("site",),
+        )
+        waiting = select(c.site, func.count(), func.min(c.queued_at)).where(is_queued)
+        for site, number, at in self._tx.execute(waiting.group_by(c.site)):
+            if self._may_see(site):
+                queued.add_metric((site,), number)
+                oldest.add_metric((site,), (self._now - at).total_seconds())
+        yield queued
+        yield oldest
+        failed = select(c.site, func.count()).where(is_failed).group_by(c.site)
+        yield self._gauge("letters_failed", "Letters that a mail server refused.", failed)
 
     def _evidence(self) -> Iterator[Metric]:
         entries = GaugeMetricFamily(

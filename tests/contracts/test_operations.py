@@ -5,8 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event
+from sqlalchemy import Connection, event, update
 
+from enforcement_api.database.tables import letters
+from enforcement_api.subscriptions import post
+from enforcement_api.subscriptions.letters import Letter
 from tests.service import Service, infraction, new_id
 
 
@@ -55,6 +58,34 @@ def test_a_site_and_its_devices_are_told_in_numbers(site: Service) -> None:
     assert found["patrouille_audit_entries", ""] >= 2
     site.clock.advance(hours=2)
     assert metrics(site.client(None))["patrouille_devices_silent", "1085"] == 1
+
+
+def test_letters_that_wait_or_failed_are_numbers(site: Service) -> None:
+    record = site.parts.record
+
+    def write(tx: Connection) -> None:
+        for number in range(5):
+            letter = Letter("1085", f"l{number}", "h", None, "resumed", "fr", "a@example.org", {})
+            post.write(record, tx, letter, at=site.clock())
+        for number, state in enumerate(("failed", "sent")):
+            of_it = letters.c.key == f"l{number}"
+            tx.execute(update(letters).where(of_it).values(state=state))
+
+    record.write(write)
+    site.clock.advance(minutes=3)
+    record.write(
+        lambda tx: post.write(
+            record,
+            tx,
+            Letter("1085", "later", "h", None, "resumed", "fr", "a@example.org", {}),
+            at=site.clock(),
+        )
+    )
+    site.clock.advance(minutes=1)
+    found = metrics(site.client(None))
+    assert found["patrouille_letters_queued", "1085"] == 4
+    assert found["patrouille_letters_failed", "1085"] == 1
+    assert found["patrouille_letters_oldest_seconds", "1085"] == 240
 
 
 def test_a_lost_handheld_is_a_number(site: Service) -> None:
@@ -128,6 +159,9 @@ def test_nothing_that_grows_with_permits_is_read(site: Service) -> None:
     assert asked
     growing = ("permit_versions", "feed_entries", "photos", "events", "audit_log", "reviews")
     assert not [text for text in asked for table in growing if table in text]
+    (waiting, failed) = [text for text in asked if "letters" in text]
+    assert "state = 'queued'" in waiting
+    assert "state = 'failed'" in failed
     (undecided, differing) = [text for text in asked if "infractions" in text]
     assert "decided_at IS NULL" in undecided
     assert "decided_at IS NULL" in differing
