@@ -303,12 +303,13 @@ def hurry(tx: Connection, site: str, subscription: str, *, at: datetime) -> None
 
 
 def payment(tx: Connection, subscription: Subscription, id: str) -> Payment:
-    """One of a subscription's payments, locked until the transaction ends, as the subscription is
-    before it. Raises UnknownPayment.
+    """One of a subscription's payments. Whoever changes it has locked the subscription.
+
+    Raises UnknownPayment.
     """
     c = payments.c
     here = and_(_of_subscription(subscription.site, subscription.id), c.id == id)
-    row = tx.execute(select(payments).where(here).with_for_update()).first()
+    row = tx.execute(select(payments).where(here)).first()
     if row is None:
         raise UnknownPayment(subscription=subscription.id)
     return _payment(row)
