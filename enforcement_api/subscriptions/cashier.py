@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -376,7 +377,8 @@ class Cashier:
         at, done = self._at(), 0
         late = self._record.read(lambda tx: payments.beyond_grace(tx, at, limit=MOST_AT_ONCE))
         for subscription, payment in late:
-            site = self._record.write(lambda tx: self._suspend(tx, subscription, payment))  # noqa: B023
+            suspend = partial(self._suspend, subscription_id=subscription, id=payment)
+            site = self._record.write(suspend)
             if site is not None:
                 self._follow(site)
                 done += 1

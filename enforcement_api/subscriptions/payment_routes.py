@@ -170,7 +170,9 @@ def page_json(page: Page, *, is_gone: bool = False) -> dict[str, Any]:
     }
 
 
-_OUT_OF_STATE = {409: {"description": "It does not fit what there is now; `detail` says why"}}
+_OUT_OF_STATE: dict[int | str, dict[str, Any]] = {
+    409: {"description": "It does not fit what there is now; `detail` says why"}
+}
 
 
 def router(

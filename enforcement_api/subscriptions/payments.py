@@ -9,6 +9,7 @@ order, and finds it charged. What happens to a payment is pure; the SQL stands b
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -281,11 +282,22 @@ def owe(
 
 def balance_cents(tx: Connection, site: str, subscription: str) -> int:
     """What a subscription owes now."""
+    return balances(tx, site, [subscription]).get(subscription, 0)
+
+
+def balances(tx: Connection, site: str, subscriptions: Sequence[str]) -> dict[str, int]:
+    """What each of these owes now, in cents; those that owe nothing are left out."""
     c = payments.c
-    query = select(func.coalesce(func.sum(c.amount_cents), 0)).where(
-        _of_subscription(site, subscription), c.state.in_(OWED)
-    )
-    return int(tx.execute(query).scalar_one())
+    found: dict[str, int] = {}
+    for at in range(0, len(subscriptions), 1000):
+        these = subscriptions[at : at + 1000]
+        query = (
+            select(c.subscription, func.sum(c.amount_cents).label("cents"))
+            .where(c.site == site, c.subscription.in_(these), c.state.in_(OWED))
+            .group_by(c.subscription)
+        )
+        found |= {row.subscription: int(row.cents) for row in tx.execute(query)}
+    return found
 
 
 def void_unpaid(tx: Connection, site: str, subscription: str, *, at: datetime) -> None:
@@ -298,7 +310,7 @@ def void_unpaid(tx: Connection, site: str, subscription: str, *, at: datetime) -
 def hurry(tx: Connection, site: str, subscription: str, *, at: datetime) -> None:
     """A new card is here: what was not paid by the old one is tried at once."""
     c = payments.c
-    here = and_(_of_subscription(site, subscription), c.state.in_(OWED), c.next_try_at.is_not(None))
+    here = and_(_of_subscription(site, subscription), c.state.in_(OWED), c.method == "card")
     tx.execute(update(payments).where(here).values(next_try_at=at))
 
 
