@@ -46,13 +46,17 @@ from enforcement_api.staff import keys
 from enforcement_api.subscriptions import (
     courtesy_routes,
     holder_routes,
+    payment_routes,
     product_routes,
     request_routes,
 )
 from enforcement_api.subscriptions import routes as subscriptions_routes
+from enforcement_api.subscriptions.cashier import Cashier
 from enforcement_api.subscriptions.clerk import Clerk
 from enforcement_api.subscriptions.contact import Contact
 from enforcement_api.subscriptions.office import Office
+from enforcement_api.subscriptions.providers import provider_of
+from enforcement_api.subscriptions.telling import tell
 
 _log = logging.getLogger(__name__)
 DOCS = "/docs"
@@ -82,8 +86,21 @@ class Service:
             storage_failed=lambda problem: self.storage_failed(problem),
         )
         self.office = Office(self.record, on_change=infractions.recheck_open)
+        self.provider = provider_of(settings)
+        self.cashier = Cashier(
+            self.record,
+            self.provider,
+            self.office,
+            now=now,
+            tell=partial(tell, self.record),
+            retry=timedelta(hours=settings.payment_retry_hours),
+            follow=self.follower.follow,
+        )
         contact = Contact(self.record, now=now, fed=self.follower.fed)
-        self.clerk = Clerk({"contact": contact.keep}, seconds=settings.clerk_seconds)
+        self.clerk = Clerk(
+            {"contact": contact.keep, "payments": self.cashier.charge_due},
+            seconds=settings.clerk_seconds,
+        )
         self.plates = PlateCounts()
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
         self.guard = Guard(
@@ -121,6 +138,8 @@ class Service:
         self.follower.stop()
         if self._housekeeping is not None:
             self._housekeeping.join()
+        if self.provider is not None:
+            self.provider.close()
         self._held.close()
         self.record.close()
 
@@ -217,7 +236,8 @@ def create_app(
     app.add_middleware(
         BodyLimit,
         limit=settings.largest_json,
-        apart="/v1/(plate-updates|sites/[^/]*/reconciliation|(photos|infractions|events)/[^/]*)",
+        apart="/v1/(plate-updates|payment-events|sites/[^/]*/reconciliation"
+        "|(photos|infractions|events)/[^/]*)",
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     app.add_middleware(Headers, docs=DOCS)
@@ -307,6 +327,16 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
             office=office,
             now=now,
             follow=follow,
+        )
+    )
+    app.include_router(
+        payment_routes.router(
+            record=record,
+            guard=guard,
+            provider=service.provider,
+            cashier=service.cashier,
+            settings=service.settings,
+            now=now,
         )
     )
     for routes in (product_routes, request_routes, subscriptions_routes):

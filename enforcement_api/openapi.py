@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from enforcement_api.problems import MEDIA_TYPE
 
-_KEYLESS = {"enrolDevice", "getAuthority", "isLive", "isReady"}
+_KEYLESS = {"enrolDevice", "getAuthority", "isLive", "isReady", "tellPaymentEvent"}
 _KEY_OR_LOCAL = {"getMetrics"}
 """What asks for a key only when it is asked from another machine."""
 _STATELESS = {"isLive"}
@@ -29,6 +29,7 @@ _TAGS = (
     "holders",
     "requests",
     "subscriptions",
+    "payments",
     "courtesy",
     "operations",
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -21,7 +22,7 @@ from enforcement_api.permits.updates import PlateUpdateIn
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import core, store
+from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.core import (
     Described,
     Holder,
@@ -252,9 +253,10 @@ class Office:
         """What the approval of a request comes to."""
         id, at = request.subscription, action.at
         if request.kind == "subscription":
-            self._change(
+            approved = self._change(
                 tx, id, "approved", lambda s, p, site: core.approve(s, p, site, at=at), action
             )
+            self._owe(tx, approved, at)
         elif request.kind == "category_change":
             code = product or request.wanted.get("product")
             if code is None:
@@ -269,6 +271,30 @@ class Office:
                 "cancelled",
                 lambda s, _, site: core.cancel(s, last_day=last_day, site=site, at=at),
                 action,
+            )
+
+    def _owe(self, tx: Connection, subscription: Subscription, at: datetime) -> None:
+        """What a subscription owes by the local day of `at`, and was not told to owe before."""
+        site = sites.site(tx, subscription.site)
+        today = at.astimezone(ZoneInfo(site.time_zone)).date()
+        product = store.product(tx, subscription.site, subscription.product)
+        for due in payments.owed(
+            product,
+            approved_on=today,
+            starts_on=subscription.starts_on,
+            ends_on=subscription.ends_on,
+            by=today,
+        ):
+            assert subscription.payment is not None, "the approval asked for it"
+            payments.owe(
+                tx,
+                site=subscription.site,
+                subscription=subscription.id,
+                method=subscription.payment.kind,
+                amount_cents=due.amount_cents,
+                period_from=due.first,
+                period_until=due.last,
+                at=at,
             )
 
     # Changing
@@ -455,6 +481,8 @@ class Office:
         after = self._push(tx, before, after, product, product_after or product, action.at)
         store.save_subscription(tx, before, after)
         store.remember(tx, before.site, subject, what, action, **facts)
+        if after.status(action.at) == "cancelled":
+            payments.void_unpaid(tx, after.site, id, at=action.at)
         return after
 
     def _to_product(

@@ -34,7 +34,7 @@ from enforcement_api.shapes import (
 )
 from enforcement_api.sites import store as sites
 from enforcement_api.sites.routes import Jurisdiction
-from enforcement_api.subscriptions import core, store
+from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.core import CONSENTS, Described
 from enforcement_api.subscriptions.store import Wanted
 from sync import codec
@@ -539,12 +539,16 @@ def subscriptions_json(
     here = {s.site for s in found}
     products = {key: store.product(tx, *key) for key in {(s.site, s.product) for s in found}}
     sharing = store.sharing(tx, [s.id for s in found])
+    balances: dict[str, int] = {}
+    for one in here:
+        balances |= payments.balances(tx, one, [s.id for s in found if s.site == one])
     known: dict[str, dict[str, Permit]] = {}
     for one in here:
         ids = [s.permit_id(v) for s in found if s.site == one for v in s.vehicles]
         known[one] = permits.permits_named(tx, one, ids)
     return [
         _subscription_json(s, products[s.site, s.product], known[s.site], sharing, at=at)
+        | {"balance_cents": balances.get(s.id, 0)}
         for s in found
     ]
 
