@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from enforcement_api.local_provider.app import FILE
 from enforcement_api.local_provider.ledger import Ledger, Order
 
 WITHIN_S = 60
+PLAIN: dict[str, Any] = {"timeout": WITHIN_S, "trust_env": False, "verify": False}
+"""Of httpx, for addresses without TLS: to read every authority takes longer than a request."""
 
 PAYS = "4242 4242 4242 4242"
 PAYS_TOO = "5454-5454-5454-5454"
@@ -90,8 +94,7 @@ class LocalProvider:
         return httpx.Client(
             base_url=self.address,
             headers={"Authorization": f"Bearer {given}", "Accept-Language": "en"},
-            timeout=WITHIN_S,
-            trust_env=False,
+            **PLAIN,
         )
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -129,11 +132,8 @@ class Person:
     """Somebody at a browser, without JavaScript: follows links, fills in forms."""
 
     def __init__(self, url: str, *, language: str = "fr") -> None:
-        self.client = httpx.Client(timeout=WITHIN_S, trust_env=False)
         self.url = httpx.URL(url)
-        self.page = httpx.get(
-            self.url, headers={"Accept-Language": language}, timeout=WITHIN_S, trust_env=False
-        )
+        self.page = httpx.get(self.url, headers={"Accept-Language": language}, **PLAIN)
 
     @property
     def form_action(self) -> httpx.URL:
@@ -146,8 +146,7 @@ class Person:
         self.page = httpx.post(
             self.form_action,
             data={"number": number, "expiry": expiry},
-            timeout=WITHIN_S,
-            trust_env=False,
+            **PLAIN,
         )
         return self.page
 
@@ -172,3 +171,84 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Line:
+    """The line between the service and the provider: cut, or losing what the provider answers.
+
+    `is_cut`: nobody is reached. `loses`: told of each request that the provider has answered; where
+    it says yes, the answer never arrives. `holds`: a request of this method waits here, before the
+    provider hears of it, until `release`.
+    """
+
+    def __init__(self, provider: LocalProvider) -> None:
+        self.provider = provider
+        self.is_cut = False
+        self.loses: Callable[[str, str], bool] = lambda method, path: False
+        self.holds: Callable[[str, str], bool] = lambda method, path: False
+        self.held = threading.Event()
+        self.passed: list[tuple[str, str]] = []
+        self._released = threading.Event()
+        line = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                line._carry(self)
+
+            do_POST = do_PUT = do_GET
+
+            def log_message(self, *told: object) -> None:
+                pass
+
+        self._client = httpx.Client(**PLAIN)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of a service that reaches the provider over this line."""
+        return self.provider.settings | {"payment_url": self.address}
+
+    def release(self) -> None:
+        self.holds = lambda method, path: False
+        self._released.set()
+
+    def _carry(self, asked: http.server.BaseHTTPRequestHandler) -> None:
+        method, path = asked.command, asked.path
+        body = asked.rfile.read(int(asked.headers.get("Content-Length", 0)))
+        asked.close_connection = True
+        if self.is_cut:
+            return
+        if self.holds(method, path):
+            self.held.set()
+            self._released.wait(WITHIN_S)
+        try:
+            answer = self._client.request(
+                method, self.provider.address + path, content=body, headers=dict(asked.headers)
+            )
+        except httpx.HTTPError:
+            return
+        self.passed.append((method, path))
+        if self.loses(method, path):
+            return
+        with contextlib.suppress(OSError):  # who asked may be dead
+            asked.send_response(answer.status_code)
+            for name in ("content-type", "location"):
+                if name in answer.headers:
+                    asked.send_header(name, answer.headers[name])
+            asked.send_header("Content-Length", str(len(answer.content)))
+            asked.send_header("Connection", "close")
+            asked.end_headers()
+            asked.wfile.write(answer.content)
+
+    def close(self) -> None:
+        self.release()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._client.close()

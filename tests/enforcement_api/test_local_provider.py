@@ -28,6 +28,7 @@ from tests.local_provider import (
     DECLINES_ONCE,
     PAYS,
     PAYS_TOO,
+    PLAIN,
     REFUSED,
     WITHIN_S,
     LocalProvider,
@@ -119,7 +120,7 @@ def test_page_is_french_first_and_english_when_asked(provider: LocalProvider) ->
     assert "Card number" in english.text
     other = re.search(r'<a href="(\?language=fr)"', english.text)
     assert other is not None
-    turned = httpx.get(httpx.URL(url).join(other[1]), trust_env=False)
+    turned = httpx.get(httpx.URL(url).join(other[1]), **PLAIN)
     assert "Numéro de carte" in turned.text
     assert turned.headers["content-language"] == "fr"
 
@@ -145,7 +146,7 @@ def test_page_runs_nothing_and_sends_nowhere_else(provider: LocalProvider) -> No
     assert page.headers["referrer-policy"] == "no-referrer"
     style = re.search(r'href="(/static/[^"]+)"', page.text)
     assert style is not None
-    assert httpx.get(provider.address + style[1], trust_env=False).status_code == 200
+    assert httpx.get(provider.address + style[1], **PLAIN).status_code == 200
 
 
 def test_every_field_has_its_label_and_what_is_wrong_is_told_beside_it(
@@ -222,7 +223,7 @@ def test_card_is_given_once_on_each_page(provider: LocalProvider) -> None:
 
 
 def test_page_that_there_is_not_is_told_to_a_person(provider: LocalProvider) -> None:
-    answer = httpx.get(f"{provider.address}/pay/none", trust_env=False)
+    answer = httpx.get(f"{provider.address}/pay/none", **PLAIN)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
     assert '<html lang="fr">' in answer.text
@@ -241,9 +242,7 @@ def test_nobody_without_the_key_is_answered(provider: LocalProvider) -> None:
             ("GET", "/v1/orders/x"),
             ("PUT", "/v1/refunds/x"),
         ):
-            answer = httpx.request(
-                method, provider.address + path, headers=headers, trust_env=False
-            )
+            answer = httpx.request(method, provider.address + path, headers=headers, **PLAIN)
             assert problem(answer, 401) == "unauthenticated"
 
 
