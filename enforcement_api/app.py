@@ -44,6 +44,7 @@ from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 from enforcement_api.subscriptions import (
+    attachment_routes,
     courtesy_routes,
     holder_routes,
     payment_routes,
@@ -237,7 +238,7 @@ def create_app(
         BodyLimit,
         limit=settings.largest_json,
         apart="/v1/(plate-updates|payment-events|sites/[^/]*/reconciliation"
-        "|(photos|infractions|events)/[^/]*)",
+        "|(photos|infractions|events|attachments)/[^/]*)",
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     app.add_middleware(Headers, docs=DOCS)
@@ -319,6 +320,9 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
     record, guard, now, office = service.record, service.guard, service.now, service.office
     follow = service.follower.follow
     app.include_router(holder_routes.router(record=record, guard=guard, now=now))
+    app.include_router(
+        attachment_routes.router(record=record, guard=guard, settings=service.settings, now=now)
+    )
     app.include_router(
         courtesy_routes.router(
             record=record,

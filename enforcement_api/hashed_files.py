@@ -4,14 +4,18 @@ the same.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from enforcement_api.problems import storage
-from sync.files import fsync_folder, make_folder, write_durably
+from sync.files import PART, fsync_folder, make_folder, write_durably
 
+_A_DAY = 24 * 3600
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,3 +64,18 @@ def delete(folder: Path, sha256: str) -> None:
         if path.exists():
             path.unlink(missing_ok=True)
             fsync_folder(path.parent)
+
+
+def sweep_parts(folder: Path) -> None:
+    """Delete what crashes left half written: what nobody has written to for a day, by the clock of
+    the disk that it lies on. Raises StorageFailed.
+    """
+    parts = list(folder.glob(f"[0-9a-f][0-9a-f]/*{PART}"))
+    if not parts:
+        return
+    with storage(folder), tempfile.NamedTemporaryFile(dir=folder) as newest:
+        now = os.stat(newest.name).st_mtime
+        for part in parts:
+            with contextlib.suppress(FileNotFoundError):
+                if part.stat().st_mtime < now - _A_DAY:
+                    part.unlink()

@@ -31,6 +31,7 @@ _TAGS = (
     "subscriptions",
     "payments",
     "courtesy",
+    "attachments",
     "operations",
 )
 """The chapters, in a reader's order; routes stand in that in which they are looked for."""

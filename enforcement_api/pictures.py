@@ -74,10 +74,17 @@ def renewed(picture: Image.Image, *, most_bytes: int) -> bytes:
     """A picture as a new file: a PNG of a PNG, else a JPEG. Nothing but what is seen of it goes in:
     no place, no time, no thumbnail, nothing behind its end. It stands as its file said it stands.
 
-    It has `most_bytes` at most: a JPEG loses quality for that, and then both kinds lose size.
+    It has `most_bytes` at most: a JPEG loses quality for that, and then both kinds lose size. The
+    picture itself is used up: a copy of a large one takes much memory.
     """
     is_png = picture.format == "PNG"
-    shown = _bare(_upright(picture), _OF_PNG if is_png else _OF_JPEG)
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:
+        pass  # what it says of itself cannot be read: then it stands as it lies in its file
+    shown = _bare(picture, _OF_PNG if is_png else _OF_JPEG)
     while True:
         for how in ({"format": "PNG"},) if is_png else _JPEGS:
             content = io.BytesIO()
@@ -87,24 +94,15 @@ def renewed(picture: Image.Image, *, most_bytes: int) -> bytes:
         shown = _bare(shown, _SHADED if is_png else _OF_JPEG).reduce(2)
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except MemoryError:
-        raise
-    except Exception:  # what it says of itself cannot be read: then it stands as it is
-        return picture
-
-
 def _bare(picture: Image.Image, modes: Sequence[str]) -> Image.Image:
     """The picture in one of these modes, with nothing but its pixels and which are transparent."""
     told = _TRANSPARENCY in picture.info
-    bare = picture.copy()
-    bare.info = {_TRANSPARENCY: picture.info[_TRANSPARENCY]} if told else {}
-    if bare.mode in modes:
-        return bare
-    if bare.mode.startswith("I"):  # 16 bits a pixel, of which a screen shows 8
-        return bare.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    made = bare.convert("RGBA" if told and "RGBA" in modes else "L" if bare.mode == "1" else "RGB")
+    picture.info = {_TRANSPARENCY: picture.info[_TRANSPARENCY]} if told else {}
+    if picture.mode in modes:
+        return picture
+    if picture.mode.startswith("I"):  # 16 bits a pixel, of which a screen shows 8
+        return picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    has_alpha = told and "RGBA" in modes
+    made = picture.convert("RGBA" if has_alpha else "L" if picture.mode == "1" else "RGB")
     made.info = {}
     return made

@@ -93,6 +93,16 @@ class Settings:
     largest_photo: int = 8 * 1024 * 1024
     """The largest photo."""
 
+    largest_proof: int = 2 * 1024 * 1024
+    """The largest file attached as a proof or as a void cheque."""
+
+    largest_message_file: int = 10 * 1024 * 1024
+    """The largest file attached to a message."""
+
+    attachment_key: Path | None = None
+    """The file with the key that void cheques are encrypted with; None: `attachment.key` in the
+    data folder. It is made when it is first needed, and is in no backup."""
+
     notice_days: int = 30
     """How long handhelds are told of an infraction."""
 
@@ -270,3 +280,13 @@ class Settings:
     def photo_dir(self) -> Path:
         """Photos of infractions, by their SHA-256."""
         return self.data_dir / "photos"
+
+    @property
+    def attachment_dir(self) -> Path:
+        """What people attached, by the SHA-256 of what is kept of it."""
+        return self.data_dir / "attachments"
+
+    @property
+    def attachment_key_file(self) -> Path:
+        """The file with the key of encrypted attachments."""
+        return self.attachment_key or self.data_dir / "attachment.key"

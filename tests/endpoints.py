@@ -152,6 +152,13 @@ class World:
         assert answer.status_code == 201, answer.text
         return id
 
+    def an_attachment(self) -> str:
+        id = new_id()
+        how = {"params": {"site": HERE, "purpose": "proof"}, "content": a_picture()[1]}
+        answer = self.service.admin.put(f"/v1/attachments/{id}", **how)
+        assert answer.status_code == 201, answer.text
+        return id
+
     def a_code(self) -> str:
         return str(self.service.device(HERE)["enrolment_code"])
 
@@ -169,6 +176,11 @@ def a_picture() -> tuple[str, bytes]:
 def photo(world: World) -> Ask:
     sha256, content = a_picture()
     return ask({"content": content, "headers": {"Content-Type": "image/jpeg"}}, sha256=sha256)
+
+
+def attachment(world: World) -> Ask:
+    how = {"params": {"site": HERE, "purpose": "proof"}, "content": a_picture()[1]}
+    return ask(how, id=new_id())
 
 
 SITE = {"name": "CHUS", "zones": [{"code": "G1"}, {"code": "G2"}]}
@@ -256,6 +268,12 @@ ROWS: dict[str, Row] = {
     "putPhoto":            ("401 403 403 403 403 403 403 201 201 201 403", photo),
     "getPhoto":            ("401 200 403 403 403 200 403 403 403 401 200",
                             lambda w: ask(sha256=w.photo)),
+    # attachments
+    "putAttachment":       ("401 403 403 403 403 201 403 403 403 401 403", attachment),
+    "getAttachment":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.an_attachment())),
+    "deleteAttachment":    ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.an_attachment())),
     # operations
     "getMetrics":          ("401 200 200 403 403 200 200 403 403 401 200", lambda w: ask()),
     "listAuditEntries":    ("401 403 403 403 403 200 200 403 403 401 403", lambda w: ask()),

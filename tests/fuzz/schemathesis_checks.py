@@ -19,6 +19,8 @@ BEYOND_A_SCHEMA = {
     "/problems/rejected": "with `atomic=true`, an update that the site refuses",
     "/problems/photo-hash": "a photo hashes to its name",
     "/problems/not-a-picture": "a photo is a picture",
+    "/problems/unknown-kind-of-file": "an attached file is a picture or a PDF",
+    "/problems/damaged-file": "an attached file is whole",
 }
 """Problems with status 422 that a request may get which its schema allows, and why."""
 
