@@ -345,6 +345,45 @@ def record_hash(kind: str, id: str, canonical_record: str) -> int:
     return int.from_bytes(blake2b(row, digest_size=8).digest(), "big")
 
 
+_quoted = json.encoder.encode_basestring
+_NEXT = '","'
+
+
+def permit_hash(
+    id: str,
+    plate: str,
+    jurisdiction: str,
+    zones: str,
+    permit_number: str,
+    starts_at: str,
+    ends_at: str | None,
+    active_from: str,
+    status: str,
+    make: str | None,
+    colour: str | None,
+) -> int:
+    """The hash of a permit's record, whose canonical text is written by hand: that takes a third of
+    the time. Zones are separated by spaces; instants are as they travel.
+    """
+    vehicle = "null"
+    if make is not None or colour is not None:
+        make = "null" if make is None else _quoted(make)
+        vehicle = f'{{"colour":{"null" if colour is None else _quoted(colour)},"make":{make}}}'
+    text = (
+        f'{{"active_from":"{active_from}"'
+        f',"ends_at":{"null" if ends_at is None else _quoted(ends_at)}'
+        f',"id":{_quoted(id)}'
+        f',"jurisdiction":{_quoted(jurisdiction)}'
+        f',"permit_number":{_quoted(permit_number)}'
+        f',"plate":{_quoted(plate)}'
+        f',"starts_at":"{starts_at}"'
+        f',"status":{_quoted(status)}'
+        f',"vehicle":{vehicle}'
+        f',"zones":[{_quoted(zones).replace(" ", _NEXT)}]}}'
+    )
+    return record_hash("permit", id, text)
+
+
 def digest_json(digest: Digest | None) -> dict[str, Any] | None:
     """A digest as it travels."""
     return None if digest is None else {"count": digest.count, "sum": digest.hex}

@@ -190,8 +190,8 @@ def _seconds(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _quoted_instant(seconds: int) -> str:
-    return f'"{codec.instant(_FROM_TIMESTAMP(seconds, UTC))}"'
+def _instant(seconds: int) -> str:
+    return codec.instant(_FROM_TIMESTAMP(seconds, UTC))
 
 
 _FIELDS = (
@@ -200,8 +200,6 @@ _FIELDS = (
 )
 _fields_of = itemgetter(*_FIELDS)
 _NO_VEHICLE = {"make": None, "colour": None}
-_quoted = json.encoder.encode_basestring
-_NEXT = '","'
 
 
 def _row(record: Record) -> _Row:
@@ -228,25 +226,19 @@ def _row(record: Record) -> _Row:
 
 
 def _row_hash(row: _Row) -> int:
-    """The hash of the record that the row says, of which codec.canonical takes twice as long."""
-    _, id, plate, jurisdiction, zones, number, starts, ends, active, status, make, colour = row
-    vehicle = "null"
-    if make is not None or colour is not None:
-        make = "null" if make is None else _quoted(make)
-        vehicle = f'{{"colour":{"null" if colour is None else _quoted(colour)},"make":{make}}}'
-    canonical = (
-        f'{{"active_from":{_quoted_instant(active)}'
-        f',"ends_at":{"null" if ends is None else _quoted_instant(ends)}'
-        f',"id":{_quoted(id)}'
-        f',"jurisdiction":{_quoted(jurisdiction)}'
-        f',"permit_number":{_quoted(number)}'
-        f',"plate":{_quoted(plate)}'
-        f',"starts_at":{_quoted_instant(starts)}'
-        f',"status":{_quoted(status)}'
-        f',"vehicle":{vehicle}'
-        f',"zones":[{_quoted(zones).replace(" ", _NEXT)}]}}'
+    """The hash of the record that the row says."""
+    _, id, plate, jurisdiction, zones, number, starts, ends, active, *rest = row
+    return codec.permit_hash(
+        id,
+        plate,
+        jurisdiction,
+        zones,
+        number,
+        _instant(starts),
+        None if ends is None else _instant(ends),
+        _instant(active),
+        *rest,
     )
-    return codec.record_hash("permit", id, canonical)
 
 
 def _record_hash(record: Record, row: _Row) -> int:

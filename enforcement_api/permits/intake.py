@@ -200,14 +200,17 @@ def take_lines(
     rest = iter(lines)
     while True:
         with in_bulk():
-            part = list(islice(rest, at_once))
-            if not part:
+            numbers: list[int] = []
+            items: list[Item] = []
+            for number, line in islice(rest, at_once):
+                numbers.append(number)
+                items.append(read(line))
+            if not items:
                 return
-            items = [read(line) for _, line in part]
             taken = take(
                 record, items, by=by, now=now(), reconciling=reconciling, on_change=on_change
             )
-            taken.rejected = [replace(one, index=part[one.index][0]) for one in taken.rejected]
+            taken.rejected = [replace(one, index=numbers[one.index]) for one in taken.rejected]
         yield taken
 
 

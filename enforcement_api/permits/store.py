@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -64,7 +65,7 @@ class Version:
 
     permit: StoredPermit
     sequence: int
-    hash: int
+    hash: int = 0
     superseded_at: int | None = None
     is_new: bool = False
 
@@ -126,6 +127,33 @@ def _row(site: str, version: Version) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
+def _midnight(at: datetime) -> str:
+    # Most permits begin and end at one of few.
+    return codec.instant(at)
+
+
+def _hash(permit: StoredPermit) -> int:
+    """The hash of what the feed says of a version; 0 of one that is not in it."""
+    if permit.removed:
+        return 0
+    facts = permit.facts
+    plate, vehicle = facts.plate, facts.vehicle
+    return codec.permit_hash(
+        permit.id,
+        plate.text,
+        plate.jurisdiction,
+        " ".join(facts.zones),
+        facts.permit_number,
+        _midnight(permit.starts_at),
+        None if permit.ends_at is None else _midnight(permit.ends_at),
+        codec.instant(permit.active_from),
+        facts.status,
+        vehicle.make,
+        vehicle.colour,
+    )
+
+
 class Ledger:
     """The permits of some ids at one site, as one transaction changes them.
 
@@ -138,6 +166,7 @@ class Ledger:
         self._current: dict[str, Version] = {}
         self._superseded: dict[int, int] = {}
         self._new: list[Version] = []
+        self._gone: list[Version] = []
         self._before: dict[str, list[StoredPermit]] = {}
         wanted = sorted({_base(id) for id in ids})
         for at in range(0, len(wanted), 10_000):
@@ -166,29 +195,30 @@ class Ledger:
 
     def put(self, permit: StoredPermit) -> None:
         """Record a version; it supersedes the one before."""
-        counter = self._counter
-        sequence = counter.take()
-        hash = 0
+        sequence = self._counter.take()
         old = self._current.get(permit.id)
         if old is not None:
             old.superseded_at = sequence
             if not old.is_new:
                 self._superseded[old.sequence] = sequence
             if not old.permit.removed:
-                counter.digest -= old.hash
-        if not permit.removed:
-            record = codec.permit_record(permit.permit)
-            hash = codec.record_hash("permit", permit.id, codec.canonical(record))
-            counter.digest += hash
-        version = Version(permit, sequence, hash, is_new=True)
+                self._gone.append(old)
+        version = Version(permit, sequence, is_new=True)
         self._current[permit.id] = version
         self._new.append(version)
         if "~" in permit.id:
             self._keep_before(permit)
 
     def save(self) -> None:
-        """Write what was put."""
-        site = self._counter.site
+        """Write what was put, and bring the digest of the counter row up to it."""
+        counter = self._counter
+        site = counter.site
+        for version in self._new:
+            version.hash = _hash(version.permit)
+        shown = (version.hash for version in self._new if not version.permit.removed)
+        counter.digest = counter.digest.with_rows(shown).without_rows(
+            version.hash for version in self._gone
+        )
         if self._superseded:
             here = _c.site == site
             update_rows(self._tx, here, _c.sequence, _c.superseded_at, self._superseded)
