@@ -56,8 +56,8 @@ from enforcement_api.subscriptions.cashier import Cashier
 from enforcement_api.subscriptions.clerk import Clerk
 from enforcement_api.subscriptions.contact import Contact
 from enforcement_api.subscriptions.office import Office
+from enforcement_api.subscriptions.post import Courier
 from enforcement_api.subscriptions.providers import provider_of
-from enforcement_api.subscriptions.telling import tell
 
 _log = logging.getLogger(__name__)
 DOCS = "/docs"
@@ -93,13 +93,17 @@ class Service:
             self.provider,
             self.office,
             now=now,
-            tell=partial(tell, self.record),
+            tell=self.office.tell,
             retry=timedelta(hours=settings.payment_retry_hours),
             follow=self.follower.follow,
         )
         contact = Contact(self.record, now=now, fed=self.follower.fed)
         self.clerk = Clerk(
-            {"contact": contact.keep, "payments": self.cashier.charge_due},
+            {
+                "contact": contact.keep,
+                "payments": self.cashier.charge_due,
+                "letters": Courier(self.record, settings, now=now).deliver_due,
+            },
             seconds=settings.clerk_seconds,
         )
         self.plates = PlateCounts()

@@ -253,6 +253,17 @@ def permits_named(tx: Connection, site: str, ids: Sequence[str]) -> dict[str, Pe
     return {permit.id: permit for permit in found}
 
 
+def plate_before(tx: Connection, site: str, id: str, *, at: datetime) -> Plate | None:
+    """The plate that a permit had before and that works on, until the new one does; None: none."""
+    query = select(*PERMIT_COLUMNS).where(
+        _c.site == site, _CURRENT, _c.base == id, _c.id != id, _c.status == "active"
+    )
+    for permit in map(permit_of, tx.execute(query)):
+        if permit.usable_from <= at and permit.ends_at is not None and at < permit.ends_at:
+            return permit.plate
+    return None
+
+
 def _permits(
     tx: Connection, site: str, plate: Plate, as_known_at: int | None, *, now: _Query, then: _Query
 ) -> list[Permit]:

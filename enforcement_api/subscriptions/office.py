@@ -7,7 +7,7 @@ client's) is answered as the first time; whoever looked at an older version is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from enforcement_api.permits.updates import PlateUpdateIn
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import core, payments, store
+from enforcement_api.subscriptions import attachments, core, payments, store, telling
 from enforcement_api.subscriptions.core import (
     Described,
     Holder,
@@ -137,15 +137,51 @@ class Office:
                 raise store.ActionConflict(id=asked.id)
             return known, False
         if asked.kind == "subscription":
-            self._ask_for_subscription(tx, asked, action)
+            subscription = self._ask_for_subscription(tx, asked, action)
         else:
-            self._ask_for_change(tx, asked, action)
+            subscription = self._ask_for_change(tx, asked, action)
+        attachments.use(
+            tx,
+            asked.site,
+            asked.attachments,
+            purposes=("proof",) if asked.kind == "subscription" else ("message", "proof"),
+            subject=f"request:{asked.id}",
+            pointer="/attachments",
+        )
+        self._tell_of_request(tx, subscription, asked, action.at)
         what = "requested" if asked.kind == "subscription" else f"{asked.kind}-requested"
         store.remember(tx, asked.site, f"request:{asked.id}", "submitted", action, kind=asked.kind)
         store.remember(tx, asked.site, f"subscription:{asked.subscription}", what, action)
         return request, True
 
-    def _ask_for_subscription(self, tx: Connection, asked: Asked, action: Action) -> None:
+    def _tell_of_request(
+        self, tx: Connection, subscription: Subscription, asked: Asked, at: datetime
+    ) -> None:
+        """That it was received."""
+        key = f"{asked.id}:received"
+        if asked.kind == "subscription":
+            plates = [vehicle.plate.text for vehicle in subscription.present]
+            facts = telling.term(subscription) | {"plates": plates}
+            self.tell(tx, subscription, "request_received", key, facts, at)
+        elif asked.kind == "category_change":
+            self.tell(tx, subscription, "change_received", key, {}, at)
+        else:
+            on = asked.on and asked.on.isoformat()
+            self.tell(tx, subscription, "cancellation_received", key, {"on": on}, at)
+
+    def tell(
+        self,
+        tx: Connection,
+        subscription: Subscription,
+        kind: str,
+        key: str,
+        facts: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        """Write a letter to the holder; once for each key."""
+        telling.tell(self.record, tx, subscription, kind, key, facts, at)
+
+    def _ask_for_subscription(self, tx: Connection, asked: Asked, action: Action) -> Subscription:
         assert asked.holder is not None
         assert asked.product is not None
         assert asked.starts_on is not None
@@ -181,9 +217,19 @@ class Office:
             subscription = core.add_vehicle(
                 subscription, vehicle.id, vehicle.described, product, at=action.at
             )
+        if asked.payment is not None and asked.payment.cheque is not None:
+            attachments.use(
+                tx,
+                asked.site,
+                [asked.payment.cheque],
+                purposes=("cheque",),
+                subject=f"subscription:{subscription.id}",
+                pointer="/payment/cheque",
+            )
         store.add_subscription(tx, subscription)
+        return subscription
 
-    def _ask_for_change(self, tx: Connection, asked: Asked, action: Action) -> None:
+    def _ask_for_change(self, tx: Connection, asked: Asked, action: Action) -> Subscription:
         subscription = store.subscription(tx, asked.subscription, lock=True)
         if subscription.status(action.at) not in ("waiting", "active", "suspended"):
             raise core.NotInThisState(subscription, action.at)
@@ -193,6 +239,7 @@ class Office:
                 raise RequestPending(id=other.id)
         if asked.product is not None:
             store.product(tx, asked.site, asked.product)
+        return subscription
 
     # Deciding
 
@@ -257,6 +304,13 @@ class Office:
                 tx, id, "approved", lambda s, p, site: core.approve(s, p, site, at=at), action
             )
             self._owe(tx, approved, at)
+            site = sites.site(tx, approved.site)
+            facts = telling.term(approved) | {
+                "activation_hours": site.activation_hours,
+                "plates": telling.usable(approved, site),
+                "contract": self._make_contract(tx, approved, request, at),
+            }
+            self.tell(tx, approved, "approved", f"{request.id}:approved", facts, at)
         elif request.kind == "category_change":
             code = product or request.wanted.get("product")
             if code is None:
@@ -265,13 +319,24 @@ class Office:
         else:
             wanted = request.wanted.get("on")
             last_day = on or (None if wanted is None else date.fromisoformat(wanted))
-            self._change(
+            cancelled = self._change(
                 tx,
                 id,
                 "cancelled",
                 lambda s, _, site: core.cancel(s, last_day=last_day, site=site, at=at),
                 action,
             )
+            facts = {"last_day": last_day and last_day.isoformat()}
+            key = f"{request.id}:approved"
+            self.tell(tx, cancelled, "cancellation_approved", key, facts, at)
+
+    def _make_contract(
+        self, tx: Connection, subscription: Subscription, request: Request, at: datetime
+    ) -> int:
+        """Write down what the contract says now; its position."""
+        return store.add_contract(
+            tx, subscription, telling.contract(tx, subscription, request, at), at
+        )
 
     def _owe(self, tx: Connection, subscription: Subscription, at: datetime) -> None:
         """What a subscription owes by the local day of `at`, and was not told to owe before."""
@@ -302,7 +367,7 @@ class Office:
     def suspend(
         self, tx: Connection, id: str, *, why: Why, expected: int | None = None, action: Action
     ) -> Subscription:
-        """Raises NotInThisState, LostUpdate."""
+        """Raises NotInThisState, LostUpdate. Who suspends for a payment says so by themselves."""
         return self._change(
             tx,
             id,
@@ -310,6 +375,7 @@ class Office:
             lambda s, *_: core.suspend(s, why=why, at=action.at),
             action,
             expected=expected,
+            tells=("suspended", {"reason": action.reason}) if why == "staff" else None,
             why=why,
         )
 
@@ -324,6 +390,7 @@ class Office:
             lambda s, *_: core.resume(s, at=action.at),
             action,
             expected=expected,
+            tells=("resumed", {}),
         )
 
     def cancel(
@@ -343,6 +410,10 @@ class Office:
             lambda s, _, site: core.cancel(s, last_day=last_day, site=site, at=action.at),
             action,
             expected=expected,
+            tells=(
+                "cancelled",
+                {"last_day": last_day and last_day.isoformat(), "reason": action.reason},
+            ),
         )
 
     def keep(
@@ -466,9 +537,13 @@ class Office:
         *,
         expected: int | None = None,
         product_after: Product | None = None,
+        tells: tuple[str, dict[str, Any]] | None = None,
         **facts: Any,
     ) -> Subscription:
-        """Change a subscription, with its permits, and remember it; once for each action."""
+        """Change a subscription, with its permits, and remember it; once for each action.
+
+        `tells`: the kind of a letter to the holder, and what it says besides.
+        """
         before = store.subscription(tx, id, lock=True)
         subject = f"subscription:{id}"
         if store.was_done(tx, subject, action):
@@ -483,6 +558,11 @@ class Office:
         store.remember(tx, before.site, subject, what, action, **facts)
         if after.status(action.at) == "cancelled":
             payments.void_unpaid(tx, after.site, id, at=action.at)
+        if "vehicle" in facts and after.decision == "approved":
+            tells = telling.of_vehicle(tx, before, after, facts["vehicle"], at=action.at)
+        if tells is not None:
+            kind, said = tells
+            self.tell(tx, after, kind, f"{id}:{after.version}", said, action.at)
         return after
 
     def _to_product(
@@ -496,7 +576,7 @@ class Office:
     ) -> Subscription:
         known = store.subscription(tx, id, lock=True)
         product = store.product(tx, known.site, code)
-        return self._change(
+        changed = self._change(
             tx,
             id,
             "product-changed",
@@ -507,6 +587,16 @@ class Office:
             product_before=known.product,
             product=product.code,
         )
+        if changed.version != known.version:  # not the same action again
+            holder = store.holder(tx, changed.holder)
+            before = store.product(tx, known.site, known.product)
+            facts = {
+                "product_before": before.title(holder.language),
+                "contract": self._make_contract(tx, changed, store.request(tx, id), action.at),
+            }
+            key = f"{id}:{changed.version}"
+            self.tell(tx, changed, "change_approved", key, facts, action.at)
+        return changed
 
     def _push(
         self,
@@ -550,6 +640,14 @@ class Office:
             )
         except Rejected as rejected:
             raise rejected.rejections[0].problem from rejected
+
+
+_REFUSALS: dict[Kind, str] = {
+    "subscription": "refused",
+    "category_change": "change_refused",
+    "cancellation": "cancellation_refused",
+}
+"""The letters that say so."""
 
 
 def _wanted(asked: Asked) -> dict[str, Any]:
