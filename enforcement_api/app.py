@@ -45,6 +45,7 @@ from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 from enforcement_api.subscriptions import (
     attachment_routes,
+    confirming,
     courtesy_routes,
     holder_routes,
     payment_routes,
@@ -323,7 +324,10 @@ def create_app(
 def _include_subscriptions(app: FastAPI, service: Service) -> None:
     record, guard, now, office = service.record, service.guard, service.now, service.office
     follow = service.follower.follow
-    app.include_router(holder_routes.router(record=record, guard=guard, now=now))
+    app.include_router(
+        holder_routes.router(record=record, guard=guard, settings=service.settings, now=now)
+    )
+    app.include_router(confirming.router(record=record, now=now))
     app.include_router(
         attachment_routes.router(record=record, guard=guard, settings=service.settings, now=now)
     )

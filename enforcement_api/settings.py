@@ -150,6 +150,9 @@ class Settings:
     clerk_seconds: float = 5.0
     """How often it is looked whether a letter or a charge is due; 0: this process does not look."""
 
+    confirmation_hours: int = 48
+    """How long the link in a letter confirms an address."""
+
     holder_days: int = 730
     """How long after their last subscription a person is erased."""
 

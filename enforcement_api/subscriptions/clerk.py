@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 _log = logging.getLogger(__name__)
+
+LONGEST_END = 10.0
+"""Seconds that a service which ends waits for its clerk."""
 
 Duty = Callable[[], int]
 """Does what is due now; how much it was."""
@@ -33,10 +37,13 @@ class Clerk:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """End with what is under way."""
+        """End with what is under way, unless that takes long: a mail server may be silent for
+        minutes, and what is cut off is done again when its lease is over.
+        """
         self._stopping.set()
+        give_up = time.monotonic() + LONGEST_END
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, give_up - time.monotonic()))
 
     def do_all(self) -> int:
         """Do every duty once, now; how much was done."""

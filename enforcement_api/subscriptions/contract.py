@@ -77,6 +77,9 @@ _alone = threading.Lock()
 """reportlab does not promise that threads may share its fonts."""
 
 
+MEDIA_TYPE = "application/pdf"
+
+
 def _style(name: str, size: float, colour: Color = INK, font: str = _REGULAR) -> ParagraphStyle:
     return ParagraphStyle(
         name, fontName=font, fontSize=size, leading=size * 1.35, textColor=colour, splitLongWords=1

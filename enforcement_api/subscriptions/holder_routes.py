@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import AfterValidator
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Invalid, Problem
-from enforcement_api.security import Guard, Principal
-from enforcement_api.shapes import mended
+from enforcement_api.security import Guard, Principal, secret_hash
+from enforcement_api.settings import Settings
+from enforcement_api.shapes import UUID_PATTERN, mended
 from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import shapes, store
+from enforcement_api.subscriptions import confirming, post, privacy, shapes, store
+from enforcement_api.subscriptions.attachments import Attachment, content_of
 from enforcement_api.subscriptions.core import Holder
+from enforcement_api.subscriptions.letters import Letter
+from enforcement_api.subscriptions.post import Posted
 from enforcement_api.subscriptions.shapes import (
     CHANGE_RESPONSES,
     IF_MATCH_IF_KNOWN,
@@ -27,6 +33,7 @@ from enforcement_api.subscriptions.shapes import (
     Limit,
     Page,
     Sites,
+    client_id,
     expected_version,
     holder_json,
     page,
@@ -34,15 +41,81 @@ from enforcement_api.subscriptions.shapes import (
     versioned,
 )
 from enforcement_api.subscriptions.store import Action
+from sync import codec
+
+LetterId = Annotated[
+    str,
+    AfterValidator(client_id),
+    Path(
+        description="The letter's id",
+        examples=["f0f7f6a2-6f0b-4d60-8c1f-0d6b5f1d2a11"],
+        json_schema_extra={"pattern": UUID_PATTERN},
+    ),
+]
+
+
+class AddressConfirmed(Problem):
+    """There is nothing to confirm."""
+
+    status = 409
+    slug = "address-confirmed"
+    title = N_("The address is confirmed already")
+    detail = N_("That was on {at}. Another address is confirmed when it is written down.")
+
+
+def letter_json(posted: Posted) -> dict[str, Any]:
+    """A letter as it is answered. `error`: what the mail server, or the way to it, said last."""
+    return {
+        "id": posted.id,
+        "kind": posted.kind,
+        "subscription": posted.subscription,
+        "state": posted.state,
+        "queued_at": codec.instant(posted.queued_at),
+        "sent_at": codec.optional_instant(posted.sent_at),
+        "next_try_at": codec.optional_instant(posted.next_try_at),
+        "attempts": posted.attempts,
+        "error": posted.error,
+    }
 
 
 def router(
     *,
     record: Record,
     guard: Guard,
+    settings: Settings,
     now: Callable[[], datetime],
 ) -> APIRouter:
     """The routes of holders."""
+    life = timedelta(hours=settings.confirmation_hours)
+
+    def ask_to_confirm(tx: Connection, holder: Holder, request: Request, at: datetime) -> datetime:
+        """Write to the holder's address, with a link that confirms it; until when it is good."""
+        address = settings.public_url or str(request.base_url)
+        link = confirming.new_link(tx, holder, address=address, life=life, at=at)
+        letter = Letter(
+            site=holder.site,
+            key=f"{holder.id}:confirm:{secret_hash(link.url)[:16]}",
+            holder=holder.id,
+            subscription=None,
+            kind="confirm_address",
+            language=holder.language,
+            recipient=holder.email,
+            facts={
+                "name": holder.name,
+                "link": link.url,
+                "expires_at": codec.instant(link.expires_at),
+                "time_zone": sites.site(tx, holder.site).time_zone,
+            },
+        )
+        post.write(record, tx, letter, at=at)
+        return link.expires_at
+
+    def of_key(tx: Connection, id: str, by: Principal, *, lock: bool = False) -> Holder:
+        """A holder at a site of the key. Raises UnknownHolder, ForbiddenSite."""
+        found = store.holder(tx, id, lock=lock)
+        by.check_site(found.site)
+        return found
+
     admin = guard.allow("admin")
     routes = APIRouter(prefix="/v1/holders", tags=["holders"], dependencies=[Depends(admin)])
 
@@ -73,6 +146,7 @@ def router(
                 holder = Holder(id=id, created_at=at, **given)
                 store.put_holder(tx, holder)
                 store.remember(tx, holder.site, f"holder:{id}", "created", action)
+                ask_to_confirm(tx, holder, request, at)
                 return holder, 201
             by.check_site(before.site)
             if before.erased_at is not None:
@@ -88,6 +162,9 @@ def router(
                 holder = replace(holder, email_confirmed_at=None)
             store.put_holder(tx, holder)
             store.remember(tx, holder.site, f"holder:{id}", "replaced", action)
+            if holder.email != before.email:
+                post.address_changed(tx, holder.site, id, holder.email)
+                ask_to_confirm(tx, holder, request, at)
             return holder, 200
 
         holder, status = record.write(write)
@@ -125,18 +202,104 @@ def router(
         """A holder, their subscriptions, and what was done, the oldest first."""
 
         def read(tx: Connection) -> dict[str, Any]:
-            holder = store.holder(tx, id)
-            by.check_site(holder.site)
+            holder = of_key(tx, id, by)
             return holder_json(holder) | {
                 "subscriptions": [
                     {"id": s.id, "number": s.number, "status": s.status(now())}
                     for s in store.of_holder(tx, holder.site, id)
                 ],
+                "letters": [letter_json(one) for one in post.listed(tx, holder.site, holder=id)],
                 "history": [
                     event.as_json() for event in store.events_of(tx, holder.site, f"holder:{id}")
                 ],
             }
 
         return versioned(record.read(read))
+
+    @routes.post(
+        "/{id}/confirmation",
+        operation_id="askToConfirm",
+        summary="Send the link that confirms the address again",
+        response_model=dict[str, Any],
+        responses={409: {"description": "The address is confirmed"}},
+    )
+    def ask_again(request: Request, id: IdInPath, by: Principal = Depends(admin)) -> Response:
+        """A new link goes to the address; the earlier ones are good no more."""
+        at = now().replace(microsecond=0)
+
+        def write(tx: Connection) -> datetime:
+            holder = of_key(tx, id, by, lock=True)
+            if holder.erased_at is not None:
+                raise store.UnknownHolder(id=id)
+            if holder.email_confirmed_at is not None:
+                raise AddressConfirmed(at=f"{holder.email_confirmed_at:%Y-%m-%d}")
+            return ask_to_confirm(tx, holder, request, at)
+
+        return JSONResponse({"expires_at": codec.instant(record.write(write))})
+
+    @routes.post(
+        "/{id}/letters/{letter}/retry",
+        operation_id="retryLetter",
+        summary="Send a letter that could not be sent",
+        status_code=204,
+        responses={409: {"description": "It was sent"}},
+    )
+    def retry_letter(id: IdInPath, letter: LetterId, by: Principal = Depends(admin)) -> None:
+        """It is tried now, and for as long as a new one."""
+        at = now().replace(microsecond=0)
+
+        def write(tx: Connection) -> None:
+            holder = of_key(tx, id, by)
+            if letter not in {one.id for one in post.listed(tx, holder.site, holder=id)}:
+                raise post.UnknownLetter
+            post.retry(tx, holder.site, letter, at)
+
+        record.write(write)
+
+    @routes.get(
+        "/{id}/export",
+        operation_id="exportHolder",
+        summary="All that is known of a person",
+        response_class=Response,
+        responses={200: {"content": {"application/zip": {"schema": {"type": "string"}}}}},
+    )
+    def export(id: IdInPath, by: Principal = Depends(admin)) -> Response:
+        """A zip file for the person: what the record knows as JSON, their files, their contracts.
+        That it was drawn up is written down.
+        """
+        at = now().replace(microsecond=0)
+
+        def write(tx: Connection) -> tuple[dict[str, Any], list[Attachment]]:
+            holder = of_key(tx, id, by)
+            action = Action(by.actor, at)
+            store.remember(tx, holder.site, f"holder:{id}", "exported", action)
+            return privacy.everything(tx, holder), privacy.files_of(tx, holder)
+
+        known, files = record.write(write)
+        archive = privacy.archive(known, files, partial(content_of, record, settings))
+        name = f'attachment; filename="{id}.zip"'
+        return Response(
+            archive, media_type="application/zip", headers={"Content-Disposition": name}
+        )
+
+    @routes.delete(
+        "/{id}",
+        operation_id="eraseHolder",
+        summary="Erase a person",
+        status_code=204,
+        responses={409: {"description": "They have a subscription that is not over"}},
+    )
+    def erase(id: IdInPath, by: Principal = Depends(admin)) -> None:
+        """Names, addresses, messages, letters, contracts and files are gone for good; contract
+        numbers, dates and amounts stay, and tell of nobody. Safe to do again.
+        """
+        at = now().replace(microsecond=0)
+
+        def write(tx: Connection) -> None:
+            of_key(tx, id, by)
+            privacy.erase(tx, id, action=Action(by.actor, at))
+
+        record.write(write)
+        privacy.sweep(record, settings, at=at)
 
     return routes

@@ -7,6 +7,9 @@ their own; the append-only log never had a name in it.
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -16,8 +19,8 @@ from sqlalchemy import Connection, Table, and_, delete, func, or_, select, updat
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import attachments as files
 from enforcement_api.database.tables import (
-    attachments,
     confirmations,
     contracts,
     courtesy_permits,
@@ -33,13 +36,16 @@ from enforcement_api.database.tables import (
 )
 from enforcement_api.problems import N_, Problem
 from enforcement_api.settings import Settings
-from enforcement_api.subscriptions import store
+from enforcement_api.subscriptions import attachments, contract, store
+from enforcement_api.subscriptions.attachments import Attachment
 from enforcement_api.subscriptions.core import Holder
 from enforcement_api.subscriptions.store import Action
 from sync import codec
 
 AT_ONCE = 200
-"""People and files that one transaction lets go."""
+"""Rows that one transaction lets go."""
+UNTAKEN = timedelta(days=1)
+"""How long a file waits for what it belongs to."""
 
 
 class StillSubscribed(Problem):
@@ -74,9 +80,38 @@ def everything(tx: Connection, holder: Holder) -> dict[str, Any]:
         "contracts": rows(contracts, contracts.c.subscription.in_(ids)),
         "payments": rows(payments, payments.c.subscription.in_(ids)),
         "letters": rows(letters, letters.c.holder == holder.id),
-        "attachments": rows(attachments, attachments.c.subject.in_(subjects)),
+        "files": rows(files, files.c.subject.in_(subjects)),
         "history": rows(subscription_events, subscription_events.c.subject.in_(subjects)),
     }
+
+
+def files_of(tx: Connection, holder: Holder) -> list[Attachment]:
+    """The files that a person handed in, and that are there."""
+    ids = [subscription.id for subscription in store.of_holder(tx, holder.site, holder.id)]
+    return attachments.of_subjects(tx, holder.site, _subjects(tx, holder, ids))
+
+
+def archive(
+    known: dict[str, Any], files: Sequence[Attachment], read: Callable[[Attachment], bytes]
+) -> bytes:
+    """A zip file with all that is known of a person, as somebody can read it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as zipped:
+        text = json.dumps(known, ensure_ascii=False, indent=2)
+        zipped.writestr("everything.json", text)
+        for file in files:
+            zipped.writestr(f"files/{file.id}-{file.name}", read(file))
+        for row in known["contracts"]:
+            name = f"contracts/{row['facts']['number']}-{row['position']}.pdf"
+            zipped.writestr(name, contract.pdf(row["facts"]))
+    return made.getvalue()
+
+
+def sweep(record: Record, settings: Settings, *, at: datetime) -> int:
+    """Delete the files that nothing took within a day, and those that were let go; how many of the
+    former.
+    """
+    return len(attachments.sweep(record, settings, before=at - UNTAKEN, at=at))
 
 
 def _subjects(tx: Connection, holder: Holder, ids: Sequence[str]) -> list[str]:
@@ -109,12 +144,13 @@ def erase(tx: Connection, id: str, *, action: Action) -> Holder:
     ]
     if alive:
         raise StillSubscribed(numbers=", ".join(alive))
-    _erase(tx, holder, [subscription.id for subscription in its], action.at)
+    ids = [subscription.id for subscription in its]
+    _erase(tx, holder, ids, by=action.by, at=action.at)
     store.remember(tx, holder.site, f"holder:{id}", "erased", action)
     return store.holder(tx, id)
 
 
-def _erase(tx: Connection, holder: Holder, ids: list[str], at: datetime) -> None:
+def _erase(tx: Connection, holder: Holder, ids: list[str], *, by: str, at: datetime) -> None:
     site = holder.site
     subjects = _subjects(tx, holder, ids)
 
@@ -124,12 +160,8 @@ def _erase(tx: Connection, holder: Holder, ids: list[str], at: datetime) -> None
     def drop(table: Table, where: ColumnElement[bool]) -> None:
         tx.execute(delete(table).where(table.c.site == site, where))
 
-    empty(
-        attachments,
-        and_(attachments.c.subject.in_(subjects), attachments.c.removed_at.is_(None)),
-        name="",
-        removed_at=at,
-    )
+    its = attachments.of_subjects(tx, site, subjects)
+    attachments.remove(tx, its, by=by, at=at)
     empty(
         requests,
         requests.c.subscription.in_(ids),
@@ -210,7 +242,7 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     if does:
         for id in people:
             record.write(lambda tx, id=id: erase(tx, id, action=by))  # type: ignore[misc]
-    a, r = attachments.c, requests.c
+    a, r = files.c, requests.c
     decided = select("request:" + r.id).where(
         r.site == a.site, r.decided_at <= at - timedelta(days=settings.proof_days)
     )
@@ -252,15 +284,12 @@ class _Purging:
         """Mark files as removed; how many."""
 
         def some(tx: Connection) -> int:
-            ids = select(attachments.c.id).where(where).limit(AT_ONCE)
-            done = tx.execute(
-                update(attachments)
-                .where(attachments.c.id.in_(ids))
-                .values(removed_at=self.at, name="")
-            )
-            return done.rowcount
+            rows = tx.execute(select(files).where(where).limit(AT_ONCE))
+            gone = [attachments.Attachment(**row._mapping) for row in rows]
+            attachments.remove(tx, gone, by="service", at=self.at)
+            return len(gone)
 
-        return self._all(attachments, where, some)
+        return self._all(files, where, some)
 
     def deleted(self, table: Table, where: ColumnElement[bool]) -> int:
         """Delete rows; how many."""

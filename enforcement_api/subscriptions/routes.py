@@ -15,8 +15,9 @@ from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import UUID_PATTERN
 from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import core, shapes, store
+from enforcement_api.subscriptions import attachments, contract, core, post, shapes, store
 from enforcement_api.subscriptions.core import Subscription
+from enforcement_api.subscriptions.holder_routes import letter_json
 from enforcement_api.subscriptions.office import Office
 from enforcement_api.subscriptions.shapes import (
     CHANGE_RESPONSES,
@@ -152,6 +153,7 @@ def router(
             return shown(tx, found) | {
                 "requests": [request_json(r) for r in store.requests_of(tx, site, id)],
                 "messages": [_message_json(m) for m in store.messages_of(tx, site, id)],
+                "letters": [letter_json(one) for one in post.listed(tx, site, subscription=id)],
                 "contracts": [
                     {"position": position, "made_at": codec.instant(at)}
                     for position, at in store.contract_positions(tx, site, id)
@@ -162,6 +164,31 @@ def router(
             }
 
         return versioned(record.read(read))
+
+    @routes.get(
+        "/{id}/contract",
+        operation_id="getContract",
+        summary="A contract as a PDF",
+        response_class=Response,
+        responses={200: {"content": {contract.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+    )
+    def get_contract(
+        id: IdInPath,
+        position: Annotated[
+            int | None, Query(ge=1, le=1_000_000, description="Which; the last, if left out")
+        ] = None,
+        by: Principal = Depends(admin),
+    ) -> Response:
+        """The same bytes each time: what was agreed, and when each condition was accepted."""
+
+        def read(tx: Connection) -> dict[str, Any]:
+            found = of_key(tx, id, by)
+            return store.contract(tx, found.site, id, position)
+
+        facts = record.read(read)
+        name = f'attachment; filename="{facts["number"]}-{facts["position"]}.pdf"'
+        headers = {"Content-Disposition": name}
+        return Response(contract.pdf(facts), media_type=contract.MEDIA_TYPE, headers=headers)
 
     @routes.post(
         "/{id}/actions",
@@ -279,6 +306,14 @@ def router(
                 content_hash=content_hash(wanted, id),
             )
             if store.add_message(record, tx, new):
+                attachments.use(
+                    tx,
+                    new.site,
+                    new.attachments,
+                    purposes=("message",),
+                    subject=f"message:{message}",
+                    pointer="/attachments",
+                )
                 return new, True
             known = store.find_message(tx, message)
             if known is None or known.content_hash != new.content_hash:
