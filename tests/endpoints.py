@@ -1,6 +1,7 @@
 """Every endpoint of the service, with a valid request for it and who may make it.
 
-`World` is a service with something of everything; a row is asked of it as `request(world)` says.
+`World` is a service with something of everything, and with a payment provider; a row is asked of it
+as `request(world)` says.
 An endpoint without a row fails `tests/enforcement_api/test_roles.py`, and so does a row without an
 endpoint.
 """
@@ -17,9 +18,14 @@ from typing import Any
 import httpx
 
 from enforcement_api.app import create_app
+from enforcement_api.security import signature
 from enforcement_api.settings import Settings
 from enforcement_api.staff import keys
+from enforcement_api.subscriptions.core import PaymentMethod
+from enforcement_api.subscriptions.store import Action
+from tests.local_provider import give_card
 from tests.service import Service, infraction, new_id, picture
+from tests.subscribing import Office
 
 HERE, ELSEWHERE = "1085", "2000"
 PLATE = "ABC123"
@@ -162,6 +168,52 @@ class World:
     def a_code(self) -> str:
         return str(self.service.device(HERE)["enrolment_code"])
 
+    # Payments: of one subscription by card, and one by cheque.
+
+    @functools.cached_property
+    def office(self) -> Office:
+        office = Office(self.service, site=HERE)
+        office.product("paid", price_cents=2308)
+        return office
+
+    @functools.cached_property
+    def by_card(self) -> str:
+        """A subscription that was paid by card."""
+        payment = {"method": "card"}
+        subscription = self.office.subscribe("CRD 123", product="paid", payment=payment)
+        page = self.a_page(subscription)
+        self.give_card(subscription, page)
+        self.office.approve(subscription)
+        assert self.service.parts.cashier.charge_due() == 1
+        return subscription
+
+    @functools.cached_property
+    def by_cheque(self) -> str:
+        """A subscription that owes by cheque."""
+        subscription = self.office.subscribe("CHQ 123", product="paid")
+        parts, method = self.service.parts, PaymentMethod("cheque", cheque=new_id())
+        action = Action("command", self.service.clock())
+        parts.record.write(
+            lambda tx: parts.office.set_payment(tx, subscription, method, action=action)
+        )
+        self.office.approve(subscription)
+        return subscription
+
+    def a_page(self, subscription: str) -> str:
+        page = new_id()
+        path = f"subscriptions/{subscription}/payment-pages/{page}"
+        self.office.does("PUT", path, json={})
+        return page
+
+    def give_card(self, subscription: str, page: str) -> None:
+        path = f"subscriptions/{subscription}/payment-pages/{page}"
+        give_card(self.office.does("GET", path)["url"])
+        assert self.office.does("GET", path)["state"] == "completed"
+
+    def the_payment(self, subscription: str) -> dict[str, str]:
+        found = self.office.does("GET", f"subscriptions/{subscription}/payments")["items"]
+        return {"id": subscription, "payment": found[0]["id"]}
+
 
 def patroller(id: str) -> dict[str, Any]:
     return {"badge": id[:8], "name": "Marie Tremblay", "pin": "204816"}
@@ -183,11 +235,22 @@ def attachment(world: World) -> Ask:
     return ask(how, id=new_id())
 
 
+def payment_event(world: World) -> Ask:
+    """As the provider signs it."""
+    settings, body = world.service.settings, b'{"ticket": "of nobody"}'
+    timestamp = str(int(world.service.clock().timestamp()))
+    signed = signature(settings.payment_webhook_secret, timestamp, body)
+    headers = {"Payment-Timestamp": timestamp, "Payment-Signature": signed}
+    return ask({"content": body, "headers": headers | {"Content-Type": "application/json"}})
+
+
 SITE = {"name": "CHUS", "zones": [{"code": "G1"}, {"code": "G2"}]}
 STATE = {"app_version": "0.1.0", "unsent": 0, "clock_offset_ms": -120}
 EVENT = {"kind": "shift_start", "site": HERE, "at": "2026-11-23T15:15:00Z"}
 REVIEW = {"decision": "request_information", "note": "Quelle place ?", "expected_state": "received"}
 NOTHING_LISTED = {"as_of": "2026-11-23T15:15:00Z", "count": 0}
+REFUND = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a7", "reason": "Payé en double"}
+RECEIVED = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a8", "reference": "Chèque 0042"}
 HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
 
 Row = tuple[str, Callable[[World], Ask]]
@@ -274,6 +337,18 @@ ROWS: dict[str, Row] = {
                             lambda w: ask(id=w.an_attachment())),
     "deleteAttachment":    ("401 403 403 403 403 204 403 403 403 401 403",
                             lambda w: ask(id=w.an_attachment())),
+    # payments
+    "putPaymentPage":      ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": {}}, id=w.by_card, page=new_id())),
+    "getPaymentPage":      ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.by_card, page=w.a_page(w.by_card))),
+    "listPayments":        ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.by_card)),
+    "refundPayment":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": REFUND}, **w.the_payment(w.by_card))),
+    "receivePayment":      ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": RECEIVED}, **w.the_payment(w.by_cheque))),
+    "tellPaymentEvent":    ("204 204 204 204 204 204 204 204 204 204 204", payment_event),
     # operations
     "getMetrics":          ("401 200 200 403 403 200 200 403 403 401 200", lambda w: ask()),
     "listAuditEntries":    ("401 403 403 403 403 200 200 403 403 401 403", lambda w: ask()),

@@ -25,6 +25,7 @@ from enforcement_api.shapes import (
     Note,
     Shape,
     capped_body,
+    is_identifier,
     page_cursor,
     page_position,
     web_address,
@@ -307,7 +308,9 @@ def router(
         nothing is told but that.
         """
         language = langue if langue in ("fr", "en") else language_of(request)
-        found = record.read(lambda tx: payments.page_of_ticket(tx, ticket))
+        found = None
+        if is_identifier(ticket):
+            found = record.read(lambda tx: payments.page_of_ticket(tx, ticket))
         try:
             is_kept = found is not None and looked_at(found)[0].completed_at is not None
         except ProviderUnreachable:
@@ -342,7 +345,7 @@ def router(
             }
         },
         responses={
-            401: {"description": "The provider did not sign it, or not lately"},
+            403: {"description": "The provider did not sign it, or not lately"},
             409: {"description": "Cards are not charged here"},
         },
     )

@@ -44,6 +44,7 @@ import httpx
 from enforcement_api.problems import N_, Problem, Sentence
 from enforcement_api.security import signature
 from enforcement_api.settings import Settings
+from enforcement_api.shapes import is_identifier
 from sync.client import check_address, trusted_certificates
 from sync.exchange import InsecureAddress
 
@@ -113,7 +114,7 @@ class RefundRefused(Problem):
 class EventNotBelieved(Problem):
     """An event that the provider did not sign, or not lately."""
 
-    status = 401
+    status = 403
     slug = "event-not-believed"
     title = N_("This event is not the payment provider's")
     detail = N_("Sign it with the secret that both know, and send it within five minutes.")
@@ -350,4 +351,5 @@ def _event(body: bytes) -> Event:
     if not isinstance(told, dict):
         return Event()
     named = {name: told.get(name) for name in ("ticket", "order")}
-    return Event(**{name: value for name, value in named.items() if isinstance(value, str)})
+    usable = {n: text for n, text in named.items() if isinstance(text, str) and is_identifier(text)}
+    return Event(**usable)

@@ -16,7 +16,10 @@ import pytest
 import trustme
 
 from tests.endpoints import HERE, PLATE, ROLES, ROWS, World, operations
+from tests.local_provider import LocalProvider, shared_provider
 from tests.service import running
+
+__all__ = ["shared_provider"]
 
 
 def expected(operation: str) -> dict[str, int]:
@@ -26,11 +29,16 @@ def expected(operation: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(
+    tmp_path_factory: pytest.TempPathFactory, shared_provider: LocalProvider
+) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("roles")
     trustme.CA().cert_pem.write_to_path(folder / "ca.pem")
     with running(
-        folder, enrolment_failures_per_minute=1000, authority=folder / "ca.pem"
+        folder,
+        enrolment_failures_per_minute=1000,
+        authority=folder / "ca.pem",
+        **shared_provider.settings,
     ) as service:
         yield World(service)
 
