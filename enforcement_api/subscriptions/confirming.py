@@ -27,6 +27,7 @@ from enforcement_api.subscriptions.pages import page
 from enforcement_api.subscriptions.store import Action
 
 PATH = "/abonnes/confirmation"
+Secret = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,6 @@ def _confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
 def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
     """The page behind the link of a letter."""
     routes = APIRouter(include_in_schema=False)
-    secret = Annotated[str, Query(alias="jeton", max_length=200)]
-
     def unusable(request: Request) -> Response:
         return page(
             language_of(request),
@@ -102,7 +101,7 @@ def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
         )
 
     @routes.get(PATH)
-    def ask(request: Request, jeton: secret = "") -> Response:
+    def ask(request: Request, jeton: Secret = "") -> Response:
         """Ask whether it is really them."""
         at = now().replace(microsecond=0)
         holder = record.read(lambda tx: _holder_of(tx, jeton, at))
@@ -121,7 +120,7 @@ def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
         )
 
     @routes.post(PATH)
-    def confirm(request: Request, jeton: secret = "") -> Response:
+    def confirm(request: Request, jeton: Secret = "") -> Response:
         """Believe it."""
         at = now().replace(microsecond=0)
         holder = record.write(lambda tx: _confirm(tx, jeton, at))
