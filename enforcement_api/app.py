@@ -49,6 +49,7 @@ from enforcement_api.subscriptions import (
     courtesy_routes,
     holder_routes,
     payment_routes,
+    privacy,
     product_routes,
     request_routes,
 )
@@ -159,10 +160,11 @@ class Service:
 
     def _keep_house(self) -> None:
         while not self._stopping.wait(_HOUR):
-            try:
-                self.run_due_retention()
-            except Exception:
-                _log.exception("housekeeping failed; it is tried again in an hour")
+            for chore in (self.run_due_retention, self.run_due_purge):
+                try:
+                    chore()
+                except Exception:
+                    _log.exception("housekeeping failed; it is tried again in an hour")
 
     def run_due_retention(self) -> None:
         """Run the retention of the sites whose last run is long enough ago; each by itself."""
@@ -173,6 +175,13 @@ class Service:
                 self.run_retention(site, at=now)
             except Exception:
                 _log.exception("the retention of site %s failed; it is tried again later", site)
+
+    def run_due_purge(self) -> None:
+        """Let go of what is known of people and has served, if the last time is long enough ago."""
+        at = self.now().replace(microsecond=0)
+        before = at - timedelta(hours=self.settings.retention_hours)
+        if self.record.read(lambda tx: privacy.is_due(tx, before)):
+            privacy.purge(self.record, self.settings, at=at)
 
     def run_retention(self, site: str, *, at: datetime) -> int:
         """Remove from a site's feed what no longer counts at `at`; how many permits. Delete, too,

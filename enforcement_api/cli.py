@@ -795,6 +795,33 @@ def prune(settings: Settings, site: str, at: str | None, future: bool) -> None:
     click.echo(removed)
 
 
+@main.command(short_help="effacer ce qui a assez servi / let go of what has served")
+@click.option("--dry-run", is_flag=True, help="Compter seulement / count only.")
+@_settings
+def purge(settings: Settings, dry_run: bool) -> None:
+    """Erase people, files, letters and look-ups whose time is over; the service does it daily by
+    itself. How many of each, on stdout.
+    """
+    from enforcement_api.subscriptions import privacy
+
+    record = _existing_record(settings)
+    at = utc_now().replace(microsecond=0)
+    done = privacy.purge(record, settings, at=at, does=not dry_run)
+    what = N_("This would be erased:") if dry_run else N_("This was erased:")
+    say(what)
+    for count, told, days in (
+        (done.holders, N_("{count} people, {days} days after their last subscription"), "holder"),
+        (done.proofs, N_("{count} proofs, {days} days after the decision"), "proof"),
+        (done.message_files, N_("{count} files of messages, {days} days old"), "message_file"),
+        (done.letters, N_("{count} letters, {days} days old"), "letter_kept"),
+        (done.lookups, N_("{count} look-ups of valid plates, {days} days old"), "lookup"),
+    ):
+        say(told, count=count, days=getattr(settings, f"{days}_days"))
+    say(N_("{count} links that confirmed no address in time"), count=done.links)
+    say(N_("{count} files that were handed in with nothing"), count=done.untaken)
+    click.echo(json.dumps(done.as_json()))
+
+
 @main.command("backup", short_help="sauvegarder / back up")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_settings

@@ -89,6 +89,7 @@ def _confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
 def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
     """The page behind the link of a letter."""
     routes = APIRouter(include_in_schema=False)
+
     def unusable(request: Request) -> Response:
         return page(
             language_of(request),

@@ -18,6 +18,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, delete, func, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import attachments as files
 from enforcement_api.database.tables import (
@@ -28,6 +30,7 @@ from enforcement_api.database.tables import (
     holders,
     letters,
     messages,
+    meta,
     payments,
     requests,
     subscription_events,
@@ -46,6 +49,8 @@ AT_ONCE = 200
 """Rows that one transaction lets go."""
 UNTAKEN = timedelta(days=1)
 """How long a file waits for what it belongs to."""
+PURGED_AT = "purged_at"
+"""The name in `meta` of when the last purge was."""
 
 
 class StillSubscribed(Problem):
@@ -222,6 +227,7 @@ class Purged:
     letters: int = 0
     links: int = 0
     lookups: int = 0
+    untaken: int = 0
 
     def as_json(self) -> dict[str, int]:
         """For a script."""
@@ -234,8 +240,8 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     A person whose last subscription has been over for `holder_days`; proofs decided `proof_days`
     ago; files of messages of `message_file_days`; letters of `letter_kept_days`; links that are too
     old; look-ups of plates that were valid, of `lookup_days`. A part at a time, each in a
-    transaction of its own, so that nobody waits for more than one. Files are marked as removed, for
-    `attachments.sweep` to delete.
+    transaction of its own, so that nobody waits for more than one; and files that nothing took
+    within a day. Raises StorageFailed, RecordBusy, RecordUnavailable: what was done stays done.
     """
     by = Action(by="service", at=at)
     people = record.read(lambda tx: _over_since(tx, at - timedelta(days=settings.holder_days)))
@@ -258,14 +264,34 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     before = at - timedelta(days=settings.letter_kept_days)
     old_letters = and_(e.state != "queued", e.queued_at <= before)
     let_go = _Purging(record, at, does)
-    return Purged(
+    untaken = and_(a.subject.is_(None), a.removed_at.is_(None), a.received_at < at - UNTAKEN)
+    done = Purged(
         holders=len(people),
         proofs=let_go.removed(proofs),
         message_files=let_go.removed(message_files),
         letters=let_go.deleted(letters, old_letters),
         links=let_go.deleted(confirmations, c.expires_at <= at),
         lookups=let_go.deleted(events, _valid_lookups(at - timedelta(days=settings.lookup_days))),
+        untaken=let_go.counted(files, untaken),
     )
+    if does:
+        sweep(record, settings, at=at)
+        record.write(lambda tx: _note(record, tx, done, at))
+    return done
+
+
+def is_due(tx: Connection, before: datetime) -> bool:
+    """Whether the last purge was before an instant, or never."""
+    last = tx.execute(select(meta.c.value).where(meta.c.name == PURGED_AT)).scalar()
+    return last is None or codec.parse_instant(last) < before
+
+
+def _note(record: Record, tx: Connection, done: Purged, at: datetime) -> None:
+    value = {"value": codec.instant(at)}
+    new = record.insert(meta).values(name=PURGED_AT, **value)
+    tx.execute(new.on_conflict_do_update(index_elements=[meta.c.name], set_=value))
+    if any(done.as_json().values()):
+        audit.append(tx, Entry(at, "service", "purged", "record", done.as_json()))
 
 
 def _valid_lookups(before: datetime) -> ColumnElement[bool]:
@@ -301,12 +327,16 @@ class _Purging:
 
         return self._all(table, where, some)
 
+    def counted(self, table: Table, where: ColumnElement[bool]) -> int:
+        """How many rows there are."""
+        count = select(func.count()).select_from(table).where(where)
+        return int(self.record.read(lambda tx: tx.execute(count).scalar_one()))
+
     def _all(
         self, table: Table, where: ColumnElement[bool], some: Callable[[Connection], int]
     ) -> int:
         if not self.does:
-            count = select(func.count()).select_from(table).where(where)
-            return int(self.record.read(lambda tx: tx.execute(count).scalar_one()))
+            return self.counted(table, where)
         total = 0
         while done := self.record.write(some):
             total += done
