@@ -168,11 +168,47 @@ class World:
     def a_code(self) -> str:
         return str(self.service.device(HERE)["enrolment_code"])
 
+    # Subscriptions: free of charge, unless they are of payments.
+
+    def a_product(self) -> dict[str, Any]:
+        assert self.office  # there is its category
+        return PRODUCT
+
+    def a_product_code(self) -> str:
+        return self.office.product("free")
+
+    def a_holder(self) -> str:
+        return self.office.holder()
+
+    def a_failed_letter(self) -> dict[str, str]:
+        holder = self.a_holder()
+        letters = self.office.does("GET", f"holders/{holder}")["letters"]
+        return {"id": holder, "letter": letters[0]["id"]}
+
+    def a_request(self) -> str:
+        return self.office.subscribe("REQ 123", product="free")
+
+    def a_subscription(self) -> str:
+        subscription = self.a_request()
+        self.office.approve(subscription)
+        return subscription
+
+    def a_vehicle(self) -> dict[str, str]:
+        subscription = self.a_subscription()
+        (vehicle,) = self.office.vehicles(subscription).values()
+        return {"id": subscription, "vehicle": vehicle}
+
+    def a_courtesy_permit(self) -> str:
+        id = new_id()
+        self.office.does("PUT", f"courtesy-permits/{id}", json=COURTESY)
+        return id
+
     # Payments: of one subscription by card, and one by cheque.
 
     @functools.cached_property
     def office(self) -> Office:
         office = Office(self.service, site=HERE)
+        office.product("free")
         office.product("paid", price_cents=2308)
         return office
 
@@ -251,6 +287,24 @@ REVIEW = {"decision": "request_information", "note": "Quelle place ?", "expected
 NOTHING_LISTED = {"as_of": "2026-11-23T15:15:00Z", "count": 0}
 REFUND = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a7", "reason": "Payé en double"}
 RECEIVED = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a8", "reference": "Chèque 0042"}
+PRODUCT = {
+    "name": {"fr": "Permis G", "en": "Permit G"},
+    "category": "supervisor",
+    "price_cents": 0,
+    "zones": ["G1"],
+}
+CATEGORY = {"name": {"fr": "Superviseur de stage", "en": "Internship supervisor"}}
+COURTESY = {
+    "site": HERE,
+    "plate": "LOC 123",
+    "zones": ["G1"],
+    "reason": "Voiture de courtoisie du garage",
+    "expires_at": "2026-11-26T15:15:00Z",
+}
+APPROVE = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a5", "decision": "approve"}
+SUSPEND = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a6", "action": "suspend"}
+MESSAGE = {"body": "Je change de voiture."}
+SEEN = {"If-Match": "*"}
 HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
 
 Row = tuple[str, Callable[[World], Ask]]
@@ -337,6 +391,62 @@ ROWS: dict[str, Row] = {
                             lambda w: ask(id=w.an_attachment())),
     "deleteAttachment":    ("401 403 403 403 403 204 403 403 403 401 403",
                             lambda w: ask(id=w.an_attachment())),
+    # products, holders, requests, subscriptions, courtesy permits
+    "putCategory":        ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": CATEGORY}, code=new_id()[:8])),
+    "listCategories":     ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "putProduct":         ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": w.a_product()}, code=new_id()[:8])),
+    "getProduct":         ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(code=w.a_product_code())),
+    "listProducts":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "putHolder":          ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": w.office.person()}, id=new_id())),
+    "listHolders":        ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getHolder":          ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_holder())),
+    "askToConfirm":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_holder())),
+    "retryLetter":        ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(**w.a_failed_letter())),
+    "exportHolder":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_holder())),
+    "eraseHolder":        ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_holder())),
+    "putRequest":         ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": w.office.wanted("REQ 123")}, id=new_id())),
+    "listRequests":       ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getRequest":         ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_request())),
+    "decideRequest":      ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": APPROVE, "headers": SEEN}, id=w.a_request())),
+    "listSubscriptions":  ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getSubscription":    ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_subscription())),
+    "getContract":        ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_subscription())),
+    "changeSubscription": ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": SUSPEND, "headers": SEEN}, id=w.a_subscription())),
+    "putVehicle":         ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": {"plate": "NEW 123"}, "headers": SEEN},
+                                          **w.a_vehicle())),
+    "deleteVehicle":      ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"headers": SEEN}, **w.a_vehicle())),
+    "putMessage":         ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": MESSAGE}, id=w.a_subscription(), message=new_id())),
+    "grantCourtesyPermit": ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": COURTESY}, id=new_id())),
+    "listCourtesyPermits": ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"params": {"site": HERE}})),
+    "getCourtesyPermit":  ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_courtesy_permit())),
+    "endCourtesyPermit":  ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask(id=w.a_courtesy_permit())),
     # payments
     "putPaymentPage":      ("401 403 403 403 403 201 403 403 403 401 403",
                             lambda w: ask({"json": {}}, id=w.by_card, page=new_id())),
