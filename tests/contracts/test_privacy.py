@@ -81,7 +81,7 @@ def with_everything(office: Office) -> tuple[str, str]:
 
 
 def written(service: Service) -> str:
-    """All that the record holds, but for versions of permits: they have a retention of their own."""
+    """All that the record holds, but for versions of permits, which have their own retention."""
     with service.parts.record.reading() as tx:
         rows = {
             table.name: [tuple(row) for row in tx.execute(select(table))]
