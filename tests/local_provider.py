@@ -177,8 +177,8 @@ class Line:
     """The line between the service and the provider: cut, or losing what the provider answers.
 
     `is_cut`: nobody is reached. `loses`: told of each request that the provider has answered; where
-    it says yes, the answer never arrives. `holds`: a request of this method waits here, before the
-    provider hears of it, until `release`.
+    it says yes, the answer never arrives. `holds` and `holds_answer`: where one says yes, a request
+    waits before the provider hears of it, or its answer before the service does, until `release`.
     """
 
     def __init__(self, provider: LocalProvider) -> None:
@@ -186,6 +186,7 @@ class Line:
         self.is_cut = False
         self.loses: Callable[[str, str], bool] = lambda method, path: False
         self.holds: Callable[[str, str], bool] = lambda method, path: False
+        self.holds_answer: Callable[[str, str], bool] = lambda method, path: False
         self.held = threading.Event()
         self.passed: list[tuple[str, str]] = []
         self._released = threading.Event()
@@ -215,8 +216,12 @@ class Line:
         return self.provider.settings | {"payment_url": self.address}
 
     def release(self) -> None:
-        self.holds = lambda method, path: False
+        self.holds = self.holds_answer = lambda method, path: False
         self._released.set()
+
+    def _hold(self) -> None:
+        self.held.set()
+        self._released.wait(WITHIN_S)
 
     def _carry(self, asked: http.server.BaseHTTPRequestHandler) -> None:
         method, path = asked.command, asked.path
@@ -225,8 +230,9 @@ class Line:
         if self.is_cut:
             return
         if self.holds(method, path):
-            self.held.set()
-            self._released.wait(WITHIN_S)
+            self._hold()
+            if self.is_cut:
+                return
         try:
             answer = self._client.request(
                 method, self.provider.address + path, content=body, headers=dict(asked.headers)
@@ -234,6 +240,8 @@ class Line:
         except httpx.HTTPError:
             return
         self.passed.append((method, path))
+        if self.holds_answer(method, path):
+            self._hold()
         if self.loses(method, path):
             return
         with contextlib.suppress(OSError):  # who asked may be dead

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import httpx
 
 from enforcement_api.database.tables import letters
 from enforcement_api.local_provider.ledger import Order
+from enforcement_api.subscriptions.letters import Letter, compose
 from tests.local_provider import PAYS, LocalProvider, give_card
 from tests.service import Service
 from tests.subscribing import Office, new_id
@@ -100,4 +102,9 @@ class Till:
             rows = tx.execute(
                 letters.select().where(c.subscription == subscription).order_by(c.queued_at)
             ).all()
-        return [(row.kind, row.facts) for row in rows if row.kind.startswith("payment_")]
+        found = [row for row in rows if row.kind.startswith("payment_")]
+        for row in found:
+            names = [field.name for field in fields(Letter)]
+            told = compose(Letter(**{name: getattr(row, name) for name in names}))
+            assert "23,08" in told.text
+        return [(row.kind, row.facts) for row in found]
