@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import JSON as SQL_JSON
 from sqlalchemy import (
@@ -34,11 +34,22 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else int(value.timestamp() // 1)
+    # A permit has seven: through process_bind_param and its kin, each takes three times as long.
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], int | None]:
+        return _seconds
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromtimestamp(value, UTC)
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[int | None], datetime | None]:
+        return _instant
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() // 1)
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 class Hash64(TypeDecorator[int]):
@@ -47,11 +58,21 @@ class Hash64(TypeDecorator[int]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
-        return value - (1 << 64) if value is not None and value >= 1 << 63 else value
+    def bind_processor(self, dialect: Dialect) -> Callable[[int | None], int | None]:
+        return _signed
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
-        return None if value is None else value % (1 << 64)
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[int | None], int | None]:
+        return _unsigned
+
+
+def _signed(value: int | None) -> int | None:
+    return value - (1 << 64) if value is not None and value >= 1 << 63 else value
+
+
+def _unsigned(value: int | None) -> int | None:
+    return None if value is None else value % (1 << 64)
 
 
 JSON = SQL_JSON(none_as_null=True)
