@@ -1,4 +1,4 @@
-"""Many rows at once: one statement for very many of them.
+"""Many rows at once: one statement for very many of them, and the same one for however many.
 
 pg8000's `executemany` asks PostgreSQL once a row, at two milliseconds; there, the rows travel as
 a JSON text. SQLite, in this very process, has nothing to be asked over.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Date,
     DateTime,
     Table,
     Text,
@@ -28,11 +30,33 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 AT_ONCE = 10_000
 """Rows of one text: a retention run may change all permits of a site, and PostgreSQL takes a
 gigabyte at most."""
+
+
+class each_text(FunctionElement[str]):
+    """The texts of a JSON list, in a column `value`: what is looked for, as one parameter.
+
+    A list of parameters is put together, and parsed by the engine, anew for each length.
+    """
+
+    inherit_cache = True
+
+
+@compiles(each_text, "sqlite")
+def _in_sqlite(given: each_text, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(given.clauses, **options)})"
+
+
+@compiles(each_text, "postgresql")
+def _in_postgresql(given: each_text, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(given.clauses, **options)} AS json))"
 
 
 def insert_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -49,6 +73,8 @@ def insert_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -
         assert not isinstance(of.type, JSON | DateTime), f"{of} does not travel as a JSON text"
         convert = of.type.dialect_impl(dialect).bind_processor(dialect)
         if convert is not None:
+            # The same days come again and again, and each is a text to be put together.
+            convert = cache(convert) if isinstance(of.type, Date) else convert
             columns[i] = map(convert, columns[i])
     if _is_far(tx):
         objects = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     Select,
+    Text,
     and_,
     bindparam,
     delete,
@@ -21,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from enforcement_api.database.bulk import insert_rows, update_rows
+from enforcement_api.database.bulk import each_text, insert_rows, update_rows
 from enforcement_api.database.tables import permit_versions
 from enforcement_api.feed.store import PERMIT_COLUMNS, Counter, permit_of
 from enforcement_api.permits.core import Facts, GivenVehicle, StoredPermit, number_before
@@ -45,8 +47,9 @@ _KNOWN_AT: BindParameter[int] = bindparam("known_at")
 _THEN = (_c.sequence <= _KNOWN_AT, or_(_CURRENT, _c.superseded_at > _KNOWN_AT))
 _ALIKE, _ALIKE_THEN = _FOLDED.where(_CURRENT), _FOLDED.where(*_THEN)
 _OF_PLATE, _OF_PLATE_THEN = _PLATED.where(_CURRENT), _PLATED.where(*_THEN)
+_BASES = each_text(bindparam("of_bases", type_=Text)).table_valued("value")
 _OF_BASES = select(permit_versions).where(
-    _c.site == bindparam("of_site"), _CURRENT, _c.base.in_(bindparam("of_bases", expanding=True))
+    _c.site == bindparam("of_site"), _CURRENT, _c.base.in_(select(_BASES.c.value))
 )
 
 
@@ -169,11 +172,10 @@ class Ledger:
         self._gone: list[Version] = []
         self._before: dict[str, list[StoredPermit]] = {}
         wanted = sorted({_base(id) for id in ids})
-        for at in range(0, len(wanted), 10_000):
-            asked = {"of_site": counter.site, "of_bases": wanted[at : at + 10_000]}
-            for row in tx.execute(_OF_BASES, asked):
-                version = _version(row)
-                self._current[version.permit.id] = version
+        asked = {"of_site": counter.site, "of_bases": json.dumps(wanted)}
+        for row in tx.execute(_OF_BASES, asked):
+            version = _version(row)
+            self._current[version.permit.id] = version
         earlier = (v.permit for id, v in self._current.items() if "~" in id)
         for permit in sorted(earlier, key=lambda permit: number_before(permit.id)):
             self._keep_before(permit)
