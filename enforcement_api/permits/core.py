@@ -14,6 +14,7 @@ from sync import codec
 from sync.entities import ALL_ZONES, Permit, PermitStatus, Site, Vehicle
 from sync.plates import Plate
 
+_DAY = timedelta(days=1)
 FUTURE_CONFIRMATION = timedelta(minutes=5)
 """How far a feeder's clock may be ahead of ours."""
 
@@ -186,10 +187,13 @@ def day_begins(day: date, time_zone: str) -> datetime:
 
 def _own_end(facts: Facts, site: Site, cancelled_at: datetime | None) -> datetime | None:
     """The earliest of the last day's end, the given end, and the cancellation."""
-    ends = [facts.ends_at, cancelled_at]
+    end = facts.ends_at
     if facts.valid_until is not None:
-        ends.append(day_begins(facts.valid_until + timedelta(days=1), site.time_zone))
-    return min((end for end in ends if end is not None), default=None)
+        last = day_begins(facts.valid_until + _DAY, site.time_zone)
+        end = last if end is None else min(end, last)
+    if cancelled_at is not None:
+        end = cancelled_at if end is None else min(end, cancelled_at)
+    return end
 
 
 def _recorded(
