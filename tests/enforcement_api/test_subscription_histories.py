@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, settings
@@ -25,8 +25,12 @@ from hypothesis.stateful import (
 )
 
 from sync.codec import instant
+from tests.local_provider import DECLINES, PAYS, LocalProvider, shared_provider
+from tests.paying import Till
 from tests.service import Handheld, Service
-from tests.subscribing import Office, new_id
+from tests.subscribing import new_id
+
+__all__ = ["shared_provider"]
 
 MONTREAL = ZoneInfo("America/Toronto")
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -34,6 +38,8 @@ BEGIN = datetime(2026, 3, 6, 20, 0, tzinfo=UTC)
 """Two days before clocks are put forward."""
 PLATES = ["AAA 111", "BBB 222", "CCC 333", "DDD 444"]
 ZONES = {"5569": "G1", "7001": "G2"}
+GRACE = 1
+"""Days from a failed charge to the suspension."""
 
 
 def midnight(day: date) -> datetime:
@@ -72,6 +78,12 @@ class Subscription:
     cancelled: datetime | None = None
     is_suspended: bool = False
     vehicles: list[Vehicle] = field(default_factory=list)
+    card: str = PAYS
+    owes: bool = False
+    grace: datetime | None = None
+    next_try: datetime | None = None
+    is_unpaid: bool = False
+    """Suspended for a payment."""
 
     @property
     def starts(self) -> datetime:
@@ -134,17 +146,21 @@ RANKS = [
 
 
 class Histories(RuleBasedStateMachine):
-    """An office and its subscribers, a service, and a handheld that hears of it now and then."""
+    """An office and its subscribers, a service with a payment provider, and a handheld that hears
+    of it now and then.
+    """
+
+    provider: ClassVar[LocalProvider]
 
     @initialize()
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.service = Service(Path(self.folder.name), at=BEGIN)
+        self.service = Service(Path(self.folder.name), at=BEGIN, **self.provider.settings)
         self.service.start()
-        self.service.site(zones=["G1", "G2"])
-        self.office = Office(self.service)
+        self.till = Till(self.service, self.provider)
+        self.office = self.till.office
         for code, zone in ZONES.items():
-            self.office.product(code, zones=[zone])
+            self.office.product(code, zones=[zone], price_cents=2308, grace_days=GRACE)
         self.holder = self.office.holder()
         self.subscriptions: list[Subscription] = []
         self.handheld: Handheld = self.service.handheld()
@@ -173,20 +189,24 @@ class Histories(RuleBasedStateMachine):
         texts=st.lists(st.sampled_from(PLATES), min_size=1, max_size=2, unique=True),
         start=st.integers(-2, 3),
         lasts=st.none() | st.integers(1, 6),
+        card=st.sampled_from([PAYS, PAYS, DECLINES]),
     )
     @precondition(lambda self: len(self.subscriptions) < 4)
-    def ask(self, texts: list[str], start: int, lasts: int | None) -> None:
+    def ask(self, texts: list[str], start: int, lasts: int | None, card: str) -> None:
         today = self.now.astimezone(MONTREAL).date()
         starts_on = today + timedelta(days=start)
         ends_on = None if lasts is None else max(starts_on, today) + timedelta(days=lasts)
         vehicles = [self.office.vehicle(text, id=new_id()) for text in texts]
         id = self.office.subscribe(
             holder=self.holder,
+            product="5569",
+            payment={"method": "card"},
             starts_on=starts_on.isoformat(),
             ends_on=ends_on and ends_on.isoformat(),
             vehicles=vehicles,
         )
-        asked = Subscription(id, starts_on, ends_on)
+        self.till.give_card(id, card)
+        asked = Subscription(id, starts_on, ends_on, card=card)
         for vehicle in vehicles:
             asked.vehicles.append(Vehicle(vehicle["id"], [Plate(vehicle["plate"], self.now)]))
         self.subscriptions.append(asked)
@@ -201,7 +221,7 @@ class Histories(RuleBasedStateMachine):
             asked.state = "refused"
             return
         self.office.approve(asked.id)
-        asked.state = "approved"
+        asked.state, asked.owes = "approved", True
         asked.vehicles = asked.present
         for vehicle in asked.vehicles:
             vehicle.plates = [Plate(vehicle.plates[-1].text, self.now, zone=ZONES[asked.product])]
@@ -276,12 +296,56 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def suspend_or_resume(self, data: Any) -> None:
         subscription = self.among(data, "approved")
-        if subscription is None:
+        if subscription is None or subscription.is_unpaid:
             return
         self.office.act(subscription.id, "resume" if subscription.is_suspended else "suspend")
-        subscription.is_suspended = not subscription.is_suspended
+        self.set_suspended(subscription, not subscription.is_suspended)
+
+    def set_suspended(self, subscription: Subscription, is_suspended: bool) -> None:
+        subscription.is_suspended = is_suspended
         for plate in subscription.living(self.now):
-            plate.is_suspended = subscription.is_suspended
+            plate.is_suspended = is_suspended
+
+    @rule(data=st.data(), card=st.sampled_from([PAYS, PAYS, DECLINES]))
+    def give_card(self, data: Any, card: str) -> None:
+        subscription = self.among(data, "requested", "approved")
+        if subscription is None:
+            return
+        self.till.give_card(subscription.id, card)
+        subscription.card = card
+        if subscription.grace is not None:
+            subscription.next_try = self.now
+
+    @rule()
+    def charge(self) -> None:
+        """The cashier does what is due: every charge that is not tried again later, then what was
+        not paid within its days of grace."""
+        self.till.charge_due()
+        today = self.now.astimezone(MONTREAL).date()
+        for subscription in self.subscriptions:
+            if not subscription.owes:
+                continue
+            if not subscription.is_running(self.now):
+                subscription.owes = False
+                continue
+            is_due = subscription.grace is None or (
+                subscription.next_try is not None and subscription.next_try <= self.now
+            )
+            if is_due and subscription.card == PAYS:
+                subscription.owes, subscription.grace = False, None
+                if subscription.is_unpaid:
+                    subscription.is_unpaid = False
+                    self.set_suspended(subscription, False)
+            elif is_due:
+                subscription.next_try = self.now + DAY
+                subscription.grace = subscription.grace or midnight(today + (GRACE + 1) * DAY)
+        for subscription in self.subscriptions:
+            is_late = subscription.grace is not None and subscription.grace <= self.now
+            is_tried_later = subscription.next_try is not None and subscription.next_try > self.now
+            may = subscription.is_running(self.now) and not subscription.is_suspended
+            if subscription.owes and is_late and is_tried_later and may:
+                subscription.is_unpaid, subscription.next_try = True, None
+                self.set_suspended(subscription, True)
 
     @rule(data=st.data(), days=st.none() | st.integers(0, 3))
     def cancel(self, data: Any, days: int | None) -> None:
@@ -293,6 +357,14 @@ class Histories(RuleBasedStateMachine):
             last = self.now.astimezone(MONTREAL).date() + timedelta(days=days)
         self.office.act(subscription.id, "cancel", on=last and last.isoformat())
         subscription.cancelled = self.now if last is None else midnight(last + DAY)
+
+    @rule(data=st.data())
+    def keep(self, data: Any) -> None:
+        subscription = self.among(data, "approved")
+        if subscription is None:
+            return
+        self.office.act(subscription.id, "keep")
+        subscription.cancelled = None
 
     @rule(data=st.data(), days=st.none() | st.integers(1, 5))
     def renew(self, data: Any, days: int | None) -> None:
@@ -330,6 +402,13 @@ class Histories(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
+    def balances_are_what_is_owed(self) -> None:
+        for subscription in self.subscriptions if hasattr(self, "service") else []:
+            if subscription.is_running(self.now):
+                owed = self.office.get(subscription.id)["balance_cents"]
+                assert owed == (2308 if subscription.owes else 0)
+
+    @invariant()
     def index_says_what_the_model_says(self) -> None:
         if not hasattr(self, "service"):
             return
@@ -364,11 +443,14 @@ class Histories(RuleBasedStateMachine):
         return close[:6]
 
 
-def test_index_says_at_any_instant_what_a_simple_model_says() -> None:
+def test_index_says_at_any_instant_what_a_simple_model_says(
+    shared_provider: LocalProvider,
+) -> None:
+    Histories.provider = shared_provider
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=25,
+            max_examples=20,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
