@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 from sqlalchemy import Connection
 
-from enforcement_api import openapi, problems
+from enforcement_api import logs, openapi, problems
 from enforcement_api.database.engine import Record, check_writable
 from enforcement_api.devices import reporting
 from enforcement_api.devices import routes as devices_routes
@@ -220,6 +220,7 @@ def create_app(
 ) -> FastAPI:
     """The service as an ASGI application. `app.state.service` has its running parts."""
     settings = settings or Settings.load()
+    logs.keep_card_numbers_out()
     service = Service(settings, now=now)
 
     @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from enforcement_api.cards import without_card_numbers
 from sync.files import sqlite_code
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Problem(Exception):
         }
         if self.errors:
             shown["errors"] = [
-                {"pointer": error.pointer, "detail": error.text(language)} for error in self.errors
+                {"pointer": without_card_numbers(error.pointer), "detail": error.text(language)}
+                for error in self.errors
             ]
         return shown | self.extra
 
@@ -130,12 +132,15 @@ class Sentence(str):
 
 
 def _show(text: str, facts: dict[str, object], language: str) -> str:
+    """A text with its facts, in a language. Facts may quote a request: no card number is echoed."""
     shown = {
         name: _show(fact, fact.facts, language) if isinstance(fact, Sentence) else fact
         for name, fact in facts.items()
     }
     told = translation(language).gettext(text)
-    return told if isinstance(text, Sentence) and not facts else told.format(**shown)
+    if isinstance(text, Sentence) and not facts:
+        return told
+    return without_card_numbers(told.format(**shown)) if facts else told.format()
 
 
 class Invalid(Problem):

@@ -26,6 +26,7 @@ from pydantic import (
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from enforcement_api.cards import has_card_number, without_card_numbers
 from enforcement_api.problems import N_, Problem, TooLarge, TooSlow, problem_response
 from sync import codec
 
@@ -70,9 +71,18 @@ def shown_as(example: Any) -> ConfigDict:
 
 
 def storable(text: str) -> str:
-    """The text itself if every engine can keep it. Raises ValueError."""
+    """The text itself if every engine can keep it, and it holds no card number: what people write
+    goes through here, before it is kept anywhere. Raises ValueError.
+    """
     if not text.isprintable() and _CONTROL.search(text):
         raise ValueError(N_("has characters that cannot be kept: leave out control characters"))
+    return of_no_card(text)
+
+
+def of_no_card(text: str) -> str:
+    """The text itself if it holds no card number. Raises ValueError."""
+    if has_card_number(text):
+        raise ValueError(N_("looks like a card number: never send one here"))
     return text
 
 
@@ -80,9 +90,14 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def mended(text: str) -> str:
-    """The text with U+FFFD for what no database stores: NUL and half surrogates. For what people
-    recorded, which is never refused.
+    """The text with U+FFFD for what no database stores, NUL and half surrogates, and without card
+    numbers. For what people recorded, which is never refused: the same text each time it comes.
     """
+    return without_card_numbers(mended_id(text))
+
+
+def mended_id(text: str) -> str:
+    """The same for an id of a feeder's, which may have any digits: see FeederId."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -104,11 +119,16 @@ def word(text: str) -> str:
     """The text itself if it can be a code among others separated by spaces. Raises ValueError."""
     if not 1 <= len(text) <= 32 or _SEPARATING.search(text):
         raise ValueError(N_("must be 1 to 32 characters without spaces, control characters or *"))
-    return text
+    return of_no_card(text)
 
 
 def identifier(text: str) -> str:
     """The text itself if it can be an id that a client chose. Raises ValueError."""
+    return of_no_card(feeder_identifier(text))
+
+
+def feeder_identifier(text: str) -> str:
+    """The same for one that a feeder chose. Raises ValueError."""
     # What is printable, which is told in half the time, has no control characters.
     has_controls = not text.isprintable() and _ANY_CONTROL.search(text)
     if not 1 <= len(text) <= 100 or has_controls or text != text.strip():
@@ -221,6 +241,10 @@ Word = Annotated[
 
 Id = Annotated[str, Strict(), AfterValidator(identifier), Field(json_schema_extra=_ID)]
 """An id that a client chose."""
+
+FeederId = Annotated[str, Strict(), AfterValidator(feeder_identifier), Field(json_schema_extra=_ID)]
+"""An id, or the number of a permit, that a feeder chose. One of 16 digits may look like a card
+number and be none: a feeder's numbers are not ours to doubt, and stay as they are."""
 
 Instant = Annotated[
     datetime,

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from sqlalchemy import Connection, and_, or_, select
 
+from enforcement_api.cards import has_card_number
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import events
 from enforcement_api.devices import numbers
@@ -95,9 +96,13 @@ def _whole(text: str) -> int:
 
 
 def _mended(value: Any, deep: int = 0) -> Any:
-    """The value with U+FFFD for what no database stores. Raises Invalid when it is too deep."""
+    """The value with U+FFFD for what no database stores, and without card numbers, also those that
+    are sent as numbers. Raises Invalid when it is too deep.
+    """
     if isinstance(value, str):
         return mended(value)
+    if isinstance(value, int | float) and has_card_number(str(value)):
+        return mended(str(value))
     if isinstance(value, list | dict) and deep == DEEPEST:
         told = N_("has lists or objects more than {deepest} deep in one another")
         raise Invalid(errors=[Problem.Error("", told, deepest=DEEPEST)])

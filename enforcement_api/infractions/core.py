@@ -27,6 +27,7 @@ from enforcement_api.shapes import (
     Instant,
     NotAPageCursor,
     mended,
+    mended_id,
     page_cursor,
     page_position,
 )
@@ -87,6 +88,10 @@ def _mended(value: object) -> object:
     return mended(value) if isinstance(value, str) else value
 
 
+def _mended_id(value: object) -> object:
+    return mended_id(value) if isinstance(value, str) else value
+
+
 def _plate(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -138,11 +143,13 @@ def _description(value: object) -> object:
         is_number = isinstance(fact, int | float) and abs(fact) < 1 << 53 and math.isfinite(fact)
         if len(name) > 50 or not (fact is None or is_text or is_number):
             raise ValueError(told)
-        described[mended(name)] = mended(fact) if isinstance(fact, str) else fact
+        kept = mended(fact if is_text else str(fact))
+        described[mended(name)] = kept if is_text or kept != str(fact) else fact
     return described
 
 
 _Clean = BeforeValidator(_mended)
+_CleanId = BeforeValidator(_mended_id)
 Name = Annotated[str, Field(min_length=1, max_length=100), _Clean]
 Words = Annotated[str, Field(max_length=500), _Clean]
 Note = Annotated[str, Field(max_length=10_000), _Clean]
@@ -189,11 +196,12 @@ class KnownVehicle(_Sent):
 class KnownPermit(_Sent):
     """A permit behind the verdict, as the device had it."""
 
-    id: Annotated[str, Field(min_length=1, max_length=200), _Clean]
+    # Its id and its number stay as a feeder gave them: see FeederId.
+    id: Annotated[str, Field(min_length=1, max_length=200), _CleanId]
     plate: PlateText
     jurisdiction: Jurisdiction
     zones: Annotated[list[Name], Field(max_length=1000)]
-    permit_number: Words
+    permit_number: Annotated[str, Field(max_length=500), _CleanId]
     starts_at: Instant
     ends_at: Instant | None
     active_from: Instant

@@ -20,7 +20,7 @@ from pydantic.config import JsonDict
 
 from enforcement_api.permits.core import NO_VEHICLE, Facts, GivenVehicle, PlateUpdate
 from enforcement_api.problems import N_, Invalid, Problem, Sentence, error_of
-from enforcement_api.shapes import TEXT_SCHEMA, Day, Id, Instant, Shape, storable
+from enforcement_api.shapes import TEXT_SCHEMA, Day, FeederId, Instant, Shape, mended, storable
 from sync.entities import ALL_ZONES
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
 
@@ -94,13 +94,13 @@ class PlateUpdateIn(BaseModel):
         json_schema_extra={"examples": [EXAMPLE]},
     )
 
-    id: Annotated[Id, AfterValidator(_permit_id)]
+    id: Annotated[FeederId, AfterValidator(_permit_id)]
     version: Annotated[StrictInt, Field(ge=0, le=_MOST_BITS)]
     plate: StrictStr
     jurisdiction: StrictStr | None = None
     site: StrictStr
     zones: Annotated[list[StrictStr], Field(min_length=1, max_length=1000)]
-    permit_number: Id
+    permit_number: FeederId
     valid_from: Day
     valid_until: Day | None = None
     confirmed_at: Instant | None = None
@@ -140,11 +140,9 @@ class PlateUpdateIn(BaseModel):
 
     def update(self, jurisdiction: str) -> PlateUpdate:
         """The update, read for a site whose jurisdiction is the default. Raises Invalid."""
-        raw = self.plate if self.plate.isascii() else _without_surrogates(self.plate)
         return PlateUpdate(
-            self.id, self.version, self.site, raw.replace("\0", "\N{REPLACEMENT CHARACTER}"),
-            self.facts(jurisdiction),
-        )  # fmt: skip
+            self.id, self.version, self.site, mended(self.plate), self.facts(jurisdiction)
+        )
 
 
 def _without_surrogates(text: str) -> str:

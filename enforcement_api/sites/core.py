@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 
 from enforcement_api.problems import N_, Problem
+from enforcement_api.shapes import of_no_card
 from sync import codec, plates
 from sync.entities import ALL_ZONES, Entity, InfractionCode, Instrument, Lot, Site, Zone
 from sync.messages import Change
@@ -175,7 +176,7 @@ def check_site_id(text: str) -> str:
         raise ValueError(
             N_("must be 1 to 32 letters, digits, - or _, beginning with a letter or a digit")
         )
-    return text
+    return of_no_card(text)
 
 
 @cache
