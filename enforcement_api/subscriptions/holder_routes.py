@@ -33,6 +33,7 @@ from enforcement_api.subscriptions.shapes import (
     Limit,
     Page,
     Sites,
+    check_is_new,
     client_id,
     expected_version,
     holder_json,
@@ -143,6 +144,7 @@ def router(
             action = Action(by.actor, at)
             before = store.find_holder(tx, id, lock=True)
             if before is None:
+                check_is_new(request)
                 holder = Holder(id=id, created_at=at, **given)
                 store.put_holder(tx, holder)
                 store.remember(tx, holder.site, f"holder:{id}", "created", action)

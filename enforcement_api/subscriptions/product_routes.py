@@ -28,6 +28,7 @@ from enforcement_api.subscriptions.shapes import (
     Page,
     ProductShape,
     Sites,
+    check_is_new,
     expected_version,
     page,
     page_json,
@@ -127,6 +128,7 @@ def router(
             store.category(tx, site, wanted.category)
             before = store.find_product(tx, site, code, lock=True)
             if before is None:
+                check_is_new(request)
                 product = wanted.product(site, code, 1)
                 store.put_product(tx, product)
                 store.remember(tx, site, f"product:{code}", "created", action(by))

@@ -36,7 +36,7 @@ from enforcement_api.sites import store as sites
 from enforcement_api.sites.routes import Jurisdiction
 from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.core import CONSENTS, Described
-from enforcement_api.subscriptions.store import Wanted
+from enforcement_api.subscriptions.store import LostUpdate, Wanted
 from sync import codec
 from sync.entities import Permit, Site
 from sync.plates import Plate, UnusablePlate, certificate_hint
@@ -51,6 +51,8 @@ LONGEST_GRACE = 365
 MOST_VALUES = 100
 
 _UUID = re.compile(UUID_PATTERN)
+_NEVER = -1
+"""A version that nothing has."""
 _TAG = re.compile(r'(?:W/)?"([0-9]{1,15})"')
 
 
@@ -128,9 +130,8 @@ def etag(version: int) -> dict[str, str]:
 
 
 def expected_version(request: Request) -> int | None:
-    """The version that the sender looked at; None for any (`If-Match: *`).
-
-    Raises PreconditionRequired, Invalid.
+    """The version that the sender looked at; None for any (`If-Match: *`). What is no version of
+    ours is none that there is. Raises PreconditionRequired.
     """
     given = request.headers.get("if-match")
     if given is None:
@@ -138,10 +139,13 @@ def expected_version(request: Request) -> int | None:
     if given.strip() == "*":
         return None
     found = _TAG.fullmatch(given.strip())
-    if found is None:
-        told = N_("must be the ETag of what was looked at")
-        raise Invalid(errors=[Problem.Error("/header/If-Match", told)])
-    return int(found[1])
+    return _NEVER if found is None else int(found[1])
+
+
+def check_is_new(request: Request) -> None:
+    """Raises LostUpdate if the sender looked at something where there is nothing."""
+    if "if-match" in request.headers:
+        raise LostUpdate(found=0)
 
 
 IF_MATCH: dict[str, Any] = {
@@ -150,7 +154,7 @@ IF_MATCH: dict[str, Any] = {
             "name": "If-Match",
             "in": "header",
             "required": True,
-            "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[0-9]{1,15}")$'},
+            "schema": {"type": "string"},
             "description": "The ETag of what was looked at, or * for whatever there is",
             "example": '"3"',
         }

@@ -111,9 +111,7 @@ class LostUpdate(Problem):
     status = 412
     slug = "lost-update"
     title = N_("It was changed meanwhile")
-    detail = N_(
-        "You looked at version {wanted}, and it is at {found} now. Look at it again, then decide."
-    )
+    detail = N_("You looked at another version than {found}, at which it is now. Look at it again.")
 
 
 class ActionConflict(Problem):
@@ -128,7 +126,7 @@ class ActionConflict(Problem):
 def check_version(found: int, expected: int | None) -> None:
     """Raises LostUpdate, unless what is there is what somebody looked at (None: whatever it is)."""
     if expected is not None and found != expected:
-        raise LostUpdate(wanted=expected, found=found)
+        raise LostUpdate(found=found)
 
 
 # Categories and products
@@ -820,5 +818,5 @@ def _put(tx: Connection, table: Any, key: dict[str, Any], values: dict[str, Any]
         with tx.begin_nested():
             tx.execute(insert(table).values(key | values))
     except IntegrityError as error:
-        raise LostUpdate(wanted=0, found=1) from error
+        raise LostUpdate(found=1) from error
     return True

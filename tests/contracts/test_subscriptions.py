@@ -454,7 +454,7 @@ def test_what_is_sent_again_is_answered_and_not_done_again(office: Office, what:
             {"body": "Bonjour"},
             seen,
         ),
-        "holder": lambda: ("PUT", f"holders/{other}", office.person(email="j@example.org"), 1),
+        "holder": lambda: ("PUT", f"holders/{other}", office.person(email="j@example.org"), "*"),
     }
     method, path, body, version = sent[what]()
     first = office.ask(method, path, json=body, version=version)
@@ -509,6 +509,10 @@ def test_holder_and_product_are_not_overwritten_by_who_saw_an_older_one(office: 
     office.does("PUT", f"holders/{holder}", json=shape | {"city": "Magog"}, version=1)
     lost = office.ask("PUT", f"holders/{holder}", json=shape | {"city": "Granby"}, version=1)
     assert lost.status_code == 412
+    odd = office.ask("PUT", f"holders/{holder}", json=shape | {"city": "Granby"}, version="magic")
+    assert odd.status_code == 412
+    nobody = office.ask("PUT", f"holders/{new_id()}", json=shape, version=1)
+    assert nobody.status_code == 412
     assert office.does("GET", f"holders/{holder}")["city"] == "Magog"
     code = office.product()
     product = office.does("GET", f"products/1085/{code}")

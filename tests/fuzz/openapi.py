@@ -15,7 +15,7 @@ from tests.enforcement_api.program import Serving, key, open_site, serving, upda
 
 ROLES = ("device", "reader", "feeder", "nobody", "admin")
 """The administrator last: it may revoke the device."""
-REPLACED = "positive_data_acceptance,negative_data_rejection,use_after_free"
+REPLACED = "positive_data_acceptance,negative_data_rejection,use_after_free,missing_required_header"
 """Checks that schemathesis_checks.py has in its own form."""
 HOOKS = Path(__file__).with_name("schemathesis_checks.py")
 SITE = "1085"

@@ -1,4 +1,4 @@
-"""Three checks of schemathesis, with what no JSON schema can say; it loads this file by its config.
+"""Four checks of schemathesis, with what no JSON schema can say; it loads this file by its config.
 
 Everything else that it checks, it checks as it comes.
 """
@@ -40,6 +40,9 @@ BEYOND_A_PATTERN = re.compile(
             "must be a whole number|or a number of photos",  # a schema counts 1.0 as one
             "has too many items",
             "is none of the zones",
+            "is over|must be within",  # of the clock
+            "at least one telephone|is before starts_on",
+            "must be an address such as https",
             "must be a sequence number from 0",  # to that of the site
         )
     )
@@ -92,10 +95,26 @@ def invalid_data_is_refused(ctx: Any, response: Any, case: Any) -> bool | None:
     return checks.negative_data_rejection(ctx, response, case)
 
 
+STAYS = {
+    "/v1/devices/{id}": "revoked_at",
+    "/v1/holders/{id}": "erased_at",
+    "/v1/courtesy-permits/{id}": "ended_at",
+}
+"""What is still there when it was deleted, and says when that was."""
+
+
+@schemathesis.check
+def needed_headers_are_asked_for(ctx: Any, response: Any, case: Any) -> bool | None:
+    """A request without a header that it needs is refused; without If-Match with a 428."""
+    if response.status_code == 428:
+        return None
+    return checks.missing_required_header(ctx, response, case)
+
+
 @schemathesis.check
 def deleted_is_gone(ctx: Any, response: Any, case: Any) -> bool | None:
-    """What was deleted is not there any more; but a device, which stays as one that is revoked."""
-    is_device = case.path == "/v1/devices/{id}" and response.status_code == 200
-    if is_device and response.json()["revoked_at"] is not None:
-        return None
+    """What was deleted is not there any more, but for what stays and says that it was."""
+    if case.path in STAYS and response.status_code == 200:
+        if response.json()[STAYS[case.path]] is not None:
+            return None
     return checks.use_after_free(ctx, response, case)
