@@ -676,7 +676,9 @@ class SubscriptionRequestShape(Shape):
     starts_on: Day
     ends_on: Day | None = None
     vehicles: Annotated[list[NewVehicleShape], Field(min_length=1, max_length=MOST_VEHICLES)]
-    answers: dict[Word, Answer] = Field(default={}, max_length=MOST_QUESTIONS)
+    answers: dict[Word, Answer] = Field(
+        default={}, max_length=MOST_QUESTIONS, json_schema_extra={"additionalProperties": False}
+    )
     consents: ConsentsShape = ConsentsShape()
     attachments: list[ClientId] = Field(default=[], max_length=MOST_ATTACHMENTS)
     payment: Annotated[ChequeShape | CardShape, Field(discriminator="method")] | None = None
