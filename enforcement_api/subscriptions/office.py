@@ -292,6 +292,11 @@ class Office:
         )
         store.save_request(tx, decided)
         store.remember(tx, request.site, f"request:{id}", state, action, kind=request.kind)
+        if state == "refused":
+            subscription = store.subscription(tx, request.subscription)
+            facts = {"reason": action.reason}
+            kind = _REFUSALS[request.kind]
+            self.tell(tx, subscription, kind, f"{id}:refused", facts, action.at)
         return decided
 
     def _approve(
