@@ -56,6 +56,8 @@ from sync import codec
 EVENTS = "/v1/payment-events"
 RETURN = "/paiement/retour"
 LARGEST_EVENT = 16 * 1024
+_LAST = 2**31 - 1
+"""The largest position that there can be: it is compared with a column of 32 bits."""
 
 PageId = Annotated[
     str,
@@ -383,7 +385,7 @@ def router(
         id: IdInPath, limit: Limit = 50, cursor: Cursor = None, by: Principal = Depends(admin)
     ) -> Response:
         """The oldest first."""
-        after = 0 if cursor is None else page_position(cursor, int)[0]
+        after = 0 if cursor is None else min(page_position(cursor, int)[0], _LAST)
 
         def read(tx: Connection) -> list[Payment]:
             site = of_key(tx, id, by).site

@@ -24,6 +24,7 @@ from enforcement_api.subscriptions.shapes import (
     IF_MATCH_IF_KNOWN,
     CategoryShape,
     Cursor,
+    Filter,
     Limit,
     Page,
     ProductShape,
@@ -155,13 +156,13 @@ def router(
     )
     def get_product(site: SiteName, code: Code) -> Response:
         """The product, with its version as ETag."""
-        found = record.read(lambda tx: store.product(tx, site, code))
+        found = record.read(lambda tx: store.product(tx, sites.site(tx, site).id, code))
         return versioned(shapes.product_json(found))
 
     @routes.get("/products", operation_id="listProducts", summary="Products", response_model=Page)
     def list_products(
         site: Sites = [],  # noqa: B006
-        category: Annotated[str | None, Query(max_length=32)] = None,
+        category: Annotated[Filter | None, Query(max_length=32)] = None,
         active: bool | None = None,
         limit: Limit = 50,
         cursor: Cursor = None,

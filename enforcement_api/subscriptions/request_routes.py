@@ -25,6 +25,7 @@ from enforcement_api.subscriptions.shapes import (
     CardShape,
     Cursor,
     DecisionShape,
+    Filter,
     IdInPath,
     Limit,
     Page,
@@ -121,7 +122,7 @@ def router(
         kind: Annotated[
             list[str], Query(json_schema_extra={"items": {"enum": list(core.KINDS)}})
         ] = [],  # noqa: B006
-        subscription: Annotated[str | None, Query(max_length=36)] = None,
+        subscription: Annotated[Filter | None, Query(max_length=36)] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
         by: Principal = Depends(admin),

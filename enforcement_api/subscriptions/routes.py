@@ -25,6 +25,7 @@ from enforcement_api.subscriptions.shapes import (
     ActionShape,
     ClientId,
     Cursor,
+    Filter,
     IdInPath,
     Limit,
     MessageShape,
@@ -99,10 +100,10 @@ def router(
         status: Annotated[
             list[str], Query(json_schema_extra={"items": {"enum": list(core.STATUSES)}})
         ] = [],  # noqa: B006
-        product: Annotated[str | None, Query(max_length=32)] = None,
-        category: Annotated[str | None, Query(max_length=32)] = None,
-        holder: Annotated[str | None, Query(max_length=36)] = None,
-        number: Annotated[str | None, Query(max_length=32)] = None,
+        product: Annotated[Filter | None, Query(max_length=32)] = None,
+        category: Annotated[Filter | None, Query(max_length=32)] = None,
+        holder: Annotated[Filter | None, Query(max_length=36)] = None,
+        number: Annotated[Filter | None, Query(max_length=32)] = None,
         plate: Annotated[list[str], Query(description="Plates, in any jurisdiction")] = [],  # noqa: B006
         limit: Limit = 50,
         cursor: Cursor = None,

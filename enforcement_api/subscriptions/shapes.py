@@ -28,6 +28,7 @@ from enforcement_api.shapes import (
     Note,
     Shape,
     Word,
+    mended_id,
     page_cursor,
     page_position,
     storable,
@@ -116,6 +117,8 @@ Text = Annotated[
 ]
 """One value of a form; it may be empty."""
 
+Filter = Annotated[str, AfterValidator(mended_id)]
+"""What something is looked for by; with what no database stores in it, nothing is found."""
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before")]
 Sites = Annotated[list[str], Query(description="Site codes; left out: all sites of the key")]
@@ -381,7 +384,8 @@ def product_json(product: core.Product) -> dict[str, Any]:
 # Holders
 
 _EMAIL = re.compile(
-    r"[^@\s\x00-\x1f<>()\[\],;:\"\\]+@[^@\s\x00-\x1f<>()\[\],;:\"\\]+\.[^@\s.<>]{2,}"
+    r"[^@\s\x00-\x1f\x7f<>()\[\],;:\"\\]+"
+    r"@[^@\s\x00-\x1f\x7f<>()\[\],;:\"\\]+\.[A-Za-z0-9-]{2,}"
 )
 
 
