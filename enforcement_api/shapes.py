@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, BinaryIO
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -44,7 +43,9 @@ _DAY_LENGTH = 10
 # Line feeds and tabs are text; the other controls are not, and PostgreSQL cannot store NUL.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_ADDRESS = re.compile(r"[!-~]+")
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+ADDRESS_PATTERN = rf"^https?://[A-Za-z0-9.-]+(:({_PORT}))?([/?#][!-~]*)?$"
+_ADDRESS = re.compile(ADDRESS_PATTERN)
 _SEPARATING = re.compile(r"[\s*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -137,13 +138,10 @@ def feeder_identifier(text: str) -> str:
 
 
 def web_address(text: str) -> str:
-    """The text itself if a browser can be sent there: http or https. Raises ValueError."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or len(text) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
+    """The text itself if a browser can be sent there: http or https, with a named host. Raises
+    ValueError.
+    """
+    if len(text) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
         raise ValueError(N_("must be an address such as https://example.org/page"))
     return text
 
@@ -238,6 +236,18 @@ Word = Annotated[
     str, Strict(), AfterValidator(word), Field(examples=["G1"], json_schema_extra=WORD_SCHEMA)
 ]
 """A code among others."""
+
+WebAddress = Annotated[
+    str,
+    Strict(),
+    Field(
+        max_length=LONGEST_ADDRESS,
+        examples=["https://example.org/page"],
+        json_schema_extra={"pattern": ADDRESS_PATTERN},
+    ),
+    AfterValidator(web_address),
+]
+"""Where a browser can be sent."""
 
 Id = Annotated[str, Strict(), AfterValidator(identifier), Field(json_schema_extra=_ID)]
 """An id that a client chose."""

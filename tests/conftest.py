@@ -23,6 +23,8 @@ LONGEST = (
     "contracts/test_reconciliation.py",
     "crashes/test_power_loss.py",
     "enforcement_api/test_infractions.py",
+    "contracts/test_cashier.py",
+    "contracts/test_payment_pages.py",
     "contracts/test_sites.py",
     "torture/test_torture.py",
     "contracts/test_devices.py",

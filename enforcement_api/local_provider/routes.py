@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import AfterValidator, Field, Strict
+from pydantic import Field, Strict
 
 from enforcement_api.local_provider.ledger import Ledger
 from enforcement_api.security import Unauthenticated
-from enforcement_api.shapes import Shape, web_address
+from enforcement_api.shapes import Shape, WebAddress
 from sync import codec
 
 LARGEST_CENTS = 100_000_000
@@ -27,7 +27,7 @@ class Preload(Shape):
     """A page to open. `return_url`: where the person is sent when they have given a card."""
 
     language: Literal["fr", "en"]
-    return_url: Annotated[str, Strict(), AfterValidator(web_address)]
+    return_url: WebAddress
 
 
 class Purchase(Shape):

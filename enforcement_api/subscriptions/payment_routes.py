@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
@@ -19,16 +19,15 @@ from enforcement_api.problems import N_, language_of
 from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import (
-    LONGEST_ADDRESS,
     UUID_PATTERN,
     Line,
     Note,
     Shape,
+    WebAddress,
     capped_body,
     is_identifier,
     page_cursor,
     page_position,
-    web_address,
 )
 from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.cashier import Cashier
@@ -87,16 +86,7 @@ class PageShape(Shape):
     model_config = ConfigDict(json_schema_extra={"examples": [{"language": "fr"}]})
 
     language: Literal["fr", "en"] = "fr"
-    return_url: Annotated[
-        Annotated[
-            str,
-            Strict(),
-            AfterValidator(web_address),
-            Field(max_length=LONGEST_ADDRESS, examples=["https://example.org/merci"]),
-        ]
-        | None,
-        Field(description="http or https"),
-    ] = None
+    return_url: WebAddress | None = None
 
 
 class RefundShape(Shape):
