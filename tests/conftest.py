@@ -18,6 +18,8 @@ LONGEST = (
     "contracts/test_feed.py",
     "fuzz/test_openapi.py",
     "enforcement_api/test_serving.py",
+    "contracts/test_card_numbers.py",
+    "contracts/test_attachments.py",
     "contracts/test_plate_updates.py",
     "journeys/test_demo.py",
     "contracts/test_reconciliation.py",

@@ -43,6 +43,7 @@ BEYOND_A_PATTERN = re.compile(
             "is over|must be within",  # of the clock
             "at least one telephone|is before starts_on",
             "must be an address such as https",
+            "looks like a card number",
             "must be a sequence number from 0",  # to that of the site
         )
     )
