@@ -46,13 +46,15 @@ _TELEPHONE = (3, 3, 4)
 
 def has_card_number(text: str) -> bool:
     """Whether there is what looks like a card number in a text."""
-    return next(_card_numbers(text), None) is not None
+    return len(text) >= _SHORTEST and next(_card_numbers(text), None) is not None
 
 
 def without_card_numbers(text: str) -> str:
     """The text with HIDDEN in the place of what looks like card numbers: the same each time, and
     the same again when it is done to the result.
     """
+    if len(text) < _SHORTEST:
+        return text
     shown, at = "", 0
     for begins, ends in _card_numbers(text):
         shown += text[at:begins] + HIDDEN
@@ -62,8 +64,6 @@ def without_card_numbers(text: str) -> str:
 
 def _card_numbers(text: str) -> Iterator[tuple[int, int]]:
     """Where each begins and ends."""
-    if len(text) < _SHORTEST:
-        return
     plain = text if text.isascii() else _plain(text)
     if not _MAYBE.search(plain):
         return

@@ -99,7 +99,7 @@ def mended(text: str) -> str:
 
 def mended_id(text: str) -> str:
     """The same for an id of a feeder's, which may have any digits: see FeederId."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if text.isprintable() else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def telling(text: str) -> str:

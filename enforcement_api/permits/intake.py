@@ -198,19 +198,24 @@ def take_lines(
     Raises as `take`, and whatever the lines raise; the parts before stay.
     """
     rest = iter(lines)
+
+    def some() -> Taken | None:
+        numbers: list[int] = []
+        items: list[Item] = []
+        for number, line in islice(rest, at_once):
+            numbers.append(number)
+            items.append(read(line))
+        if not items:
+            return None
+        taken = take(record, items, by=by, now=now(), reconciling=reconciling, on_change=on_change)
+        taken.rejected = [replace(one, index=numbers[one.index]) for one in taken.rejected]
+        return taken
+
     while True:
         with in_bulk():
-            numbers: list[int] = []
-            items: list[Item] = []
-            for number, line in islice(rest, at_once):
-                numbers.append(number)
-                items.append(read(line))
-            if not items:
-                return
-            taken = take(
-                record, items, by=by, now=now(), reconciling=reconciling, on_change=on_change
-            )
-            taken.rejected = [replace(one, index=numbers[one.index]) for one in taken.rejected]
+            taken = some()
+        if taken is None:
+            return
         yield taken
 
 
