@@ -271,9 +271,9 @@ def attachment(world: World) -> Ask:
     return ask(how, id=new_id())
 
 
-def payment_event(world: World) -> Ask:
+def payment_event(world: World, body: bytes = b'{"ticket": "of nobody"}') -> Ask:
     """As the provider signs it."""
-    settings, body = world.service.settings, b'{"ticket": "of nobody"}'
+    settings = world.service.settings
     timestamp = str(int(world.service.clock().timestamp()))
     signed = signature(settings.payment_webhook_secret, timestamp, body)
     headers = {"Payment-Timestamp": timestamp, "Payment-Signature": signed}

@@ -29,6 +29,7 @@ from enforcement_api.shapes import (
     Shape,
     Word,
     mended_id,
+    of_no_card,
     page_cursor,
     page_position,
     storable,
@@ -393,7 +394,7 @@ def email(text: str) -> str:
     """The address itself if a letter can go there. Raises ValueError."""
     if len(text) > 254 or not _EMAIL.fullmatch(text) or not text.isascii():
         raise ValueError(N_("must be an e-mail address such as marie@exemple.ca"))
-    return text
+    return of_no_card(text)
 
 
 Email = Annotated[
