@@ -143,7 +143,7 @@ def web_address(text: str) -> str:
     """
     if len(text) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
         raise ValueError(N_("must be an address such as https://example.org/page"))
-    return of_no_card(text)
+    return storable(text)
 
 
 def is_identifier(text: str) -> bool:

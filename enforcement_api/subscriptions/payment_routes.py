@@ -163,8 +163,9 @@ def page_json(page: Page, *, is_gone: bool = False) -> dict[str, Any]:
     }
 
 
-_OUT_OF_STATE: dict[int | str, dict[str, Any]] = {
-    409: {"description": "It does not fit what there is now; `detail` says why"}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"example": PAYMENT_EXAMPLE}}},
+    409: {"description": "It does not fit what there is now; `detail` says why"},
 }
 
 
@@ -391,7 +392,7 @@ def router(
         operation_id="refundPayment",
         summary="Give back what a card paid",
         response_model=dict[str, Any],
-        responses=_OUT_OF_STATE,
+        responses=_ANSWERS,
     )
     def refund_payment(
         id: IdInPath, payment: PaymentId, wanted: RefundShape, by: Principal = Depends(admin)
@@ -430,7 +431,7 @@ def router(
         operation_id="receivePayment",
         summary="A cheque came",
         response_model=dict[str, Any],
-        responses=_OUT_OF_STATE,
+        responses=_ANSWERS,
     )
     def receive_payment(
         id: IdInPath, payment: PaymentId, wanted: ReceivedShape, by: Principal = Depends(admin)

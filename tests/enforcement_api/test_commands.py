@@ -10,7 +10,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from enforcement_api import serving as serving_module
+from enforcement_api import listening
 from tests.enforcement_api.program import key, open_site, patrouille, serving
 
 
@@ -135,9 +135,9 @@ def test_a_port_that_needs_a_right_is_told_as_that(monkeypatch: pytest.MonkeyPat
     def forbid(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(serving_module.socket.socket, "bind", forbid)
-    with pytest.raises(serving_module.PortNotAllowed) as raised:
-        serving_module.listen("127.0.0.1", 443)
+    monkeypatch.setattr(listening.socket.socket, "bind", forbid)
+    with pytest.raises(listening.PortNotAllowed) as raised:
+        listening.listen("127.0.0.1", 443)
     assert "End what listens" not in raised.value.text("en")
 
 
