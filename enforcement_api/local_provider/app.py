@@ -11,7 +11,6 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.staticfiles import StaticFiles
 
 from enforcement_api import problems
 from enforcement_api.headers import Headers
@@ -56,7 +55,6 @@ def create_app(ledger: Ledger, *, key: str, now: Callable[[], datetime]) -> Fast
     app.add_middleware(Headers, docs="/docs")
     app.include_router(routes.router(ledger, key=key, now=now))
     app.include_router(pages.router(ledger, now=now))
-    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app
 
 

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from enforcement_api.local_provider.cards import (
     TEST_CARDS,
@@ -24,17 +23,10 @@ from enforcement_api.local_provider.cards import (
     spaced,
 )
 from enforcement_api.local_provider.ledger import Ledger, Ticket
-from enforcement_api.problems import LANGUAGES, N_, Problem, translation
+from enforcement_api.pages import Pages
+from enforcement_api.problems import LANGUAGES, N_, Problem
 
-_HERE = Path(__file__).parent
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(_HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-STATIC = _HERE / "static"
+_PAGES = Pages(Path(__file__).parent / "templates")
 
 _DECLINED = N_("This card was declined. Use another one.")
 
@@ -49,30 +41,21 @@ def return_address(ticket: Ticket) -> str:
     return parts._replace(query=urlencode(query)).geturl()
 
 
-def _policy(ticket: Ticket | None) -> str:
-    # A browser holds what a form leads to against `form-action`, redirects too.
-    onward = ""
-    if ticket is not None:
-        parts = urlsplit(ticket.return_url)
-        onward = f" {parts.scheme}://{parts.netloc}"
-    return (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
-        f" frame-ancestors 'none'; form-action 'self'{onward}"
-    )
-
-
 def _page(
     template: str, language: str, *, ticket: Ticket | None = None, status: int = 200, **shown: Any
 ) -> Response:
-    told = translation(language)
-    page = _TEMPLATES.get_template(template).render(
-        _=told.gettext,
-        language=language,
+    onward = ""
+    if ticket is not None:
+        parts = urlsplit(ticket.return_url)
+        onward = f"{parts.scheme}://{parts.netloc}"
+    return _PAGES.page(
+        template,
+        language,
+        status=status,
+        onward=onward,
         other="en" if language == "fr" else "fr",
         **shown,
     )
-    headers = {"Content-Security-Policy": _policy(ticket), "Content-Language": language}
-    return HTMLResponse(page, status_code=status, headers=headers)
 
 
 def router(ledger: Ledger, *, now: Callable[[], datetime]) -> APIRouter:

@@ -21,10 +21,12 @@ from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import confirmations
 from enforcement_api.problems import N_, language_of
 from enforcement_api.security import secret_hash
+from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import store
 from enforcement_api.subscriptions.core import Holder
 from enforcement_api.subscriptions.pages import page
 from enforcement_api.subscriptions.store import Action
+from sync.entities import Site
 
 PATH = "/abonnes/confirmation"
 Secret = Annotated[str, Query(max_length=200)]
@@ -98,6 +100,7 @@ def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
                 N_("It was used up, it is too old, or a newer one was sent to you."),
                 N_("Ask the parking office for another: it comes by e-mail."),
             ),
+            tone="wait",
             status=410,
         )
 
@@ -105,13 +108,19 @@ def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
     def ask(request: Request, jeton: Secret = "") -> Response:
         """Ask whether it is really them."""
         at = now().replace(microsecond=0)
-        holder = record.read(lambda tx: _holder_of(tx, jeton, at))
-        if holder is None:
+
+        def read(tx: Connection) -> tuple[Holder, Site] | None:
+            return _with_site(tx, _holder_of(tx, jeton, at))
+
+        found = record.read(read)
+        if found is None:
             return unusable(request)
+        holder, site = found
         if holder.email_confirmed_at is not None:
-            return _done(holder)
+            return _done(holder, site)
         return page(
             holder.language,
+            site=site,
             title=N_("Confirm your address"),
             paragraphs=(
                 N_("Is {email} your address? Letters about your parking subscription go there."),
@@ -124,15 +133,25 @@ def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
     def confirm(request: Request, jeton: Secret = "") -> Response:
         """Believe it."""
         at = now().replace(microsecond=0)
-        holder = record.write(lambda tx: _confirm(tx, jeton, at))
-        return unusable(request) if holder is None else _done(holder)
+
+        def write(tx: Connection) -> tuple[Holder, Site] | None:
+            return _with_site(tx, _confirm(tx, jeton, at))
+
+        found = record.write(write)
+        return unusable(request) if found is None else _done(*found)
 
     return routes
 
 
-def _done(holder: Holder) -> Response:
+def _with_site(tx: Connection, holder: Holder | None) -> tuple[Holder, Site] | None:
+    return None if holder is None else (holder, sites.site(tx, holder.site))
+
+
+def _done(holder: Holder, site: Site) -> Response:
     return page(
         holder.language,
+        site=site,
+        tone="good",
         title=N_("Thank you, your address is confirmed"),
         paragraphs=(N_("Letters about your parking subscription go to {email}."),),
         email=holder.email,

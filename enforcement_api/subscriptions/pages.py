@@ -1,34 +1,17 @@
-"""The few pages that a subscriber opens from a letter: no script, no cookie, nothing kept."""
+"""The few pages that a subscriber opens from a letter, or comes back to from the provider's."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from enforcement_api.pages import Pages
 from enforcement_api.problems import translation
+from sync.entities import Site
 
-_FOLDER = Path(__file__).parent / "templates"
-_STYLE = (_FOLDER / "page.css").read_text()
-
-
-@cache
-def _environment() -> Environment:
-    loader = FileSystemLoader(_FOLDER)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-
-
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self';"
-        " frame-ancestors 'none'; base-uri 'none'"
-    )
+_PAGES = Pages(Path(__file__).parent / "templates")
 
 
 def page(
@@ -36,30 +19,25 @@ def page(
     *,
     title: str,
     paragraphs: tuple[str, ...],
+    site: Site | None = None,
+    tone: Literal["good", "wait", ""] = "",
     button: str | None = None,
     status: int = 200,
     **facts: Any,
 ) -> HTMLResponse:
     """A page that says something, with a button that posts back to its address or without.
 
-    `title`, `paragraphs` and `button` are marked texts, whose braces the facts fill.
+    `title`, `paragraphs` and `button` are marked texts, whose braces the facts fill. `site`: whose
+    page it is, as far as that is known.
     """
     show = translation(language).gettext
-    body = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            language=language,
-            style=_STYLE,
-            title=show(title).format(**facts),
-            paragraphs=[show(text).format(**facts) for text in paragraphs],
-            button=None if button is None else show(button),
-        )
+    return _PAGES.page(
+        "page.html",
+        language,
+        status=status,
+        name="Patrouille" if site is None else site.name,
+        title=show(title).format(**facts),
+        paragraphs=[show(text).format(**facts) for text in paragraphs],
+        tone=tone,
+        button=None if button is None else show(button),
     )
-    headers = {
-        "Content-Security-Policy": _policy(),
-        "Content-Language": language,
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-    }
-    return HTMLResponse(body, status, headers=headers)

@@ -29,6 +29,7 @@ from enforcement_api.shapes import (
     page_cursor,
     page_position,
 )
+from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.cashier import Cashier
 from enforcement_api.subscriptions.core import Subscription
@@ -51,6 +52,7 @@ from enforcement_api.subscriptions.shapes import (
 from enforcement_api.subscriptions.shapes import Page as ListPage
 from enforcement_api.subscriptions.store import Action, ActionConflict
 from sync import codec
+from sync.entities import Site
 
 EVENTS = "/v1/payment-events"
 RETURN = "/paiement/retour"
@@ -301,9 +303,12 @@ def router(
         nothing is told but that.
         """
         language = langue if langue in ("fr", "en") else language_of(request)
-        found = None
-        if is_identifier(ticket):
-            found = record.read(lambda tx: payments.page_of_ticket(tx, ticket))
+
+        def read(tx: Connection) -> tuple[Page | None, Site | None]:
+            its = payments.page_of_ticket(tx, ticket) if is_identifier(ticket) else None
+            return its, None if its is None else sites.site(tx, its.site)
+
+        found, site = record.read(read)
         try:
             is_kept = found is not None and looked_at(found)[0].completed_at is not None
         except ProviderUnreachable:
@@ -311,11 +316,15 @@ def router(
         if is_kept:
             return told_on_a_page(
                 language,
+                site=site,
+                tone="good",
                 title=N_("Your card is saved"),
                 paragraphs=(N_("You may close this page."),),
             )
         return told_on_a_page(
             language,
+            site=site,
+            tone="wait",
             title=N_("Your card is not confirmed yet"),
             paragraphs=(
                 N_("If you have just given it, load this page again in a moment."),

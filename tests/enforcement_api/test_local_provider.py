@@ -5,7 +5,9 @@ A real process over real HTTP throughout.
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
+import hashlib
 import http.server
 import json
 import re
@@ -144,9 +146,11 @@ def test_page_runs_nothing_and_sends_nowhere_else(provider: LocalProvider) -> No
     assert "style=" not in page.text
     assert page.headers["cache-control"] == "no-store"
     assert page.headers["referrer-policy"] == "no-referrer"
-    style = re.search(r'href="(/static/[^"]+)"', page.text)
-    assert style is not None
-    assert httpx.get(provider.address + style[1], **PLAIN).status_code == 200
+    (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "url(" not in style
+    assert "prefers-color-scheme: dark" in style
 
 
 def test_every_field_has_its_label_and_what_is_wrong_is_told_beside_it(
