@@ -272,7 +272,7 @@ def router(
         at = now().replace(microsecond=0)
 
         def write(tx: Connection) -> tuple[dict[str, Any], list[Attachment]]:
-            holder = of_key(tx, id, by)
+            holder = of_key(tx, id, by, lock=True)
             action = Action(by.actor, at)
             store.remember(tx, holder.site, f"holder:{id}", "exported", action)
             return privacy.everything(tx, holder), privacy.files_of(tx, holder)

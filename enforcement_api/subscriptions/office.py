@@ -185,7 +185,8 @@ class Office:
         assert asked.holder is not None
         assert asked.product is not None
         assert asked.starts_on is not None
-        holder = _of_site(store.holder(tx, asked.holder), asked.site)
+        # Locked: they may be erased at this moment.
+        holder = _of_site(store.holder(tx, asked.holder, lock=True), asked.site)
         product = store.find_product(tx, asked.site, asked.product)
         if product is None:
             raise store.UnknownProduct(site=asked.site, code=asked.product)

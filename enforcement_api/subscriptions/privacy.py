@@ -7,6 +7,7 @@ their own; the append-only log never had a name in it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
@@ -141,18 +142,42 @@ def erase(tx: Connection, id: str, *, action: Action) -> Holder:
     holder = store.holder(tx, id, lock=True)
     if holder.erased_at is not None:
         return holder
-    its = store.of_holder(tx, holder.site, id)
+    its = store.of_holder(tx, holder.site, id, lock=True)
     alive = [
         subscription.number
         for subscription in its
         if subscription.status(action.at) in ("requested", "waiting", "active", "suspended")
     ]
+    ids = [subscription.id for subscription in its]
+    c = courtesy_permits.c
+    is_good = and_(c.ended_at.is_(None), c.expires_at > action.at)
+    lent = select(c.number).where(c.site == holder.site, c.subscription.in_(ids), is_good)
+    alive += tx.execute(lent.order_by(c.number)).scalars()
     if alive:
         raise StillSubscribed(numbers=", ".join(alive))
-    ids = [subscription.id for subscription in its]
+    _withdraw_waiting(tx, holder.site, ids, action)
     _erase(tx, holder, ids, by=action.by, at=action.at)
     store.remember(tx, holder.site, f"holder:{id}", "erased", action)
     return store.holder(tx, id)
+
+
+def _withdraw_waiting(tx: Connection, site: str, ids: Sequence[str], action: Action) -> None:
+    """Nobody decides any more what these subscriptions' holder asked for."""
+    r = requests.c
+    here = and_(r.site == site, r.subscription.in_(ids), r.state == "submitted")
+    withdrawn = (
+        update(requests)
+        .where(here)
+        .values(
+            state="withdrawn",
+            version=r.version + 1,
+            decided_at=action.at,
+            decided_by=action.by,
+        )
+        .returning(r.id, r.kind)
+    )
+    for row in tx.execute(withdrawn).all():
+        store.remember(tx, site, f"request:{row.id}", "withdrawn", action, kind=row.kind)
 
 
 def _erase(tx: Connection, holder: Holder, ids: list[str], *, by: str, at: datetime) -> None:
@@ -182,7 +207,14 @@ def _erase(tx: Connection, holder: Holder, ids: list[str], *, by: str, at: datet
         reason=None,
         content_hash=None,
     )
-    empty(courtesy_permits, courtesy_permits.c.subscription.in_(ids), reason="", content_hash="")
+    empty(
+        courtesy_permits,
+        courtesy_permits.c.subscription.in_(ids),
+        plate="",
+        plate_raw="",
+        reason="",
+        content_hash="",
+    )
     empty(
         subscriptions,
         subscriptions.c.id.in_(ids),
@@ -247,7 +279,8 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     people = record.read(lambda tx: _over_since(tx, at - timedelta(days=settings.holder_days)))
     if does:
         for id in people:
-            record.write(lambda tx, id=id: erase(tx, id, action=by))  # type: ignore[misc]
+            with contextlib.suppress(StillSubscribed):  # since a moment ago: not this time
+                record.write(lambda tx, id=id: erase(tx, id, action=by))  # type: ignore[misc]
     a, r = files.c, requests.c
     decided = select("request:" + r.id).where(
         r.site == a.site, r.decided_at <= at - timedelta(days=settings.proof_days)

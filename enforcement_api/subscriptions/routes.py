@@ -72,9 +72,9 @@ def router(
     def seconds() -> datetime:
         return now().replace(microsecond=0)
 
-    def of_key(tx: Connection, id: str, by: Principal) -> Subscription:
+    def of_key(tx: Connection, id: str, by: Principal, *, lock: bool = False) -> Subscription:
         """A subscription at a site of the key. Raises UnknownSubscription, ForbiddenSite."""
-        found = store.subscription(tx, id)
+        found = store.subscription(tx, id, lock=lock)
         by.check_site(found.site)
         return found
 
@@ -294,7 +294,10 @@ def router(
         """What a subscriber or the office writes; its subject carries the contract number."""
 
         def write(tx: Connection) -> tuple[Message, bool]:
-            subscription = of_key(tx, id, by)
+            # Locked: its holder may be erased at this moment.
+            subscription = of_key(tx, id, by, lock=True)
+            if store.holder(tx, subscription.holder).erased_at is not None:
+                raise store.UnknownHolder(id=subscription.holder)
             new = Message(
                 site=subscription.site,
                 id=message,

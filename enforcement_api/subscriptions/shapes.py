@@ -547,9 +547,10 @@ def subscriptions_json(
     """Subscriptions as they are answered. `also_on`: others with the same plate."""
     here = {s.site for s in found}
     products = {key: store.product(tx, *key) for key in {(s.site, s.product) for s in found}}
-    sharing = store.sharing(tx, [s.id for s in found])
+    sharing: dict[str, list[tuple[str, str]]] = {}
     balances: dict[str, int] = {}
     for one in here:
+        sharing |= store.sharing(tx, one, [s.id for s in found if s.site == one])
         balances |= payments.balances(tx, one, [s.id for s in found if s.site == one])
     known: dict[str, dict[str, Permit]] = {}
     for one in here:

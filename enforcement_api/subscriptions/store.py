@@ -289,14 +289,19 @@ def of_product(tx: Connection, site: str, code: str) -> list[Subscription]:
     return _with_vehicles(tx, site, tx.execute(query.with_for_update()).all())
 
 
-def of_holder(tx: Connection, site: str, holder: str) -> list[Subscription]:
-    """All subscriptions of a holder, the oldest first."""
+def of_holder(tx: Connection, site: str, holder: str, *, lock: bool = False) -> list[Subscription]:
+    """All subscriptions of a holder, the oldest first. `lock`: nobody else changes them until the
+    transaction ends.
+    """
     c = subscriptions.c
-    query = select(subscriptions).where(c.site == site, c.holder == holder).order_by(c.number)
-    return _with_vehicles(tx, site, tx.execute(query).all())
+    query: _Query = (
+        select(subscriptions).where(c.site == site, c.holder == holder).order_by(c.number)
+    )
+    rows = tx.execute(query.with_for_update() if lock else query).all()
+    return _with_vehicles(tx, site, rows)
 
 
-def sharing(tx: Connection, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+def sharing(tx: Connection, site: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """Of each vehicle of these subscriptions whose plate is on another one too: the number and the
     id of those others.
     """
@@ -313,7 +318,8 @@ def sharing(tx: Connection, ids: Sequence[str]) -> dict[str, list[tuple[str, str
         select(v.id.label("vehicle"), s.number, s.id)
         .join(other, same_plate)
         .join(subscriptions, and_(s.site == o.site, s.id == o.subscription))
-        .where(v.subscription.in_(ids), v.deleted_at.is_(None))
+        .where(v.site == site, v.subscription.in_(ids), v.deleted_at.is_(None))
+        .where(v.plate != "")  # of somebody who was erased
         .order_by(s.number)
     )
     found: dict[str, list[tuple[str, str]]] = {}
@@ -737,7 +743,7 @@ def list_subscriptions(
     if plates:
         v = vehicles.c
         with_plate = select(v.subscription).where(
-            v.site == c.site, v.plate.in_(plates), v.deleted_at.is_(None)
+            v.site == c.site, v.plate.in_(plates), v.plate != "", v.deleted_at.is_(None)
         )
         query = query.where(c.id.in_(with_plate))
     rows = tx.execute(page_of(query, wanted, (c.site, c.number))).all()
