@@ -156,8 +156,9 @@ class Protocol(H11Protocol):
         other side would answer a farewell only when it next has something to ask.
         """
         is_idle = self.cycle is None or self.cycle.response_complete
+        was_closing = self.transport.is_closing()  # over TLS it cannot be asked twice
         super().shutdown()
-        if is_idle and not self.transport.get_write_buffer_size():
+        if is_idle and not was_closing and not self.transport.get_write_buffer_size():
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
