@@ -826,7 +826,9 @@ def purge(settings: Settings, dry_run: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_settings
 def backup_(settings: Settings, file: Path) -> None:
-    """Write the record and its photos to one file, also while serving; a summary on stdout."""
+    """Write the record, its photos and its attached files to one file, also while serving; a
+    summary on stdout.
+    """
     from enforcement_api.operations.backup import backup
 
     made = backup(_existing_record(settings), settings, file.absolute(), at=utc_now())
@@ -834,6 +836,23 @@ def backup_(settings: Settings, file: Path) -> None:
         say(
             N_("{count} photos are not on the disk, or are damaged: they are not in the backup."),
             count=len(made.manifest.missing),
+        )
+    if made.manifest.missing_attachments:
+        say(
+            N_(
+                "{count} attached files are not on the disk, or are damaged: they are not in the"
+                " backup."
+            ),
+            count=len(made.manifest.missing_attachments),
+        )
+    if made.manifest.sealed:
+        say(
+            N_(
+                "{count} attached files are encrypted, and stay so. Their key is not in the backup:"
+                " keep a copy of {file} elsewhere, apart from backups."
+            ),
+            count=made.manifest.sealed,
+            file=settings.attachment_key_file,
         )
     say(N_("The backup is whole: {file}"), file=made.file)
     click.echo(json.dumps(made.as_json()))
@@ -852,6 +871,15 @@ def restore_(settings: Settings, file: Path) -> None:
     at = utc_now()
     done = restore(Record(settings.database_url), settings, file.absolute(), at=at)
     since = done.manifest.made_at
+    if done.manifest.sealed:
+        say(
+            N_(
+                "{count} attached files are encrypted: see that {file} is the key that they were"
+                " encrypted with. It is in no backup."
+            ),
+            count=done.manifest.sealed,
+            file=settings.attachment_key_file,
+        )
     if done.aside is not None:
         say(
             N_("The record that was replaced lies in {file}; delete it when nobody needs it."),
@@ -886,7 +914,8 @@ def restore_(settings: Settings, file: Path) -> None:
         N_("The record is as of {at}. Start the service: handhelds send again what it lacks."),
         at=since,
     )
-    summary = {"epoch": done.epoch, "series": done.series, "as_of": since}
+    numbers = {"series": done.series, "contracts": done.contracts}
+    summary = {"epoch": done.epoch, **numbers, "as_of": since}
     click.echo(json.dumps(summary | {"carried_over": done.carried_over}))
 
 

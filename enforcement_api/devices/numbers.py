@@ -163,7 +163,7 @@ def _keep(tx: Connection, block: Block, action: str) -> None:
 def _next(tx: Connection, site: str) -> int:
     """The next number of the site's series."""
     found = tx.execute(select(number_series.c.next).where(number_series.c.site == site)).scalar()
-    return _first(tx) if found is None else int(found)
+    return first_of_a_series(tx) if found is None else int(found)
 
 
 def _unused(tx: Connection, site: str, device: str, *, since: datetime) -> int:
@@ -189,15 +189,17 @@ def _lock(tx: Connection, site: str) -> int:
     if found is None:
         try:
             with tx.begin_nested():
-                tx.execute(insert(number_series).values(site=site, next=_first(tx)))
+                tx.execute(insert(number_series).values(site=site, next=first_of_a_series(tx)))
         except IntegrityError:
             pass  # another transaction began it at this moment
         found = tx.execute(take).scalar_one()
     return int(found)
 
 
-def _first(tx: Connection) -> int:
-    """Where a series begins: at 1, unless a restore may have forgotten the site."""
+def first_of_a_series(tx: Connection) -> int:
+    """Where a series begins: at 1, unless a restore may have forgotten the site. Of contracts too,
+    whose numbers lie beyond another.
+    """
     told = tx.execute(select(meta.c.value).where(meta.c.name == SERIES_BEGIN_AT)).scalar()
     return 1 if told is None else int(told)
 

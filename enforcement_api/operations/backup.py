@@ -1,9 +1,11 @@
-"""A backup: one file with a consistent copy of the record and its photos, made while serving.
+"""A backup: one file with a consistent copy of the record, its photos and its attached files, made
+while serving.
 
 It is a zip file: `record.db`, an SQLite file with all tables (also of a record on PostgreSQL, so
-that a site can move from one engine to the other), `photos/<sha256>`, and `manifest.json`, which
-comes last and has the hash of the record; a photo's name is its own. No index and no snapshot is
-in it: they are made from the record.
+that a site can move from one engine to the other), `photos/<sha256>`, `attachments/<sha256>`, and
+`manifest.json`, which comes last and has the hash of the record; the name of a photo or an attached
+file is its own. No index and no snapshot is in it: they are made from the record. Nor is the key of
+what is encrypted: who finds a backup does not read void cheques.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +27,7 @@ from sqlalchemy import Connection, delete, select
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import meta, photos
+from enforcement_api.database.tables import attachments, meta, photos
 from enforcement_api.hashed_files import path_of
 from enforcement_api.operations.copying import transfer
 from enforcement_api.operations.core import Manifest
@@ -37,7 +39,7 @@ from sync.files import PART, fsync_folder
 FORMAT = 1
 """Of the file; another when this program could not read it."""
 
-MANIFEST, RECORD, PHOTOS = "manifest.json", "record.db", "photos/"
+MANIFEST, RECORD, PHOTOS, ATTACHMENTS = "manifest.json", "record.db", "photos/", "attachments/"
 BACKED_UP_AT = "backed_up_at"
 """The name in `meta` of when the last backup was made."""
 CHUNK = 1024 * 1024
@@ -73,6 +75,8 @@ class Backup:
             "rows": sum(self.manifest.rows.values()),
             "photos": self.manifest.photos,
             "missing_photos": self.manifest.missing,
+            "attachments": self.manifest.attachments,
+            "missing_attachments": self.manifest.missing_attachments,
             "heads": self.manifest.heads,
         }
 
@@ -90,7 +94,7 @@ def backup(record: Record, settings: Settings, file: Path, *, at: datetime) -> B
         with _written(file.parent, where=f"{copy}"):
             file.parent.mkdir(parents=True, exist_ok=True)
             copied = _copy(record, copy)
-            manifest = _pack(copied, copy, part, settings.photo_dir, at=at)
+            manifest = _pack(copied, copy, part, settings, at=at)
             os.replace(part, file)
             fsync_folder(file.parent)
     finally:
@@ -119,6 +123,8 @@ class _Copied:
     epoch: str
     rows: dict[str, int]
     photos: list[str]
+    attachments: list[str]
+    sealed: int
     heads: dict[str, tuple[int, str]]
 
 
@@ -136,30 +142,34 @@ def _copy(record: Record, file: Path) -> _Copied:
 
             rows = copy.write(fill)
             named = source.execute(select(photos.c.sha256).order_by(photos.c.sha256))
+            attached = _attached(source)
             heads = audit.heads(source)
             return _Copied(
                 epoch=record.epoch(source),
                 rows=rows,
                 photos=list(named.scalars()),
+                attachments=sorted(attached),
+                sealed=sum(attached.values()),
                 heads={chain: (head.number, head.hash) for chain, head in heads.items()},
             )
     finally:
         copy.close()
 
 
-def _pack(copied: _Copied, copy: Path, part: Path, photo_dir: Path, *, at: datetime) -> Manifest:
-    missing = []
+def _attached(tx: Connection) -> dict[str, bool]:
+    """The attached files that are needed, and whether each is encrypted."""
+    c = attachments.c
+    found = select(c.sha256, c.is_encrypted).where(c.removed_at.is_(None)).distinct()
+    return {row.sha256: row.is_encrypted for row in tx.execute(found)}
+
+
+def _pack(copied: _Copied, copy: Path, part: Path, settings: Settings, *, at: datetime) -> Manifest:
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w+b") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             sha256 = _add(archive, RECORD, copy, zipfile.ZIP_DEFLATED)
-            for photo in copied.photos:
-                path = path_of(photo_dir, photo)
-                # Whole or not at all: what lies in a backup can be restored.
-                if not path.is_file() or hash_of(path) != photo:
-                    missing.append(photo)
-                    continue
-                _add(archive, PHOTOS + photo, path, zipfile.ZIP_STORED)
+            missing = _add_files(archive, PHOTOS, settings.photo_dir, copied.photos)
+            lacking = _add_files(archive, ATTACHMENTS, settings.attachment_dir, copied.attachments)
             manifest = Manifest(
                 format=FORMAT,
                 made_at=codec.instant(at),
@@ -170,11 +180,30 @@ def _pack(copied: _Copied, copy: Path, part: Path, photo_dir: Path, *, at: datet
                 photos=len(copied.photos) - len(missing),
                 missing=missing,
                 heads=copied.heads,
+                attachments=len(copied.attachments) - len(lacking),
+                missing_attachments=lacking,
+                sealed=copied.sealed,
             )
             archive.writestr(MANIFEST, json.dumps(asdict(manifest), ensure_ascii=False, indent=1))
         file.flush()
         os.fsync(file.fileno())
     return manifest
+
+
+def _add_files(
+    archive: zipfile.ZipFile, place: str, folder: Path, names: Iterable[str]
+) -> list[str]:
+    """Put files into the archive that are named by their hashes; those that are not there, or not
+    what their names promise. What lies in a backup can be restored.
+    """
+    missing = []
+    for name in names:
+        path = path_of(folder, name)
+        if path.is_file() and hash_of(path) == name:
+            _add(archive, place + name, path, zipfile.ZIP_STORED)
+        else:
+            missing.append(name)
+    return missing
 
 
 def _revision(copy: Path) -> str:

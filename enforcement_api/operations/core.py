@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,17 +30,18 @@ def issued_number(site: str, number: str) -> int | None:
     return int(found[1]) if found is not None and number.startswith(f"{site}-") else None
 
 
-def moved_ahead(next: int, *, taken: Iterable[int], at: datetime) -> int:
-    """Where a restored series goes on, so that no number comes twice.
+def moved_ahead(next: int, *, taken: Iterable[int], at: datetime, beyond: int = 0) -> int:
+    """Where a restored series, whose numbers all lie `beyond` one, goes on, so that no number comes
+    twice.
 
     The restored record does not know which numbers were given out after the backup was made, and
     a handheld that was given them prints them without asking. So the series goes on beyond where it
     was (`next`), beyond every number known to be taken (`taken`: of blocks and notices, in the
     backup and in the record that it replaces, as far as that can still be read), and, since that
-    record may be lost, beyond `number_floor(at)`.
+    record may be lost, as far beyond where series begin as `number_floor(at)` says.
     """
     known = (number for number in taken if number < _LARGEST)
-    return max(next, number_floor(at), *(number + 1 for number in known), 1)
+    return max(next, beyond + number_floor(at), *(number + 1 for number in known), beyond + 1)
 
 
 def held(backup: Mapping[str, int], replaced: Mapping[str, int]) -> dict[str, int]:
@@ -59,7 +60,8 @@ def held(backup: Mapping[str, int], replaced: Mapping[str, int]) -> dict[str, in
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a backup says of itself. `rows` by table; `missing`: photos that were not on the disk,
-    or were not what their names promise; `heads`: of the audit log's chains.
+    or were not what their names promise; `heads`: of the audit log's chains; `sealed`: how many of
+    its attached files need the key that is not in it.
     """
 
     format: int
@@ -71,3 +73,6 @@ class Manifest:
     photos: int
     missing: list[str]
     heads: dict[str, tuple[int, str]]
+    attachments: int = 0
+    missing_attachments: list[str] = field(default_factory=list)
+    sealed: int = 0

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import sqlite3
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,7 @@ from enforcement_api.database.engine import (
 from enforcement_api.database.tables import (
     audit_heads,
     audit_log,
+    contract_series,
     counters,
     devices,
     earlier_epochs,
@@ -51,10 +51,12 @@ from enforcement_api.database.tables import (
     number_series,
     patrollers,
     sites,
+    subscriptions,
 )
 from enforcement_api.devices.numbers import SERIES_BEGIN_AT
-from enforcement_api.hashed_files import path_of
+from enforcement_api.hashed_files import is_name, path_of
 from enforcement_api.operations.backup import (
+    ATTACHMENTS,
     BACKED_UP_AT,
     FORMAT,
     MANIFEST,
@@ -75,10 +77,10 @@ from enforcement_api.operations.core import (
 from enforcement_api.operations.using import alone
 from enforcement_api.problems import N_, Problem, Sentence, storage
 from enforcement_api.settings import Settings
+from enforcement_api.subscriptions.store import FIRST_NUMBER
 from sync import codec
 from sync.files import PART, fsync_folder
 
-_PHOTO = re.compile(r"[0-9a-f]{64}")
 _TOKENS = (
     devices.c.enrolment_hash,
     devices.c.enrolment_expires_at,
@@ -115,11 +117,13 @@ _WRONG_HASH = N_("{name} is not what was backed up: its hash differs")
 _WRONG_COUNT = N_("{name} has {found} rows and not {wanted}")
 _UNSOUND = N_("its record is damaged: {told}")
 _FEWER_PHOTOS = N_("it has {found} photos and not {wanted}")
+_FEWER_ATTACHMENTS = N_("it has {found} attached files and not {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. `carried_over`: the replaced record went on from the backup and could be
+    """What a restore did. `series`, `contracts`: the next number of notices, and of contracts, by
+    site. `carried_over`: the replaced record went on from the backup and could be
     read, so that whoever it let in or out since is let in or out still. `aside`: where it lies now
     (SQLite only).
     """
@@ -127,6 +131,7 @@ class Restored:
     manifest: Manifest
     epoch: str
     series: dict[str, int]
+    contracts: dict[str, int]
     carried_over: bool
     aside: Path | None
 
@@ -149,6 +154,7 @@ class _Replaced:
     feeds: dict[str, dict[str, int]] = field(default_factory=dict)
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     numbers: dict[str, set[int]] = field(default_factory=dict)
+    contracts: dict[str, int] = field(default_factory=dict)
     blocks: list[RowMapping] = field(default_factory=list)
     revoked: dict[str, dict[str, datetime]] = field(default_factory=dict)
     deeds: list[_Deed] = field(default_factory=list)
@@ -162,9 +168,13 @@ class _Replaced:
     def take(self, site: str, number: int) -> None:
         self.numbers.setdefault(site, set()).add(number)
 
+    def take_contract(self, site: str, number: int) -> None:
+        self.contracts[site] = max(number, self.contracts.get(site, 0))
+
 
 def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> Restored:
-    """Put the record of a backup in the place of the present one, and add the backup's photos.
+    """Put the record of a backup in the place of the present one, and add the backup's photos and
+    attached files.
 
     Raises InUse, NotABackup, BackupOfANewerVersion, RecordOfANewerVersion, StorageFailed,
     RecordUnavailable; the present record is then what it was.
@@ -175,14 +185,17 @@ def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> 
             Path(record.url.database).parent.mkdir(parents=True, exist_ok=True)
     with alone(record, settings), _readable(file), zipfile.ZipFile(file) as archive:
         manifest = _manifest(archive, file)
-        _check_photos(archive, file, manifest)
+        _check_files(archive, file, PHOTOS, wanted=manifest.photos, otherwise=_FEWER_PHOTOS)
+        attached = manifest.attachments
+        _check_files(archive, file, ATTACHMENTS, wanted=attached, otherwise=_FEWER_ATTACHMENTS)
         folder = Path(record.url.database or "").parent if record.is_sqlite else settings.data_dir
         made = folder.absolute() / f"record.{uuid.uuid4().hex}{PART}"
         try:
             _unpack(archive, file, manifest, made)
             replaced = _read(record, manifest)
-            epoch, series, carried_over = _renew(made, manifest, replaced, at=at)
-            _add_photos(archive, settings.photo_dir)
+            done = _renew(made, manifest, replaced, at=at)
+            _add_files(archive, PHOTOS, settings.photo_dir, mode=0o644)
+            _add_files(archive, ATTACHMENTS, settings.attachment_dir, mode=0o600)
             aside = _install(record, made, at=at)
         finally:
             for left in (made, *(made.with_name(made.name + tail) for tail in _BEYOND)):
@@ -190,7 +203,7 @@ def restore(record: Record, settings: Settings, file: Path, *, at: datetime) -> 
         # Of the old epoch. Should they stay, after a crash, nobody would believe them.
         for stale in (settings.index_dir, settings.snapshot_dir):
             shutil.rmtree(stale, ignore_errors=True)
-    return Restored(manifest, epoch, series, carried_over, aside)
+    return replace(done, aside=aside)
 
 
 # The backup
@@ -216,24 +229,25 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
     return manifest
 
 
-def _photos(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+def _files(archive: zipfile.ZipFile, place: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
     for entry in archive.infolist():
-        name = entry.filename.removeprefix(PHOTOS)
-        if name != entry.filename and _PHOTO.fullmatch(name):
+        name = entry.filename.removeprefix(place)
+        if name != entry.filename and is_name(name):
             yield name, entry
 
 
-def _check_photos(archive: zipfile.ZipFile, file: Path, manifest: Manifest) -> None:
+def _check_files(
+    archive: zipfile.ZipFile, file: Path, place: str, *, wanted: int, otherwise: str
+) -> None:
     found = 0
     with open(os.devnull, "wb") as nowhere:
-        for name, entry in _photos(archive):
+        for name, entry in _files(archive, place):
             with archive.open(entry) as source:
                 if carry(source, nowhere) != name:
                     raise NotABackup(file=file, reason=Sentence(_WRONG_HASH, name=entry.filename))
             found += 1
-    if found != manifest.photos:
-        reason = Sentence(_FEWER_PHOTOS, found=found, wanted=manifest.photos)
-        raise NotABackup(file=file, reason=reason)
+    if found != wanted:
+        raise NotABackup(file=file, reason=Sentence(otherwise, found=found, wanted=wanted))
 
 
 def _unpack(archive: zipfile.ZipFile, file: Path, manifest: Manifest, made: Path) -> None:
@@ -272,7 +286,14 @@ def _read(record: Record, manifest: Manifest) -> _Replaced:
         if revision is not None and not is_known(revision):
             raise RecordOfANewerVersion(where=record.where)
         deeds = partial(_read_deeds, heads=manifest.heads)
-        parts = (_read_numbers, _read_heads, _read_feeds, _read_revoked, deeds)
+        parts = (
+            _read_numbers,
+            _read_contracts,
+            _read_heads,
+            _read_feeds,
+            _read_revoked,
+            deeds,
+        )
         unread = len(parts)
         for part in parts:
             # A damaged part of a file does not hide the others.
@@ -308,6 +329,22 @@ def _take_numbers(tx: Connection, found: _Replaced, tables: set[str]) -> None:
                 largest[site] = max(largest.get(site, 0), issued_number(site, text) or 0)
         for site, number in largest.items():
             found.take(site, number)
+
+
+def _read_contracts(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    _take_contracts(tx, found, tables)
+    if contract_series.name in tables:
+        for site, next in tx.execute(select(contract_series.c.site, contract_series.c.next)):
+            found.take_contract(site, next - 1)
+
+
+def _take_contracts(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    """The largest number of each site that a subscription has."""
+    if subscriptions.name in tables:
+        numbered = select(subscriptions.c.site, subscriptions.c.number)
+        with tx.execute(numbered.execution_options(yield_per=1000)) as rows:
+            for site, number in rows:
+                found.take_contract(site, int(number))
 
 
 def _read_heads(tx: Connection, found: _Replaced, tables: set[str]) -> None:
@@ -395,12 +432,8 @@ def _has_entry(tx: Connection, chain: str, number: int, hash: str) -> bool:
 # The record that takes its place
 
 
-def _renew(
-    made: Path, manifest: Manifest, replaced: _Replaced, *, at: datetime
-) -> tuple[str, dict[str, int], bool]:
-    """Make the backup's record the present one's successor; its epoch, its number series, and
-    whether all was carried over that the replaced record told.
-    """
+def _renew(made: Path, manifest: Manifest, replaced: _Replaced, *, at: datetime) -> Restored:
+    """Make the backup's record the present one's successor."""
     record = Record(f"sqlite:///{made}")
     try:
         record.migrate()
@@ -409,9 +442,7 @@ def _renew(
         record.close()
 
 
-def _succeed(
-    tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: datetime
-) -> tuple[str, dict[str, int], bool]:
+def _succeed(tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: datetime) -> Restored:
     _keep_epochs(tx, replaced)
     epoch = new_epoch()
     set_meta(tx, "epoch", epoch)
@@ -420,6 +451,7 @@ def _succeed(
     set_meta(tx, SERIES_BEGIN_AT, str(number_floor(at)))
     _keep_blocks(tx, replaced)
     series = _move_series(tx, replaced, at=at)
+    contracts = _move_contracts(tx, replaced, at=at)
     for table, kind in ((keys, "key"), (devices, "device")):
         _revoke(tx, table, kind, replaced.revoked.get(table.name, {}), at=at)
     if replaced.goes_on:
@@ -432,7 +464,7 @@ def _succeed(
         "carried_over": carried_over,
     }
     audit.append(tx, Entry(at, "command", "restored", "record", facts))
-    return epoch, series, carried_over
+    return Restored(manifest, epoch, series, contracts, carried_over, aside=None)
 
 
 def _keep_epochs(tx: Connection, replaced: _Replaced) -> None:
@@ -462,14 +494,34 @@ def _move_series(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[s
     """Also those of sites that only the replaced record has: such a site may be made again."""
     taken = _Replaced(numbers=replaced.numbers)
     _take_numbers(tx, taken, set(metadata.tables))
-    known: dict[str, int] = {row.site: row.next for row in tx.execute(select(number_series))}
+    return _move(tx, number_series, taken.numbers, at=at)
+
+
+def _move_contracts(tx: Connection, replaced: _Replaced, *, at: datetime) -> dict[str, int]:
+    """As the numbers of notices."""
+    taken = _Replaced(contracts=replaced.contracts)
+    _take_contracts(tx, taken, set(metadata.tables))
+    known = {site: {number} for site, number in taken.contracts.items()}
+    return _move(tx, contract_series, known, at=at, beyond=FIRST_NUMBER - 1)
+
+
+def _move(
+    tx: Connection,
+    series: Table,
+    taken: Mapping[str, set[int]],
+    *,
+    at: datetime,
+    beyond: int = 0,
+) -> dict[str, int]:
+    """Move the series of every site ahead; where each goes on."""
+    known: dict[str, int] = {row.site: row.next for row in tx.execute(select(series))}
     moved = {}
-    for site in sorted({*tx.execute(select(sites.c.id)).scalars(), *known, *taken.numbers}):
-        next = moved_ahead(known.get(site, 1), taken=taken.numbers.get(site, ()), at=at)
+    for site in sorted({*tx.execute(select(sites.c.id)).scalars(), *known, *taken}):
+        next = moved_ahead(known.get(site, 1), taken=taken.get(site, ()), at=at, beyond=beyond)
         if site in known:
-            tx.execute(update(number_series).where(number_series.c.site == site).values(next=next))
+            tx.execute(update(series).where(series.c.site == site).values(next=next))
         else:
-            tx.execute(number_series.insert().values(site=site, next=next))
+            tx.execute(series.insert().values(site=site, next=next))
         moved[site] = next
     return moved
 
@@ -518,28 +570,28 @@ def _carry_over(tx: Connection, replaced: _Replaced, chain: str, subject: str) -
     return bool(tx.execute(update(patrollers).where(*there).values(pin_hash=pin_hash)).rowcount)
 
 
-def _add_photos(archive: zipfile.ZipFile, photo_dir: Path) -> None:
-    """Photos of the backup that are not there, or are damaged; those beyond the backup stay."""
-    with storage(photo_dir):
-        photo_dir.mkdir(parents=True, exist_ok=True)
-        changed = {photo_dir}
-        for name, entry in _photos(archive):
-            path = path_of(photo_dir, name)
+def _add_files(archive: zipfile.ZipFile, place: str, folder: Path, *, mode: int) -> None:
+    """Files of the backup that are not there, or are damaged; those beyond the backup stay."""
+    with storage(folder):
+        changed = set()
+        for name, entry in _files(archive, place):
+            path = path_of(folder, name)
             if path.is_file() and hash_of(path) == name:
                 continue
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{name}.{uuid.uuid4().hex}{PART}")
             try:
-                with open(part, "xb") as target, archive.open(entry) as source:
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                with open(descriptor, "wb") as target, archive.open(entry) as source:
                     carry(source, target)
                     target.flush()
                     os.fsync(target.fileno())
                 os.replace(part, path)
             finally:
                 part.unlink(missing_ok=True)
-            changed.add(path.parent)
-        for folder in changed:
-            fsync_folder(folder)
+            changed |= {folder.parent, folder, path.parent}
+        for touched in changed:
+            fsync_folder(touched)
 
 
 def _install(record: Record, made: Path, *, at: datetime) -> Path | None:

@@ -27,6 +27,7 @@ from enforcement_api.database.tables import (
     subscriptions,
     vehicles,
 )
+from enforcement_api.devices.numbers import first_of_a_series
 from enforcement_api.permits.core import GivenVehicle
 from enforcement_api.problems import N_, Problem
 from enforcement_api.shapes import NotAPageCursor
@@ -229,7 +230,8 @@ def next_number(tx: Connection, site: str) -> str:
     if found is None:
         try:
             with tx.begin_nested():
-                tx.execute(insert(contract_series).values(site=site, next=FIRST_NUMBER))
+                first = FIRST_NUMBER - 1 + first_of_a_series(tx)
+                tx.execute(insert(contract_series).values(site=site, next=first))
         except IntegrityError:
             pass  # another transaction began it at this moment
         found = tx.execute(take).scalar_one()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import sqlite3
 import threading
 import zipfile
@@ -17,13 +18,16 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from enforcement_api import hashed_files
 from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record, RecordOfANewerVersion
 from enforcement_api.database.tables import (
+    contract_series,
     meta,
     metadata,
     number_blocks,
     number_series,
+    subscriptions,
 )
 from enforcement_api.hashed_files import path_of
 from enforcement_api.operations import restore as restoring
@@ -38,14 +42,26 @@ from enforcement_api.operations.restore import (
 from enforcement_api.operations.using import BeingRestored, InUse, alone
 from enforcement_api.settings import Settings
 from enforcement_api.staff import keys
+from enforcement_api.subscriptions import attachments
 from tests.postgres import fresh_database
 from tests.service import Service, infraction, new_id, picture, running
+from tests.subscribing import Office
 
-OF_THE_RESTORE = ("meta", "earlier_epochs", "number_series", "audit_log", "audit_heads")
+OF_THE_RESTORE = (
+    "meta",
+    "earlier_epochs",
+    "number_series",
+    "contract_series",
+    "audit_log",
+    "audit_heads",
+)
 """The tables in which a restore writes what it is."""
 
 PHOTO = picture()
 PHOTO_NAME = hashlib.sha256(PHOTO).hexdigest()
+PROOF = picture("green", kind="PNG")
+"""Made anew it is the same."""
+PROOF_NAME = hashlib.sha256(PROOF).hexdigest()
 
 
 def rows(record: Record, *, but: tuple[str, ...] = ()) -> dict[str, list[Any]]:
@@ -76,6 +92,15 @@ def fill(service: Service) -> None:
     )
     assert device.put(f"/v1/infractions/{new_id()}", json=body).status_code == 201
     assert device.put(f"/v1/photos/{PHOTO_NAME}", content=PHOTO).status_code == 201
+    attach(service, PROOF)
+
+
+def attach(service: Service, content: bytes, *, purpose: str = "proof") -> str:
+    """A file that somebody attached; its id."""
+    id, query = new_id(), {"site": "1085", "purpose": purpose}
+    answer = service.admin.put(f"/v1/attachments/{id}", params=query, content=content)
+    assert answer.status_code == 201, answer.text
+    return id
 
 
 def made(service: Service, file: Path) -> Backup:
@@ -528,6 +553,55 @@ def test_restore_is_told_in_the_log_with_what_it_replaced(service: Service, tmp_
     assert entry.facts["replaced"]["heads"] == replaced
 
 
+# Contract numbers
+
+
+def contracts(service: Service) -> dict[str, int]:
+    """The next number of each site."""
+    with service.parts.record.reading() as tx:
+        return {row.site: row.next for row in tx.execute(sa.select(contract_series))}
+
+
+def number_of(office: Office, subscription: str) -> int:
+    return int(office.get(subscription)["number"])
+
+
+def test_contract_numbers_go_on_beyond_all_that_were_given(
+    service: Service, tmp_path: Path
+) -> None:
+    """Also by a record that is lost, and also at sites that are made later."""
+    service.site()
+    office = Office(service)
+    first = number_of(office, office.subscribe("ABC 123"))
+    made(service, tmp_path / "backup")
+    since = number_of(office, office.subscribe("XYZ 789"))
+    assert (first, since) == (100_000_001, 100_000_002)
+    done = restored(service, tmp_path / "backup")
+    floor = 100_000_000 + number_floor(service.clock())
+    assert done.contracts == contracts(service) == {"1085": floor}
+    assert number_of(office, office.subscribe("XYZ 789")) == floor
+    service.site("2000")
+    office = Office(service, site="2000")
+    assert number_of(office, office.subscribe("ABC 123")) == floor
+
+
+def test_contract_numbers_go_on_beyond_those_of_the_replaced_record(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    office = Office(service)
+    subscription = office.subscribe("ABC 123")
+    made(service, tmp_path / "backup")
+    far = 100_000_000 + number_floor(service.clock()) + 50_000
+    change = sa.update(subscriptions).values(number=str(far))
+    service.parts.record.write(lambda tx: tx.execute(change))
+    assert restored(service, tmp_path / "backup").contracts == {"1085": far + 1}
+    assert number_of(office, subscription) == 100_000_001
+    move = sa.update(contract_series).values(next=far + 700)
+    service.parts.record.write(lambda tx: tx.execute(move))
+    assert restored(service, tmp_path / "backup").contracts == {"1085": far + 700}
+
+
 # What cannot be restored
 
 
@@ -567,6 +641,8 @@ def only(part: str, content: bytes | None) -> Callable[[str, bytes], bytes | Non
         (only("record.db", b"SQLite format 3\0"), NotABackup),
         (only("photos/", picture("red")), NotABackup),
         (only("photos/", None), NotABackup),
+        (only("attachments/", picture("red")), NotABackup),
+        (only("attachments/", None), NotABackup),
         (told(rows={"sites": 17}), NotABackup),
         (told(format=2), BackupOfANewerVersion),
         (told(revision="9999"), BackupOfANewerVersion),
@@ -776,6 +852,88 @@ def test_photo_that_is_damaged_or_gone_is_told_and_comes_back(tmp_path: Path) ->
         restored(service, tmp_path / "gone")
         restored(service, tmp_path / "whole")
         assert path.read_bytes() == PHOTO
+
+
+# Attached files
+
+
+def held(service: Service) -> list[str]:
+    return list(hashed_files.names(service.settings.attachment_dir))
+
+
+def test_attached_files_come_back_and_stay_encrypted(service: Service, tmp_path: Path) -> None:
+    service.site()
+    cheque = picture("blue", kind="PNG")
+    ids = [
+        attach(service, PROOF),
+        attach(service, PROOF),
+        attach(service, cheque, purpose="cheque"),
+    ]
+    gone = attach(service, picture("red", kind="PNG"))
+    service.admin.delete(f"/v1/attachments/{gone}").raise_for_status()
+    summary = made(service, tmp_path / "backup").manifest
+    assert (summary.attachments, summary.missing_attachments, summary.sealed) == (2, [], 1)
+    with zipfile.ZipFile(tmp_path / "backup") as archive:
+        names = archive.namelist()
+        inside = b"".join(archive.read(name) for name in names)
+    assert sorted(names) == sorted(
+        ["record.db", "manifest.json", *(f"attachments/{name}" for name in held(service))]
+    )
+    key = service.settings.attachment_key_file.read_bytes()
+    assert key.strip() not in inside
+    assert cheque not in inside
+    shutil.rmtree(service.settings.attachment_dir)
+    restored(service, tmp_path / "backup")
+    contents = [service.admin.get(f"/v1/attachments/{id}").content for id in ids]
+    assert contents == [PROOF, PROOF, cheque]
+    for name in held(service):
+        path = path_of(service.settings.attachment_dir, name)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_encrypted_files_are_read_elsewhere_with_the_key_that_was_kept_apart(
+    request: pytest.FixtureRequest, service: Service, database_url: str | None, tmp_path: Path
+) -> None:
+    service.site()
+    id = attach(service, PROOF, purpose="cheque")
+    made(service, tmp_path / "backup")
+    there = other_engine(request, database_url)
+    with running(tmp_path / "there", database_url=there) as other:
+        restored(other, tmp_path / "backup")
+        other.admin.headers["Authorization"] = service.admin.headers["Authorization"]
+        answer = other.admin.get(f"/v1/attachments/{id}")
+        assert answer.json()["type"] == "/problems/attachment-key-missing"
+        assert not other.settings.attachment_key_file.exists()
+        shutil.copy(service.settings.attachment_key_file, other.settings.attachment_key_file)
+        assert other.admin.get(f"/v1/attachments/{id}").content == PROOF
+
+
+def test_attached_file_that_is_damaged_or_gone_is_told_and_comes_back(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        fill(service)
+        made(service, tmp_path / "whole")
+        path = path_of(service.settings.attachment_dir, PROOF_NAME)
+        path.write_bytes(b"rot")
+        rotten = made(service, tmp_path / "rotten").manifest
+        assert (rotten.missing_attachments, rotten.attachments) == ([PROOF_NAME], 0)
+        path.unlink()
+        assert made(service, tmp_path / "gone").manifest.missing_attachments == [PROOF_NAME]
+        restored(service, tmp_path / "gone")
+        restored(service, tmp_path / "whole")
+        assert path.read_bytes() == PROOF
+
+
+def test_what_was_attached_since_the_backup_is_swept(service: Service, tmp_path: Path) -> None:
+    """The restored record knows nothing of it."""
+    service.site()
+    attach(service, PROOF)
+    made(service, tmp_path / "backup")
+    attach(service, picture("red", kind="PNG"))
+    restored(service, tmp_path / "backup")
+    assert len(held(service)) == 2
+    at = service.clock()
+    assert attachments.sweep(service.parts.record, service.settings, before=at, at=at) == []
+    assert held(service) == [PROOF_NAME]
 
 
 def test_backup_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from enforcement_api.database.engine import Record
 from tests.enforcement_api.program import key, open_site, patrouille, serving, updates
+from tests.service import new_id, picture
 
 
 def test_backup_is_made_while_serving_and_restored_when_stopped(tmp_path: Path) -> None:
@@ -40,6 +41,21 @@ def test_backup_is_made_while_serving_and_restored_when_stopped(tmp_path: Path) 
     done = patrouille(data_dir, "restore", file)
     assert json.loads(done.stdout)["carried_over"] is False
     assert "they are let in again" in done.stderr
+
+
+def test_backup_says_that_the_key_of_what_is_encrypted_is_to_be_kept_apart(tmp_path: Path) -> None:
+    data_dir, file = tmp_path / "data", tmp_path / "backup"
+    kept_in = str(data_dir / "attachment.key")
+    with serving(data_dir) as server, server.client(key(data_dir)) as client:
+        open_site(client)
+        assert kept_in not in patrouille(data_dir, "backup", file).stderr
+        path, query = f"/v1/attachments/{new_id()}", {"site": "1085", "purpose": "cheque"}
+        client.put(path, params=query, content=picture(kind="PNG")).raise_for_status()
+        saved = patrouille(data_dir, "backup", file)
+        assert kept_in in saved.stderr
+        assert json.loads(saved.stdout)["attachments"] == 1
+        assert server.end() == 0
+    assert kept_in in patrouille(data_dir, "restore", file).stderr
 
 
 def test_audit_is_verified_and_a_break_is_told(tmp_path: Path) -> None:

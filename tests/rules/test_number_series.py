@@ -32,6 +32,17 @@ def test_two_restores_of_one_backup_begin_apart(next: int, at: datetime, seconds
     assert moved_ahead(next, taken=(), at=at + timedelta(seconds=seconds)) - first == seconds
 
 
+@given(NUMBERS, st.lists(NUMBERS), AT, st.sampled_from([0, 100_000_000]))
+def test_series_that_lies_beyond_a_number_stays_there(
+    next: int, taken: list[int], at: datetime, beyond: int
+) -> None:
+    found = moved_ahead(next, taken=taken, at=at, beyond=beyond)
+    assert found >= beyond + number_floor(at) > beyond
+    assert all(found > number for number in taken)
+    if beyond == 0:
+        assert found == moved_ahead(next, taken=taken, at=at)
+
+
 def test_number_that_no_series_gave_uses_none_up() -> None:
     assert moved_ahead(1, taken=[10**15], at=datetime(2026, 1, 1, tzinfo=UTC)) == 1
 
