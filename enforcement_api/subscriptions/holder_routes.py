@@ -20,7 +20,12 @@ from enforcement_api.settings import Settings
 from enforcement_api.shapes import UUID_PATTERN, mended
 from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import confirming, post, privacy, shapes, store
-from enforcement_api.subscriptions.attachments import Attachment, content_of
+from enforcement_api.subscriptions.attachments import (
+    SEALED,
+    Attachment,
+    content_of,
+    note_reading,
+)
 from enforcement_api.subscriptions.core import Holder
 from enforcement_api.subscriptions.letters import Letter
 from enforcement_api.subscriptions.post import Posted
@@ -275,7 +280,11 @@ def router(
             holder = of_key(tx, id, by, lock=True)
             action = Action(by.actor, at)
             store.remember(tx, holder.site, f"holder:{id}", "exported", action)
-            return privacy.everything(tx, holder), privacy.files_of(tx, holder)
+            files = privacy.files_of(tx, holder)
+            for file in files:
+                if file.purpose in SEALED:
+                    note_reading(tx, file, by=by.actor, at=at)
+            return privacy.everything(tx, holder), files
 
         known, files = record.write(write)
         archive = privacy.archive(known, files, partial(content_of, record, settings))

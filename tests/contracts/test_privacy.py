@@ -194,6 +194,9 @@ def test_person_is_given_all_that_is_known_of_them(office: Office) -> None:
     assert len([content for content in contents if content.startswith(b"\xff\xd8")]) == 3
     history = office.does("GET", f"holders/{holder}")["history"]
     assert history[-1]["action"] == "exported"
+    cheque = office.get(subscription)["payment"]["cheque"]
+    log = office.does("GET", "audit", params={"subject": f"attachment:{cheque}"})["items"]
+    assert [entry["action"] for entry in log] == ["attachment-received", "attachment-read"]
 
 
 def test_person_with_a_subscription_is_not_erased(office: Office) -> None:
