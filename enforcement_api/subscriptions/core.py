@@ -385,8 +385,11 @@ def cancel(
     Raises NotInThisState, Invalid.
     """
     _must_be(subscription, at, "waiting", "active", "suspended")
-    ends_at = at
-    if last_day is not None:
+    if last_day is None:
+        # What is over is suspended no more: patrollers are told that it was cancelled.
+        subscription = replace(subscription, suspended_at=None, suspended_for=None)
+        ends_at = at
+    else:
         ends_at = day_begins(last_day + timedelta(days=1), site.time_zone)
         if ends_at <= at:
             raise Invalid(errors=[Problem.Error("/on", N_("is over: a day to come is needed"))])
@@ -508,8 +511,8 @@ def permit(subscription: Subscription, vehicle: Vehicle, product: Product) -> Pl
         status, ends_at = "cancelled", vehicle.deleted_at
     elif subscription.suspended_at is not None:
         status = "suspended"
-    elif ends_at is not None:
-        status = "cancelled"
+    elif ends_at is not None and ends_at == subscription.ends_at:
+        status = "cancelled"  # and not one that is over before it is cancelled
     given = vehicle.given
     return PlateUpdateIn(
         id=subscription.permit_id(vehicle),

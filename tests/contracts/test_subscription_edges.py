@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -147,3 +147,27 @@ def test_person_who_asks_while_they_are_erased_is_not_left_with_a_subscription(
     )
     assert answer.status_code == 404
     assert office.does("GET", f"holders/{holder}")["subscriptions"] == []
+
+
+# Ends
+
+
+def test_cancellation_after_the_last_day_changes_no_verdict(office: Office) -> None:
+    subscription = office.subscribed("ABC 123", ends_on="2026-12-31")
+    office.act(subscription, "cancel", on="2027-02-28")
+    ends = datetime(2027, 1, 1, 5, tzinfo=UTC)
+    assert office.service.verdict("ABC123", at=instant(ends)) == "expired"
+    office.service.clock.at = ends
+    assert office.status(subscription) == "ended"
+
+
+def test_suspended_subscription_that_is_cancelled_at_once_is_cancelled_to_patrollers_too(
+    office: Office,
+) -> None:
+    subscription = office.subscribed("ABC 123")
+    office.service.clock.advance(days=2)
+    office.act(subscription, "suspend")
+    office.act(subscription, "cancel")
+    assert office.status(subscription) == "cancelled"
+    at = instant(office.service.clock())
+    assert office.service.verdict("ABC123", at=at) == "cancelled"

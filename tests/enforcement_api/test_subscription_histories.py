@@ -126,7 +126,7 @@ class Subscription:
         ends, over = min(plate.ends or self.ends, self.ends), "expired"
         if is_newest and vehicle.deleted is not None:
             ends, over = min(ends, vehicle.deleted), "cancelled"
-        elif is_newest and self.cancelled is not None and not self.is_suspended:
+        elif is_newest and self.cancelled == self.ends and not self.is_suspended:
             over = "cancelled"
         if at >= ends:
             return over
@@ -357,6 +357,10 @@ class Histories(RuleBasedStateMachine):
             last = self.now.astimezone(MONTREAL).date() + timedelta(days=days)
         self.office.act(subscription.id, "cancel", on=last and last.isoformat())
         subscription.cancelled = self.now if last is None else midnight(last + DAY)
+        if last is None:
+            subscription.is_suspended = False
+            for vehicle in subscription.present:
+                vehicle.plates[-1].is_suspended = False
 
     @rule(data=st.data())
     def keep(self, data: Any) -> None:
