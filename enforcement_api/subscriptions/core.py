@@ -115,6 +115,17 @@ class PaymentMethodMissing(Problem):
     )
 
 
+class TermOver(Problem):
+    """What is asked for ended before anybody approved it."""
+
+    status = 409
+    slug = "term-over"
+    title = N_("The term that is asked for is over")
+    detail = N_(
+        "Its last day was {ends_on}: refuse the request, and have another made for days to come."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a product asks besides, such as the school."""
@@ -325,6 +336,13 @@ def missing(
         yield Problem.Error("/attachments", N_("a proof must be attached"))
 
 
+def is_over(ends_on: date | None, site: Site, *, at: datetime) -> bool:
+    """Whether a last day is over at the site."""
+    if ends_on is None:
+        return False
+    return day_begins(ends_on + timedelta(days=1), site.time_zone) <= at
+
+
 # Deciding
 
 
@@ -333,12 +351,12 @@ def approve(
 ) -> Subscription:
     """Approved at `at`: the 24 hours of every plate begin (DOMAIN 2.2).
 
-    Raises NotInThisState, PaymentMethodMissing.
+    Raises NotInThisState, PaymentMethodMissing, TermOver.
     """
     _must_be(subscription, at, "requested")
-    method = subscription.payment
-    if product.price_cents > 0 and (method is None or not method.is_complete):
-        raise PaymentMethodMissing(product=product.code)
+    if is_over(subscription.ends_on, site, at=at):
+        raise TermOver(ends_on=subscription.ends_on)
+    _must_be_payable(subscription, product)
     starts_at = day_begins(subscription.starts_on, site.time_zone)
     approved = replace(
         subscription,
@@ -354,15 +372,15 @@ def approve(
 
 
 def refuse(subscription: Subscription, *, at: datetime) -> Subscription:
-    """Refused. Raises NotInThisState."""
+    """Refused: nothing will be paid, and it is forgotten with what. Raises NotInThisState."""
     _must_be(subscription, at, "requested")
-    return replace(subscription, decision="refused", decided_at=at)
+    return replace(subscription, decision="refused", decided_at=at, payment=None)
 
 
 def withdraw(subscription: Subscription, *, at: datetime) -> Subscription:
-    """The subscriber asks for it no more. Raises NotInThisState."""
+    """The subscriber asks for it no more; as when it is refused. Raises NotInThisState."""
     _must_be(subscription, at, "requested")
-    return replace(subscription, decision="withdrawn", decided_at=at)
+    return replace(subscription, decision="withdrawn", decided_at=at, payment=None)
 
 
 def suspend(subscription: Subscription, *, why: Why, at: datetime) -> Subscription:
@@ -419,9 +437,10 @@ def renew(
 def change_product(subscription: Subscription, product: Product, *, at: datetime) -> Subscription:
     """Another product from now on; plates keep their clock (DOMAIN 2.3).
 
-    Raises NotInThisState, TooManyVehicles.
+    Raises NotInThisState, PaymentMethodMissing, TooManyVehicles.
     """
     _must_be(subscription, at, "waiting", "active", "suspended")
+    _must_be_payable(subscription, product)
     if len(subscription.present) > product.max_vehicles:
         raise TooManyVehicles(product=product.code, most=product.max_vehicles)
     return replace(subscription, product=product.code)
@@ -544,6 +563,12 @@ def usable_from(subscription: Subscription, vehicle: Vehicle, site: Site) -> dat
 def _must_be(subscription: Subscription, at: datetime, *statuses: Status) -> None:
     if subscription.status(at) not in statuses:
         raise NotInThisState(subscription, at)
+
+
+def _must_be_payable(subscription: Subscription, product: Product) -> None:
+    method = subscription.payment
+    if product.price_cents > 0 and (method is None or not method.is_complete):
+        raise PaymentMethodMissing(product=product.code)
 
 
 def _must_be_new(subscription: Subscription, id: str, plate: Plate) -> None:

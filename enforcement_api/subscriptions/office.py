@@ -200,6 +200,8 @@ class Office:
                 proofs=len(asked.attachments),
             )
         )
+        if core.is_over(asked.ends_on, sites.site(tx, asked.site), at=action.at):
+            errors.append(Problem.Error("/ends_on", N_("is over: a day to come is needed")))
         if errors:
             raise Invalid(errors=errors)
         subscription = Subscription(
@@ -276,6 +278,9 @@ class Office:
             change = core.refuse if verdict == "refuse" else core.withdraw
             what = "refused" if verdict == "refuse" else "withdrawn"
             self._change(tx, request.subscription, what, lambda s, *_: change(s, at=action.at), its)
+            subject = f"subscription:{request.subscription}"  # what a void cheque hangs on
+            unneeded = attachments.of_subjects(tx, request.site, [subject])
+            attachments.remove(tx, unneeded, by=action.by, at=action.at)
         state: core.RequestState = (
             "approved"
             if verdict == "approve"
@@ -344,15 +349,21 @@ class Office:
             tx, subscription, telling.contract(tx, subscription, request, at), at
         )
 
-    def _owe(self, tx: Connection, subscription: Subscription, at: datetime) -> None:
-        """What a subscription owes by the local day of `at`, and was not told to owe before."""
+    def _owe(
+        self, tx: Connection, subscription: Subscription, at: datetime, *, was_free: bool = False
+    ) -> None:
+        """What a subscription owes by the local day of `at`, unless it owed something before. One
+        that was free owes nothing for the days before it cost something.
+        """
+        if payments.of_subscription(tx, subscription.site, subscription.id, limit=1):
+            return  # the later ones come with the collection calendar
         site = sites.site(tx, subscription.site)
         today = at.astimezone(ZoneInfo(site.time_zone)).date()
         product = store.product(tx, subscription.site, subscription.product)
         for due in payments.owed(
             product,
             approved_on=today,
-            starts_on=subscription.starts_on,
+            starts_on=max(subscription.starts_on, today) if was_free else subscription.starts_on,
             ends_on=subscription.ends_on,
             by=today,
         ):
@@ -451,7 +462,9 @@ class Office:
     def change_product(
         self, tx: Connection, id: str, *, product: str, expected: int | None, action: Action
     ) -> Subscription:
-        """Raises UnknownProduct, NotInThisState, TooManyVehicles, LostUpdate."""
+        """One that costs something, of a subscription that did not, is owed from now on. Raises
+        UnknownProduct, NotInThisState, TooManyVehicles, PaymentMethodMissing, LostUpdate.
+        """
         return self._to_product(tx, id, product, action, expected=expected)
 
     def set_payment(
@@ -594,6 +607,7 @@ class Office:
             product=product.code,
         )
         if changed.version != known.version:  # not the same action again
+            self._owe(tx, changed, action.at, was_free=True)
             holder = store.holder(tx, changed.holder)
             before = store.product(tx, known.site, known.product)
             facts = {

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from enforcement_api.subscriptions import privacy
 from enforcement_api.subscriptions.store import Action
 from sync.codec import instant
-from tests.service import NOW, Service
+from tests.service import NOW, Service, picture
 from tests.subscribing import Office, new_id
 
 DAY = timedelta(days=1)
@@ -171,3 +171,75 @@ def test_suspended_subscription_that_is_cancelled_at_once_is_cancelled_to_patrol
     assert office.status(subscription) == "cancelled"
     at = instant(office.service.clock())
     assert office.service.verdict("ABC123", at=at) == "cancelled"
+
+
+# What is decided too late, and paid with nothing
+
+
+def void_cheque(office: Office) -> str:
+    id, params = new_id(), {"site": "1085", "purpose": "cheque"}
+    answer = office.client.put(f"/v1/attachments/{id}", params=params, content=picture("red"))
+    assert answer.status_code == 201
+    return id
+
+
+def test_term_that_is_over_is_neither_asked_for_nor_approved(office: Office) -> None:
+    wanted = office.wanted("ABC 123", ends_on="2026-11-22")
+    answer = office.ask("PUT", f"requests/{new_id()}", json=wanted)
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/ends_on"]
+    office.product(price_cents=2308)
+    subscription = office.subscribe("ABC 123", ends_on="2026-11-30")
+    office.service.clock.advance(days=30)
+    shape = {"id": new_id(), "decision": "approve"}
+    answer = office.ask("POST", f"requests/{subscription}/decision", json=shape)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/term-over")
+    assert office.status(subscription) == "requested"
+    office.decide(subscription, "refuse", reason="Trop tard.")
+
+
+@pytest.mark.parametrize("by", ["office", "request"])
+def test_free_subscription_becomes_one_to_be_paid_with_a_payment_method_alone(
+    office: Office, by: str
+) -> None:
+    cheque = void_cheque(office)
+    office.product("paid", price_cents=2308)
+    office.product("free")
+    unpayable = office.subscribed("ABC 123", product="free")
+    payable = office.subscribed(
+        "XYZ 789", product="free", payment={"method": "cheque", "cheque": cheque}
+    )
+    office.service.clock.advance(days=10)
+
+    def change(subscription: str) -> httpx.Response:
+        if by == "office":
+            path, id = f"subscriptions/{subscription}/actions", new_id()
+            shape = {"id": id, "action": "change_product", "product": "paid"}
+            return office.ask("POST", path, json=shape)
+        id = new_id()
+        wanted = {"kind": "category_change", "subscription": subscription, "message": "Svp"}
+        office.does("PUT", f"requests/{id}", json=wanted | {"product": "paid"})
+        shape = {"id": new_id(), "decision": "approve"}
+        return office.ask("POST", f"requests/{id}/decision", json=shape)
+
+    answer = change(unpayable)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/payment-method-missing")
+    assert office.get(unpayable)["product"] == "free"
+    assert change(payable).status_code == 200
+    (owed,) = office.does("GET", f"subscriptions/{payable}/payments")["items"]
+    assert (owed["amount_cents"], owed["period_from"]) == (2308, "2026-12-03")
+    assert office.get(payable)["balance_cents"] == 2308
+    office.act(payable, "change_product", product="free")
+    office.act(payable, "change_product", product="paid")
+    assert len(office.does("GET", f"subscriptions/{payable}/payments")["items"]) == 1
+
+
+@pytest.mark.parametrize("decision", ["refuse", "withdraw"])
+def test_what_was_to_pay_is_not_kept_when_nothing_is_to_be_paid(
+    office: Office, decision: str
+) -> None:
+    cheque = void_cheque(office)
+    subscription = office.subscribe(payment={"method": "cheque", "cheque": cheque})
+    office.decide(subscription, decision, reason="Non")
+    assert office.get(subscription)["payment"] is None
+    answer = office.ask("GET", f"attachments/{cheque}")
+    assert answer.json()["type"] == "/problems/attachment-removed"
