@@ -100,7 +100,7 @@ def router(ledger: Ledger, *, now: Callable[[], datetime]) -> APIRouter:
             language,
             ticket=ticket,
             card=ticket.card,
-            onward=return_address(ticket),
+            goes_to=return_address(ticket),
         )
 
     @routes.get("/pay/{ticket}", name="hosted_page", response_class=HTMLResponse)
