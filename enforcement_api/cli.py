@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from enforcement_api.security import Principal
     from enforcement_api.settings import Settings
 
-_BATCH = 10_000
-
 
 def N_(text: str) -> str:
     """Mark a text for translation."""
@@ -543,7 +541,7 @@ def import_(
                 lines(),
                 by=by,
                 now=utc_now,
-                at_once=_BATCH,
+                at_once=intake.AT_ONCE,
                 on_change=infractions.recheck_open,
             ):
                 count(taken)
@@ -599,7 +597,7 @@ def _reconcile(
 ) -> Reconciled:
     """Take a file as the list of all permits; a refusal says what to do at the command line."""
     from enforcement_api.infractions import store as infractions
-    from enforcement_api.permits import reconciling
+    from enforcement_api.permits import intake, reconciling
 
     try:
         return reconciling.reconcile(
@@ -611,7 +609,7 @@ def _reconcile(
             count=count,
             max_cancel=max_cancel or 0,
             now=utc_now(),
-            at_once=_BATCH,
+            at_once=intake.AT_ONCE,
             on_change=infractions.recheck_open,
             on_rejected=tell,
         )

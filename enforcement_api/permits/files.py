@@ -15,6 +15,8 @@ from enforcement_api.problems import N_, Problem, Sentence
 
 _CHUNK = 1 << 20
 _HEAD = 4096
+_TOLD_EVERY = 200
+"""Lines after which whoever shows how far it has come is told so."""
 _NO_TEXT = N_("it is UTF-16, or a spreadsheet: save it as CSV UTF-8")
 _VEHICLE = ("make", "model", "year", "colour")
 COLUMNS = (*(name for name in PlateUpdateIn.model_fields if name != "vehicle"), *_VEHICLE)
@@ -108,9 +110,10 @@ def read_file(path: Path, *, site: str | None, progress: Callable[[int], None]) 
                 if site is not None and isinstance(item, dict) and not item.get("site"):
                     item = item | {"site": site}
                 yield number, item
-                if raw.tell() != told:
+                if number % _TOLD_EVERY == 0:
                     progress(raw.tell() - told)
                     told = raw.tell()
+            progress(raw.tell() - told)
     except OSError as error:
         raise UnreadableFile(file=path, reason=error.strerror) from error
 

@@ -195,8 +195,8 @@ class Ledger:
         is_known = at < len(plates) and plates[at].id == permit.id
         plates[at : at + is_known] = [permit]  # not at its number: those before may be forgotten
 
-    def put(self, permit: StoredPermit) -> None:
-        """Record a version; it supersedes the one before."""
+    def put(self, permit: StoredPermit) -> StoredPermit | None:
+        """Record a version; the one before, which it supersedes."""
         sequence = self._counter.take()
         old = self._current.get(permit.id)
         if old is not None:
@@ -210,6 +210,7 @@ class Ledger:
         self._new.append(version)
         if "~" in permit.id:
             self._keep_before(permit)
+        return None if old is None else old.permit
 
     def save(self) -> None:
         """Write what was put, and bring the digest of the counter row up to it."""

@@ -160,10 +160,10 @@ def test_file_that_is_none_is_told_and_nothing_imported(
 
 
 def test_large_file_is_imported_in_parts(service: Service, tmp_path: Path) -> None:
-    rows = [line(f"l{n}", f"L{n:05}") for n in range(10_050)]
+    rows = [line(f"l{n}", f"L{n:05}") for n in range(20_050)]
     imported = Imported(service, write(tmp_path / "l.csv", HEADER, *rows))
-    assert imported.counts == (10_050, 0, 0, 0)
-    assert service.verdict("L10049") == "valid"
+    assert imported.counts == (20_050, 0, 0, 0)
+    assert service.verdict("L20049") == "valid"
     service.assert_consistent()
 
 

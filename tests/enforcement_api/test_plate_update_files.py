@@ -41,6 +41,14 @@ def test_the_documents_examples_are_read(tmp_path: Path) -> None:
     assert updates(tmp_path / "a.ndjson", example("json")) == from_csv[:1]
 
 
+@pytest.mark.parametrize("lines", [0, 1, 199, 200, 450])
+def test_all_of_a_file_is_told_as_it_is_read(tmp_path: Path, lines: int) -> None:
+    path, told = tmp_path / "a.csv", []
+    path.write_text(example("csv").splitlines()[0] + "\n" + "x\n" * lines, encoding="utf-8")
+    assert len(list(read_file(path, site=None, progress=told.append))) == lines
+    assert sum(told) == path.stat().st_size
+
+
 def test_the_document_tells_every_column_and_which_are_needed() -> None:
     rows = [
         line.split("|")[1:3] for line in DOCUMENT.read_text("utf-8").splitlines()
