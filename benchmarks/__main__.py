@@ -16,7 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checking, installing, keeping, material, polling, service, updating, verdicts
+from benchmarks import (
+    checking,
+    importing,
+    installing,
+    keeping,
+    material,
+    polling,
+    service,
+    updating,
+    verdicts,
+)
 from benchmarks.measuring import Line
 from sync.replica import Replica
 
@@ -65,6 +75,8 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     replica.wipe()
     yield keeping.outbox(folder / "outbox", repetitions=repetitions)
     yield from polling.run(folder / "polled", repetitions=repetitions)
+    yield from importing.run(folder / "imported", repetitions=repetitions)
+    yield importing.memory(folder / "commands", permits=permits)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found

@@ -139,36 +139,34 @@ def catch_up(count: int, chance: random.Random, known: list[str]) -> Iterator[Ch
             return
 
 
-def updates(count: int, chance: random.Random, *, now: datetime) -> list[dict[str, Any]]:
-    """Plate updates as a subscription system sends them, confirmed before `now`."""
-    found: list[dict[str, Any]] = []
-    for n, plate in enumerate(plates(chance)):
-        if n == count:
-            break
+def updates(count: int, chance: random.Random, *, now: datetime) -> Iterator[dict[str, Any]]:
+    """Plate updates as a subscription system sends them, confirmed before `now`: of each two
+    subscriptions, one has two vehicles.
+    """
+    for n, plate in zip(range(count), plates(chance), strict=False):
         permit = next(permits(plate, n, chance))
-        confirmed_at = permit.starts_at - timedelta(hours=30 + chance.randrange(2000))
+        delay = timedelta(hours=30 + chance.randrange(2000), seconds=chance.randrange(3600))
         assert permit.vehicle is not None
         ended = permit.status == "cancelled"
-        found.append(
-            {
-                "id": permit.id,
-                "version": 1,
-                "plate": typed(plate, chance),
-                "jurisdiction": "CA-QC",
-                "site": SITE.id,
-                "zones": list(permit.zones),
-                "permit_number": permit.permit_number,
-                "valid_from": permit.starts_at.date().isoformat(),
-                "valid_until": permit.ends_at and permit.ends_at.date().isoformat(),
-                "confirmed_at": codec.instant(min(confirmed_at, now)),
-                "ends_at": codec.optional_instant(permit.ends_at if ended else None),
-                "status": permit.status,
-                "vehicle": {
-                    "make": permit.vehicle.make,
-                    "model": "Corolla",
-                    "year": 2010 + n % 16,
-                    "colour": permit.vehicle.colour,
-                },
-            }
-        )
-    return found
+        subscription, vehicle = divmod(2 * n, 3)
+        number = str(100_000_000 + subscription)
+        yield {
+            "id": f"{number}-{vehicle // 2 + 1}",
+            "version": 1,
+            "plate": typed(plate, chance),
+            "jurisdiction": "CA-QC",
+            "site": SITE.id,
+            "zones": list(permit.zones),
+            "permit_number": number,
+            "valid_from": permit.starts_at.date().isoformat(),
+            "valid_until": permit.ends_at and permit.ends_at.date().isoformat(),
+            "confirmed_at": codec.instant(min(permit.starts_at - delay, now)),
+            "ends_at": codec.optional_instant(permit.ends_at if ended else None),
+            "status": permit.status,
+            "vehicle": {
+                "make": permit.vehicle.make,
+                "model": "Corolla",
+                "year": 2010 + n % 16,
+                "colour": permit.vehicle.colour,
+            },
+        }

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import sqlite3
 import statistics
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from benchmarks import material
+from benchmarks import bare, material
 from benchmarks.measuring import Line, cpu, measure
 from benchmarks.service import Server
 
@@ -24,7 +22,8 @@ def run(server: Server, folder: Path, *, repetitions: int) -> tuple[list[Line], 
     An update becomes a row of the record and a row of the service's index, and is answered when
     both are there: the limit writes both. A second line tells the ratio to the record's alone.
     """
-    sent = material.updates(UPDATES * (repetitions + 1), random.Random(3), now=datetime.now(UTC))
+    chance = random.Random(3)
+    sent = list(material.updates(UPDATES * (repetitions + 1), chance, now=datetime.now(UTC)))
     to_push = [
         json.dumps({"updates": sent[at : at + UPDATES]}).encode()
         for at in range(0, len(sent), UPDATES)
@@ -33,8 +32,8 @@ def run(server: Server, folder: Path, *, repetitions: int) -> tuple[list[Line], 
     index = folder / "index" / material.SITE.id
     index /= (index / "current").read_text()
     # As enforcement_api.database.engine and sync.replica open theirs.
-    bare_record = _bare(record, folder / "bare-record.db", "permit_versions", "FULL", 65536)
-    bare_index = _bare(index, folder / "bare-index.db", "permit", "NORMAL", 16384)
+    bare_record = bare.copy_of(record, folder / "bare-record.db", "permit_versions", "FULL", 65536)
+    bare_index = bare.copy_of(index, folder / "bare-index.db", "permit", "NORMAL", 16384)
     pushed: list[float] = []
     alone: list[float] = []
 
@@ -46,15 +45,15 @@ def run(server: Server, folder: Path, *, repetitions: int) -> tuple[list[Line], 
         return pushed[-1]
 
     def insert() -> float:
-        rows = _rows(
+        rows = bare.rows(
             record, "SELECT * FROM permit_versions ORDER BY sequence DESC LIMIT ?", UPDATES
         )
         rows.reverse()
         ids = {row[2] for row in rows}
-        entries = [row for row in _rows(index, "SELECT * FROM permit") if row[3] in ids]
+        entries = [row for row in bare.rows(index, "SELECT * FROM permit") if row[3] in ids]
         assert len(rows) == len(entries) == UPDATES
-        alone.append(cpu(lambda: _insert(bare_record, "permit_versions", rows)))
-        return alone[-1] + cpu(lambda: _insert(bare_index, "permit", entries))
+        alone.append(cpu(lambda: bare.insert(bare_record, "permit_versions", rows)))
+        return alone[-1] + cpu(lambda: bare.insert(bare_index, "permit", entries))
 
     with contextlib.closing(bare_record), contextlib.closing(bare_index):
         line = measure(
@@ -84,31 +83,3 @@ def run(server: Server, folder: Path, *, repetitions: int) -> tuple[list[Line], 
         limit_cost=statistics.median(alone[1:]) * 1e6 / UPDATES,
     )
     return [line, narrow], [update["plate"] for update in sent]
-
-
-def _bare(source: Path, path: Path, table: str, synchronous: str, cache: int) -> sqlite3.Connection:
-    """An empty file with a table of another and its indexes."""
-    bare = sqlite3.connect(path, isolation_level=None)
-    bare.execute("PRAGMA journal_mode = WAL")
-    bare.execute(f"PRAGMA synchronous = {synchronous}")
-    bare.execute(f"PRAGMA cache_size = -{cache}")
-    found = _rows(
-        source,
-        "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type DESC",
-        table,
-    )
-    for (sql,) in found:
-        bare.execute(sql)
-    return bare
-
-
-def _rows(path: Path, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return connection.execute(query, parameters).fetchall()
-
-
-def _insert(bare: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
-    statement = f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
-    bare.execute("BEGIN IMMEDIATE")
-    bare.executemany(statement, rows)
-    bare.execute("COMMIT")
