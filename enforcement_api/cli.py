@@ -497,11 +497,18 @@ def import_(
     from enforcement_api.permits import intake
     from enforcement_api.permits.files import read_file
     from enforcement_api.security import Principal
+    from enforcement_api.staff.keys import OWN_SOURCE
 
     for name, value in ({"as_of": as_of} | asked).items():
         if value is not None and not full:
             say(N_("{option} goes with --full."), option=_option(name))
             sys.exit(2)
+    if source.startswith(OWN_SOURCE):
+        told = N_(
+            "{source} is a source of the service itself: name the one of the file (--source)."
+        )
+        say(told, source=source)
+        sys.exit(2)
     if full and site is None:
         say(N_("--full needs --site: the site of which the file has all permits."))
         sys.exit(2)

@@ -321,9 +321,10 @@ def test_a_full_export_is_as_of_the_files_modification_unless_it_is_said(
     [
         (["--full"], "--full needs --site"),
         (["--site=1085", "--max-cancel=1"], "--max-cancel goes with --full"),
+        (["--source=patrouille:subscriptions"], "a source of the service itself"),
     ],
 )
-def test_options_that_need_another_say_so(
+def test_options_that_do_not_go_together_say_so(
     service: Service, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     path = write(tmp_path / "a.csv", HEADER, line("o1", "OOO111"))
