@@ -58,6 +58,10 @@ class City:
 
 OLD_PLATE, NEW_PLATE = "482 XGK", "G51 LHB"
 EXPIRED_PLATE, LATE_PLATE = "BCK 73N", "WNF 906"
+SUPERVISOR_PLATE, COURTESY_PLATE = "ABC 123", "Y63 KLD"
+"""Which the subscription office lets in, not the subscription system."""
+OFFICE_PLATES = ("TGR 284", "N48 VKC", "903 LDX", "RHB 517")
+"""Of its other subscribers, whom the patrol does not meet."""
 
 CARS = (
     Car("KTM 418", "valid", N_("a contract with two vehicles, the first")),
@@ -80,6 +84,8 @@ CARS = (
         compare=("CMRT581 (CA-ON)",),
     ),
     Car("CMRT 581", "valid", N_("the same with the right jurisdiction"), jurisdiction="CA-ON"),
+    Car(SUPERVISOR_PLATE, "pending_activation", N_("a supervisor who was approved just now")),
+    Car(COURTESY_PLATE, "valid", N_("a loan car with a courtesy permit, good at once")),
     Car(LATE_PLATE, "unknown", N_("a plate that nobody has heard of yet")),
 )  # fmt: skip
 
@@ -389,6 +395,7 @@ def _plates(chance: random.Random) -> Iterator[tuple[str, str]]:
     """Plates, each once, none that looks like one of the patrol's."""
     taken = {fold(normalise(car.plate)) for car in CARS}
     taken |= {fold(normalise(update["plate"])) for update in _changes(_ANY_TIME)}
+    taken |= {fold(normalise(plate)) for plate in OFFICE_PLATES}
     for plate in _PERSONALISED:
         taken.add(fold(plate))
         yield "CA-QC", plate

@@ -14,7 +14,8 @@ from enforcement_api.problems import N_, Problem
 _MARK = ".patrouille-demo"
 _OURS = (
     "record.db", "record.db-wal", "record.db-shm", "index", "snapshots", "photos", "handheld",
-    "pictures", "subscriptions", "service.log", "handheld.log",
+    "pictures", "subscriptions", "attachments", "attachment.key", "local-provider",
+    "serve.log", "local-provider.log", "handheld.log",
 )  # fmt: skip
 
 

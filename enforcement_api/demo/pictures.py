@@ -1,7 +1,11 @@
-"""Photos for the demo, drawn by code: the back of a car with its plate, and the plate from near."""
+"""Pictures for the demo, drawn by code: the back of a car with its plate, the plate from near, and
+a letter that proves an internship.
+"""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,6 +24,18 @@ def draw(folder: Path, plate: str) -> list[Path]:
         picture.save(path, "JPEG", quality=88)
         drawn.append(path)
     return drawn
+
+
+def letter(lines: Sequence[str]) -> bytes:
+    """A photographed letter, as a JPEG."""
+    picture = Image.new("RGB", (850, 1100), "#f6f3ea")
+    pen = ImageDraw.Draw(picture)
+    for at, line in enumerate(lines):
+        font = ImageFont.load_default(34 if at == 0 else 24)
+        pen.text((90, 120 + 60 * at), line, fill="#20242a", font=font)
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=85)
+    return jpeg.getvalue()
 
 
 def _car(plate: str, paint: str) -> Image.Image:

@@ -16,30 +16,36 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 
-from enforcement_api.demo import city, pictures
+from enforcement_api.demo import city, office, pictures
 from enforcement_api.demo.city import CARS, SITE, Car
 from enforcement_api.demo.folder import claimed
+from enforcement_api.demo.office import Office, give_card
 from enforcement_api.demo.processes import (
     COMMAND_SECONDS,
+    LOOPBACK,
     DemoFailed,
     ProcessFailed,
-    ServiceProcess,
+    ServingProcess,
     end,
     environment,
     finish,
+    free_port,
     python,
 )
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
 from enforcement_api.settings import Settings
+from enforcement_api.subscriptions.wording import Words
+from sync import codec
 
 BADGE, PIN = "417", "204816"
 INTERRUPTED = 130
@@ -72,6 +78,7 @@ def run(settings: Settings, *, headless: bool, language: str) -> int:
         folder = stack.enter_context(claimed(settings.data_dir))
         stack.enter_context(_ended_by_signals())
         show = _Show(folder, language)
+        stack.callback(show.provider.stop)
         stack.callback(show.service.stop)
         try:
             show.build()
@@ -114,7 +121,15 @@ class _Show:
         self._keys: dict[str, str] = {}
         self._sections = 0
         self._claims = 0
-        self.service = ServiceProcess(folder, env=self._env)
+        port = free_port()
+        self.service = ServingProcess("serve", data_dir=folder, port=port, env=self._env)
+        # Each must be told where the other is before it starts.
+        self.provider = ServingProcess(
+            *("local-provider", "--service", f"http://127.0.0.1:{port}"),
+            data_dir=folder, port=0, env=self._env,
+        )  # fmt: skip
+        self._office = Office(self._ask, now=datetime.now(UTC).replace(microsecond=0))
+        self._card_page = self._pending = ""
 
     # telling
 
@@ -154,7 +169,7 @@ class _Show:
             "Accept-Language": self._language,
             **options.pop("headers", {}),
         }
-        with httpx.Client(base_url=self.service.address, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=self.service.address, **LOOPBACK) as client:
             response = client.request(method, path, headers=headers, **options)
         if response.is_error:
             raise ServiceSaidNo(
@@ -178,10 +193,14 @@ class _Show:
         """The record, the service, the site, and the subscription system's file."""
         click.secho(self._text(N_("Patrouille, a demo"), {}), bold=True)
         self._heading(N_("The service"))
+        self.provider.begin()
         self._patrouille("init")
         self._new_key("admin", "demo")
         self.say(N_("A new record was made in {folder}."), folder=self._folder)
+        provider = self.provider.start()
+        self.service.env |= self.provider.variables | {"PATROUILLE_CLERK_SECONDS": "1"}
         self.say(N_("The service listens at {address}"), address=self.service.start())
+        self.say(N_("A payment provider for trials listens at {address}"), address=provider)
         site = self._city.site
         self._ask("PUT", f"/v1/sites/{SITE}", json=site)
         for id, patroller in self._city.patrollers.items():
@@ -212,6 +231,101 @@ class _Show:
             (pushed["applied"], pushed["rejected"]),
             (len(self._city.changes), []),
             n=len(self._city.changes),
+        )
+
+        self._heading(N_("The subscription office"))
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        """What people ask the office for, what is decided, and what comes of it."""
+        does, words = self._office, Words(self._language, city.TIME_ZONE.key)
+        does.open()
+        episodic = office.PRODUCTS[office.EPISODIC]
+        self.say(
+            N_("{n} products, such as {code} - {name}: {price} a month."),
+            n=len(office.PRODUCTS),
+            code=office.EPISODIC,
+            name=episodic["name"][self._language],
+            price=words.money(episodic["price_cents"]),
+        )
+        answers = {"school": "Université de Sherbrooke", "field": "Soins infirmiers"}
+        proof = pictures.letter(["Université de Sherbrooke", "Stage en soins infirmiers"])
+        asked = does.ask_for(office.JOHN, office.EPISODIC, proof=proof, answers=answers)
+        its = does.subscription(asked)
+        self._claim(
+            N_("{name} asks for it for {plate}, with a proof: the request awaits approval."),
+            (its["status"], len(its["requests"][0]["attachments"])),
+            ("requested", 1),
+            name=" ".join(office.JOHN.name),
+            plate=city.SUPERVISOR_PLATE,
+        )
+        page = give_card(does.card_page(asked, language=self._language))
+        its = does.subscription(asked)
+        self._claim(
+            N_("A card is typed on the provider's page; the service knows {brand} {last4} of it."),
+            (its["payment"]["is_complete"], words.say(N_("Your card is saved")) in page),
+            (True, True),
+            brand=its["payment"]["card_brand"],
+            last4=its["payment"]["card_last4"],
+        )
+        self._claim(N_("Nothing is charged before the approval."), does.payments(asked), [])
+        does.decide(asked, "approve")
+        its = does.subscription(asked)
+        usable_from = codec.parse_instant(its["vehicles"][0]["usable_from"])
+        self._claim(
+            N_("Approved, contract {number}: {plate} may park from {moment}, 24 hours later."),
+            (its["status"], usable_from - codec.parse_instant(its["decided_at"])),
+            ("waiting", timedelta(hours=24)),
+            number=its["number"],
+            plate=city.SUPERVISOR_PLATE,
+            moment=words.moment(usable_from),
+        )
+        self._others_subscribe(answers)
+        granted = does.grant_courtesy(days=3)
+        seen = self._ask("GET", f"/v1/sites/{SITE}/check", role="reader",
+                         params={"plate": city.COURTESY_PLATE, "zone": city.ZONE})  # fmt: skip
+        self._claim(
+            N_("Courtesy permit {number}: {plate} may park at once, until {moment}."),
+            (seen["verdict"], seen["permits"][0]["permit_number"]),
+            ("valid", granted["number"]),
+            number=granted["number"],
+            plate=city.COURTESY_PLATE,
+            moment=words.moment(granted["expires_at"]),
+        )
+        (first,) = does.charged(asked)
+        self._claim(
+            N_("The card is charged once, after the approval: {price}; nothing is owed."),
+            (first["state"], does.subscription(asked)["balance_cents"]),
+            ("paid", 0),
+            price=words.money(first["amount_cents"]),
+        )
+        letters = does.letters()
+        self._claim(
+            N_("The demo has no mail server: {n} letters wait until there is one."),
+            set(letters),
+            {"queued"},
+            n=len(letters),
+        )
+
+    def _others_subscribe(self, answers: Mapping[str, str]) -> None:
+        does = self._office
+        starts_later = does.ask_for(office.EMILE, office.FULL_TIME, starts_in=30)
+        give_card(does.card_page(starts_later, language="fr"))
+        does.decide(starts_later, "approve")
+        does.decide(does.ask_for(office.MARK, office.VOLUNTEER), "approve")
+        refused = does.ask_for(office.FATOU, office.FULL_TIME)
+        does.decide(refused, "refuse", reason="Ce permis est réservé au personnel à temps plein.")
+        proof = pictures.letter(["Cégep de Sherbrooke", "Stage en inhalothérapie"])
+        self._pending = does.ask_for(office.SYLVIE, office.EPISODIC, proof=proof, answers=answers)
+        self._card_page = does.card_page(self._pending, language=self._language)
+        asked = {"site": SITE, "state": "submitted"}
+        pending = self._ask("GET", "/v1/requests", params=asked)["items"]
+        self._claim(
+            N_("{n} more: two approved, one refused with a reason, {name}'s awaits a decision."),
+            [request["id"] for request in pending],
+            [self._pending],
+            n=len(office.PEOPLE) - 1,
+            name=" ".join(office.SYLVIE.name),
         )
 
     def _import(self, updates: Sequence[city.Update], name: str) -> None:
@@ -253,6 +367,7 @@ class _Show:
         self._heading(N_("Addresses and keys"))
         self._row(N_("Service"), address)
         self._row(N_("Documentation"), f"{address}/docs")
+        self._row(N_("Payment provider"), self.provider.address)
         for role, key in self._keys.items():
             self._row({"admin": N_("Key of the administrator"), "feeder": N_("Key of the feeder"),
                        "reader": N_("Key of the reader")}[role], key)  # fmt: skip
@@ -268,6 +383,18 @@ class _Show:
         self._row(N_("Log of infractions"), shlex.join([
             "curl", "-H", f"Authorization: Bearer {self._keys['reader']}",
             f"{address}/v1/infractions?site={SITE}",
+        ]))  # fmt: skip
+        self._row(N_("Requests to decide"), shlex.join([
+            "curl", "-H", f"Authorization: Bearer {self._keys['admin']}",
+            f"{address}/v1/requests?site={SITE}&state=submitted",
+        ]))  # fmt: skip
+        self._row(N_("A page for their card"), self._text(N_("{page} (card {card}, 05/31)"), {
+            "page": self._card_page, "card": office.CARD,
+        }))  # fmt: skip
+        decision = {"id": str(uuid.uuid4()), "decision": "approve"}
+        self._row(N_("To approve it then"), shlex.join([
+            "curl", "-H", f"Authorization: Bearer {self._keys['admin']}", "-H", "If-Match: *",
+            "--json", json.dumps(decision), f"{address}/v1/requests/{self._pending}/decision",
         ]))  # fmt: skip
         self._heading(N_("Plates to try"))
         names = {zone["code"]: zone["name"][self._language] for zone in self._city.site["zones"]}
@@ -453,7 +580,7 @@ class _Show:
 
     def _answers(self) -> bool:
         try:
-            httpx.get(f"{self.service.address}/health/live", trust_env=False, timeout=5)
+            httpx.get(f"{self.service.address}/health/live", **LOOPBACK)
         except httpx.TransportError:
             return False
         return True

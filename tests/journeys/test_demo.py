@@ -10,9 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
 from enforcement_api.demo.folder import DemoIsRunning, claimed
+from tests.local_provider import PLAIN, give_card
 
 SECONDS = 240
 """Long enough for a machine that does other things at the same time."""
@@ -49,6 +51,41 @@ def demo(
 def verdicts_shown(transcript: str) -> set[str]:
     """The words behind the ticks, or what stands for one, each before what there is to say."""
     return set(re.findall(r"^ {4}[✓?] (.+?)  ", transcript, re.MULTILINE))
+
+
+SUBSCRIBED = {
+    "fr": ("23,08", "Permis de courtoisie", "aucun serveur de courriel"),
+    "en": ("$23.08", "Courtesy permit", "no mail server"),
+}
+
+
+def check_subscriptions(transcript: str, language: str) -> None:
+    """Somebody asked, gave a card, was approved and charged; a loan car was let in."""
+    price, courtesy, no_mail = SUBSCRIBED[language]
+    told = transcript.splitlines()
+    ticked = [line.replace("\N{NO-BREAK SPACE}", " ") for line in told if line[2:3] in ("✓", "?")]
+    approved, charged = (
+        next(place for place, line in enumerate(ticked) if words in line)
+        for words in ("100000001", price)
+    )
+    assert approved < charged
+    assert "ABC 123" in ticked[approved]
+    assert any("Visa 4242" in line for line in ticked[:approved])
+    (granted,) = [line for line in ticked if "COURTOISIE-" in line]
+    assert "Y63 KLD" in granted
+    (place,) = [place for place, line in enumerate(told) if line.startswith("  Y63 KLD")]
+    assert WORDS[language][0] in told[place + 1]
+    assert courtesy in told[place + 1]
+    (place,) = [place for place, line in enumerate(told) if line.startswith("  ABC 123")]
+    assert WORDS[language][1] in told[place + 1]
+    assert any(no_mail in line and " 15 " in line for line in ticked)
+
+
+def check_provider_has_ended(transcript: str) -> None:
+    service, provider = re.findall(r"http://127\.0\.0\.1:\d+$", transcript, re.MULTILINE)[:2]
+    assert service != provider
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(provider, **PLAIN)
 
 
 def infractions(folder: Path) -> list[tuple[str, str, str, bool]]:
@@ -90,6 +127,8 @@ def test_demo_patrols_through_an_outage(
     assert any("BCK73N" in line and line.count(expired) == 2 for line in told)
     numbers = re.findall(r"(?:n°|No\.)\s(1085-\d+)", done.stdout)
     assert sorted(numbers) == ["1085-1", "1085-1", "1085-2", "1085-2"], done.stdout
+    check_subscriptions(done.stdout, language)
+    check_provider_has_ended(done.stdout)
     assert not elsewhere.exists()
     folder = tmp_path / "demo"
     assert infractions(folder) == [
@@ -120,13 +159,21 @@ def test_demo_in_a_window_ends_when_told_and_prints_commands_that_run(tmp_path: 
             assert told[-1], told
         (command,) = (line for line in told if " import " in line and "retard.csv" in line)
         done = subprocess.run(command, shell=True, capture_output=True, timeout=SECONDS)
+        (page,) = re.findall(r"http\S+/pay/\S+", "".join(told))
+        give_card(page)
+        (command,) = (line for line in told if "/decision" in line)
+        approved = subprocess.run(
+            command[command.index("curl ") :], shell=True, capture_output=True, timeout=SECONDS
+        )
         process.terminate()  # as Ctrl-C, which some runners have their children ignore
         rest = process.communicate(timeout=SECONDS)[0]
         late.cancel()
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["applied"] == 1
+    assert json.loads(approved.stdout)["state"] == "approved"
     assert process.returncode == 0
     assert "The demo ends." in rest
+    check_provider_has_ended("".join(told))
 
 
 def test_demo_leaves_a_real_record_alone(tmp_path: Path) -> None:
