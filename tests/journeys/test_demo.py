@@ -78,7 +78,7 @@ def check_subscriptions(transcript: str, language: str) -> None:
     assert courtesy in told[place + 1]
     (place,) = [place for place, line in enumerate(told) if line.startswith("  ABC 123")]
     assert WORDS[language][1] in told[place + 1]
-    assert any(no_mail in line and " 15 " in line for line in ticked)
+    assert any(no_mail in line and re.search(r" \d{2} ", line) for line in ticked)
 
 
 def check_provider_has_ended(transcript: str) -> None:
@@ -160,7 +160,7 @@ def test_demo_in_a_window_ends_when_told_and_prints_commands_that_run(tmp_path: 
         (command,) = (line for line in told if " import " in line and "retard.csv" in line)
         done = subprocess.run(command, shell=True, capture_output=True, timeout=SECONDS)
         (page,) = re.findall(r"http\S+/pay/\S+", "".join(told))
-        give_card(page)
+        httpx.get(give_card(page), **PLAIN)
         (command,) = (line for line in told if "/decision" in line)
         approved = subprocess.run(
             command[command.index("curl ") :], shell=True, capture_output=True, timeout=SECONDS
