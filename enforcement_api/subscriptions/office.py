@@ -311,6 +311,9 @@ class Office:
         """What the approval of a request comes to."""
         id, at = request.subscription, action.at
         if request.kind == "subscription":
+            # Locked: the contract says the price that is owed.
+            asked = store.subscription(tx, id)
+            store.product(tx, asked.site, asked.product, lock=True)
             approved = self._change(
                 tx, id, "approved", lambda s, p, site: core.approve(s, p, site, at=at), action
             )
@@ -537,11 +540,17 @@ class Office:
         """The permits of a product that covers other zones now; how many subscriptions have it."""
         if before.zones == after.zones:
             return 0
-        found = store.of_product(tx, after.site, after.code)
+        found = store.of_product(tx, after.site, after.code, at=at)
+        updates: list[PlateUpdateIn] = []
+        pushed: list[str] = []
         for subscription in found:
-            if subscription.status(at) in ("waiting", "active", "suspended"):
-                pushed = self._push(tx, subscription, subscription, before, after, at)
-                store.save_subscription(tx, subscription, pushed)
+            as_pushed, its = _to_push(subscription, subscription, before, after)
+            updates += its
+            both = zip(subscription.vehicles, as_pushed.vehicles, strict=True)
+            pushed += [now.id for was, now in both if was != now]
+        if updates:  # all at once: nobody waits for each of them
+            self.feed(tx, updates, at)
+            store.count_pushed(tx, after.site, pushed)
         return len(found)
 
     # The way of every change
@@ -593,8 +602,10 @@ class Office:
         *,
         expected: int | None = None,
     ) -> Subscription:
+        # Locked, and before the subscription, as by who changes the product: it would not be found
+        # among those whose zones change with it.
+        product = store.product(tx, store.subscription(tx, id).site, code, lock=True)
         known = store.subscription(tx, id, lock=True)
-        product = store.product(tx, known.site, code)
         changed = self._change(
             tx,
             id,
@@ -628,23 +639,10 @@ class Office:
         at: datetime,
     ) -> Subscription:
         """Put into the feed what changed of its permits; it, with the versions that were pushed."""
-        known = {vehicle.id: vehicle for vehicle in before.vehicles}
-        updates: list[PlateUpdateIn] = []
-        vehicles = []
-        for vehicle in after.vehicles:
-            old = known.get(vehicle.id)
-            was_deleted = old is not None and old.deleted_at is not None
-            new = None if was_deleted else core.permit(after, vehicle, product_after)
-            if new is not None:
-                pushed = None if old is None else core.permit(before, old, product_before)
-                if vehicle.permit_version is None or pushed != new:
-                    version = (vehicle.permit_version or 0) + 1
-                    updates.append(new.model_copy(update={"version": version}))
-                    vehicle = replace(vehicle, permit_version=version)
-            vehicles.append(vehicle)
+        pushed, updates = _to_push(before, after, product_before, product_after)
         if updates:
             self.feed(tx, updates, at)
-        return replace(after, vehicles=tuple(vehicles))
+        return pushed
 
     def feed(self, tx: Connection, updates: Sequence[PlateUpdateIn], at: datetime) -> None:
         """Push permits, as any feeder does. Raises what the first rejected one is rejected for."""
@@ -660,6 +658,27 @@ class Office:
             )
         except Rejected as rejected:
             raise rejected.rejections[0].problem from rejected
+
+
+def _to_push(
+    before: Subscription, after: Subscription, product_before: Product, product_after: Product
+) -> tuple[Subscription, list[PlateUpdateIn]]:
+    """It, with the versions of its permits when they are pushed, and those that changed."""
+    known = {vehicle.id: vehicle for vehicle in before.vehicles}
+    updates: list[PlateUpdateIn] = []
+    vehicles = []
+    for vehicle in after.vehicles:
+        old = known.get(vehicle.id)
+        was_deleted = old is not None and old.deleted_at is not None
+        new = None if was_deleted else core.permit(after, vehicle, product_after)
+        if new is not None:
+            pushed = None if old is None else core.permit(before, old, product_before)
+            if vehicle.permit_version is None or pushed != new:
+                version = (vehicle.permit_version or 0) + 1
+                updates.append(new.model_copy(update={"version": version}))
+                vehicle = replace(vehicle, permit_version=version)
+        vehicles.append(vehicle)
+    return replace(after, vehicles=tuple(vehicles)), updates
 
 
 _REFUSALS: dict[Kind, str] = {

@@ -180,9 +180,9 @@ def find_product(tx: Connection, site: str, code: str, *, lock: bool = False) ->
     return None if row is None else _product_of(row)
 
 
-def product(tx: Connection, site: str, code: str) -> Product:
+def product(tx: Connection, site: str, code: str, *, lock: bool = False) -> Product:
     """A product. Raises UnknownProduct."""
-    found = find_product(tx, site, code)
+    found = find_product(tx, site, code, lock=lock)
     if found is None:
         raise UnknownProduct(site=site, code=code)
     return found
@@ -284,11 +284,24 @@ def subscription(tx: Connection, id: str, *, lock: bool = False) -> Subscription
     return found
 
 
-def of_product(tx: Connection, site: str, code: str) -> list[Subscription]:
-    """All subscriptions of a product, locked until the transaction ends."""
+def of_product(tx: Connection, site: str, code: str, *, at: datetime) -> list[Subscription]:
+    """The subscriptions of a product that are approved and not over, locked until the transaction
+    ends.
+    """
     c = subscriptions.c
-    query = select(subscriptions).where(c.site == site, c.product == code).order_by(c.number)
+    lives = or_(c.ends_at.is_(None), c.ends_at > at)
+    here = and_(c.site == site, c.product == code, c.decision == "approved", lives)
+    query = select(subscriptions).where(here).order_by(c.number)
     return _with_vehicles(tx, site, tx.execute(query.with_for_update()).all())
+
+
+def count_pushed(tx: Connection, site: str, ids: Sequence[str]) -> None:
+    """The permits of these vehicles were pushed once more."""
+    c = vehicles.c
+    for at in range(0, len(ids), 1000):
+        here = and_(c.site == site, c.id.in_(ids[at : at + 1000]))
+        more = func.coalesce(c.permit_version, 0) + 1
+        tx.execute(update(vehicles).where(here).values(permit_version=more))
 
 
 def of_holder(tx: Connection, site: str, holder: str, *, lock: bool = False) -> list[Subscription]:

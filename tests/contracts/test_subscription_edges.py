@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
-from enforcement_api.subscriptions import privacy
+from enforcement_api.subscriptions import privacy, store
 from enforcement_api.subscriptions.store import Action
 from sync.codec import instant
 from tests.service import NOW, Service, picture
@@ -32,7 +34,8 @@ def while_it_is_written(
 ) -> httpx.Response:
     """What somebody is answered who asks while a transaction is open, and has to wait for it."""
     others = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        "SELECT count(*) FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
     record, asking = office.service.parts.record, []
 
@@ -243,3 +246,56 @@ def test_what_was_to_pay_is_not_kept_when_nothing_is_to_be_paid(
     assert office.get(subscription)["payment"] is None
     answer = office.ask("GET", f"attachments/{cheque}")
     assert answer.json()["type"] == "/problems/attachment-removed"
+
+
+# Products that change
+
+
+def test_who_gets_a_product_while_its_zones_change_gets_the_new_zones(office: Office) -> None:
+    office.product()
+    office.product("7001", zones=["G2"])
+    subscription = office.subscribed("ABC 123")
+
+    def write(tx: Connection) -> None:
+        before = store.find_product(tx, "1085", "7001", lock=True)
+        assert before is not None
+        after = replace(before, zones=("G1",), version=2)
+        store.put_product(tx, after)
+        office.service.parts.office.product_changed(tx, before, after, NOW)
+
+    shape = {"id": new_id(), "action": "change_product", "product": "7001"}
+    path = f"subscriptions/{subscription}/actions"
+    answer = while_it_is_written(office, write, lambda: office.ask("POST", path, json=shape))
+    assert answer.status_code == 200
+    (permit,) = office.service.check("ABC123")["permits"]
+    assert permit["zones"] == ["G1"]
+
+
+def test_zones_of_many_permits_change_in_about_as_many_statements_as_those_of_few(
+    office: Office,
+) -> None:
+    counts = []
+    for plates in ["A11", "A12"], ["B11", "B12", "B13", "B14"]:
+        office.product()
+        for plate in plates:
+            office.subscribed(plate)
+        with statements(office) as told:
+            office.product(zones=["G2"])
+        counts.append(len(told))
+        assert office.service.check("A11", zone="G2")["verdict"] == "pending_activation"
+        office.service.assert_consistent()
+    assert counts[1] - counts[0] < 4  # not one for each permit more; the follower asks as well
+
+
+@contextmanager
+def statements(office: Office) -> Iterator[list[str]]:
+    """What the record is asked meanwhile."""
+    told: list[str] = []
+
+    def listen(*told_with: Any) -> None:
+        told.append(told_with[2])
+
+    engine = office.service.parts.record.engine
+    event.listen(engine, "before_cursor_execute", listen)
+    yield told
+    event.remove(engine, "before_cursor_execute", listen)
