@@ -816,6 +816,7 @@ def purge(settings: Settings, dry_run: bool) -> None:
     say(what)
     for count, told, days in (
         (done.holders, N_("{count} people, {days} days after their last subscription"), "holder"),
+        (done.courtesies, N_("{count} courtesy permits, {days} days after their end"), "holder"),
         (done.proofs, N_("{count} proofs, {days} days after the decision"), "proof"),
         (done.message_files, N_("{count} files of messages, {days} days old"), "message_file"),
         (done.letters, N_("{count} letters, {days} days old"), "letter_kept"),

@@ -98,7 +98,7 @@ def router(
         Safe to send again.
         """
         by.check_site(wanted.site)
-        action = Action(by.actor, seconds(), reason=wanted.reason)
+        action = Action(by.actor, seconds())  # the reason lies with the permit, to be forgotten
 
         def write(tx: Connection) -> tuple[CourtesyPermit, bool]:
             described = wanted.described(sites.site(tx, wanted.site))

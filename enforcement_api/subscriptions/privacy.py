@@ -50,6 +50,8 @@ AT_ONCE = 200
 """Rows that one transaction lets go."""
 UNTAKEN = timedelta(days=1)
 """How long a file waits for what it belongs to."""
+NO_COURTESY = {"plate": "", "plate_raw": "", "reason": "", "content_hash": ""}
+"""What is left of a courtesy permit that is forgotten."""
 PURGED_AT = "purged_at"
 """The name in `meta` of when the last purge was."""
 
@@ -210,10 +212,7 @@ def _erase(tx: Connection, holder: Holder, ids: list[str], *, by: str, at: datet
     empty(
         courtesy_permits,
         courtesy_permits.c.subscription.in_(ids),
-        plate="",
-        plate_raw="",
-        reason="",
-        content_hash="",
+        **NO_COURTESY,
     )
     empty(
         subscriptions,
@@ -260,6 +259,7 @@ class Purged:
     links: int = 0
     lookups: int = 0
     untaken: int = 0
+    courtesies: int = 0
 
     def as_json(self) -> dict[str, int]:
         """For a script."""
@@ -269,11 +269,12 @@ class Purged:
 def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True) -> Purged:
     """Let go of what has served its time; how much. `does`: or only count it.
 
-    A person whose last subscription has been over for `holder_days`; proofs decided `proof_days`
-    ago; files of messages of `message_file_days`; letters of `letter_kept_days`; links that are too
-    old; look-ups of plates that were valid, of `lookup_days`. A part at a time, each in a
-    transaction of its own, so that nobody waits for more than one; and files that nothing took
-    within a day. Raises StorageFailed, RecordBusy, RecordUnavailable: what was done stays done.
+    A person whose last subscription has been over for `holder_days`, and the plate of a courtesy
+    permit that has; proofs decided `proof_days` ago; files of messages of `message_file_days`;
+    letters of `letter_kept_days`; links that are too old; look-ups of plates that were valid, of
+    `lookup_days`; files that nothing took within a day. A part at a time, each in a transaction of
+    its own, so that nobody waits for more than one. Raises StorageFailed, RecordBusy,
+    RecordUnavailable: what was done stays done.
     """
     by = Action(by="service", at=at)
     people = record.read(lambda tx: _over_since(tx, at - timedelta(days=settings.holder_days)))
@@ -293,7 +294,7 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
         a.subject.is_not(None),
         a.received_at <= old_messages,
     )
-    e, c = letters.c, confirmations.c
+    e, c, k = letters.c, confirmations.c, courtesy_permits.c
     before = at - timedelta(days=settings.letter_kept_days)
     old_letters = and_(e.state != "queued", e.queued_at <= before)
     let_go = _Purging(record, at, does)
@@ -306,6 +307,11 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
         links=let_go.deleted(confirmations, c.expires_at <= at),
         lookups=let_go.deleted(events, _valid_lookups(at - timedelta(days=settings.lookup_days))),
         untaken=let_go.counted(files, untaken),
+        courtesies=let_go.emptied(
+            courtesy_permits,
+            and_(k.plate != "", k.expires_at <= at - timedelta(days=settings.holder_days)),
+            **NO_COURTESY,
+        ),
     )
     if does:
         sweep(record, settings, at=at)
@@ -357,6 +363,16 @@ class _Purging:
         def some(tx: Connection) -> int:
             ids = select(key).where(where).limit(AT_ONCE)
             return tx.execute(delete(table).where(where, key.in_(ids))).rowcount
+
+        return self._all(table, where, some)
+
+    def emptied(self, table: Table, where: ColumnElement[bool], **values: Any) -> int:
+        """Overwrite what is personal in rows, which `where` finds no more then; how many."""
+        key = list(table.primary_key.columns)[-1]
+
+        def some(tx: Connection) -> int:
+            ids = select(key).where(where).limit(AT_ONCE)
+            return tx.execute(update(table).where(where, key.in_(ids)).values(**values)).rowcount
 
         return self._all(table, where, some)
 

@@ -298,6 +298,25 @@ def test_purge_lets_go_of_what_has_served_and_of_nothing_else(office: Office) ->
     assert files(office.service) == []
 
 
+def test_purge_forgets_the_plates_of_courtesy_permits(office: Office) -> None:
+    shape = {
+        "site": "1085",
+        "plate": "ABC 123",
+        "zones": ["G1"],
+        "reason": "Zacharie a une voiture de courtoisie.",
+        "expires_at": instant(NOW + DAY),
+    }
+    id = new_id()
+    office.does("PUT", f"courtesy-permits/{id}", json=shape)
+    office.service.clock.at = NOW + 730 * DAY
+    assert purge(office) == {}
+    office.service.clock.advance(days=1)
+    assert purge(office) == {"courtesies": 1}
+    assert purge(office) == {}
+    assert "Zacharie" not in written(office.service)
+    assert office.does("GET", f"courtesy-permits/{id}")["plate"] == ""
+
+
 def test_purge_is_run_by_the_service_once_a_day(office: Office) -> None:
     parts, clock = office.service.parts, office.service.clock
     attach(office, "proof")
