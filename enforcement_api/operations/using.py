@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Problem
@@ -111,6 +112,11 @@ def _session(record: Record) -> Iterator[Connection]:
         try:
             yield connection
         finally:
+            # Here, and not when the database gets to notice that the connection is gone: whoever
+            # is next asks at once.
+            if not connection.invalidated:
+                with contextlib.suppress(DBAPIError):
+                    connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
             # Nobody else closes one that was detached and then lost.
             record.engine.dialect.do_close(driver)  # type: ignore[arg-type]
 
