@@ -41,15 +41,16 @@ def curl(arguments: list[str]) -> None:
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-o", dest="file")
     parser.add_argument("--json")
-    parser.add_argument("--data-binary")
+    parser.add_argument("-d", "--data-binary", dest="data")
     asked = parser.parse_args(arguments)
     headers = dict(line.split(": ", 1) for line in asked.headers)
     body = None
     if asked.json is not None:
         body = asked.json.encode()
         headers = {"Content-Type": "application/json", "Accept": "application/json"} | headers
-    elif asked.data_binary is not None:
-        body = Path(asked.data_binary.removeprefix("@")).read_bytes()
+    elif asked.data is not None:
+        file = asked.data.removeprefix("@")
+        body = asked.data.encode() if file == asked.data else Path(file).read_bytes()
         headers = {"Content-Type": "application/x-www-form-urlencoded"} | headers
     parts = urlsplit(asked.address)
     assert parts.hostname is not None

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from enforcement_api.demo.folder import DemoIsRunning, claimed
+from tests.curling import shell
 from tests.local_provider import PLAIN, give_card
 
 SECONDS = 240
@@ -162,15 +163,13 @@ def test_demo_in_a_window_ends_when_told_and_prints_commands_that_run(tmp_path: 
         (page,) = re.findall(r"http\S+/pay/\S+", "".join(told))
         httpx.get(give_card(page), **PLAIN)
         (command,) = (line for line in told if "/decision" in line)
-        approved = subprocess.run(
-            command[command.index("curl ") :], shell=True, capture_output=True, timeout=SECONDS
-        )
+        approved = shell(command[command.index("curl ") :], tmp_path)
         process.terminate()  # as Ctrl-C, which some runners have their children ignore
         rest = process.communicate(timeout=SECONDS)[0]
         late.cancel()
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["applied"] == 1
-    assert json.loads(approved.stdout)["state"] == "approved"
+    assert json.loads(approved)["state"] == "approved"
     assert process.returncode == 0
     assert "The demo ends." in rest
     check_provider_has_ended("".join(told))

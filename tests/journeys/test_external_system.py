@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import socket
 import sqlite3
@@ -18,13 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from enforcement_api.permits import core, intake, reconciling, updates
 from enforcement_api.problems import Problem
 from enforcement_api.security import ForbiddenSite
 from enforcement_api.sites.core import UnknownSite
+from tests.curling import shell
+from tests.documents import blocks, text_of
 from tests.enforcement_api.program import (
     DEADLINE,
     Serving,
@@ -36,14 +36,8 @@ from tests.enforcement_api.program import (
 )
 from tests.service import running
 
-DOCUMENTS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {name: (DOCUMENTS / name).read_text("utf-8") for name in
-         ("external-systems.md", "systemes-externes.md")}  # fmt: skip
+PAGES = {name: text_of(name) for name in ("external-systems.md", "systemes-externes.md")}
 PERMITS = 40
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w+)\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
 
 
 def block(kind: str, containing: str) -> str:
@@ -100,25 +94,6 @@ def test_links_within_a_page_lead_somewhere(page: str) -> None:
 # Its commands
 
 
-def curl(command: str, folder: Path, **variables: str) -> tuple[str, str, dict[str, str], bytes]:
-    """What the shell makes of a command of the page: method, address, headers and body."""
-    told = subprocess.run(
-        ["bash", "-c", "curl() { printf '%s\\0' \"$@\"; }\n" + command],
-        cwd=folder,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
-    method, url, *rest = told.stdout.split("\0")[1:-1]
-    options = list(zip(rest[::2], rest[1::2], strict=True))
-    headers = dict(value.split(": ") for option, value in options if option == "-H")
-    (given,) = [value for option, value in options if option in ("-d", "--data-binary")]
-    file = given.removeprefix("@")
-    return method, url, headers, (folder / file).read_bytes() if file != given else given.encode()
-
-
 def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     data = tmp_path / "data"
     admin = key(data)
@@ -131,14 +106,11 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
         where = {"SERVICE": service.address, "KEY": made.stdout.strip()}
 
         def send(command: str) -> Any:
-            method, url, headers, body = curl(command, tmp_path, **where)
-            answer = httpx.request(method, url, headers=headers, content=body, trust_env=False)
-            assert answer.status_code == 200, answer.text
-            return answer.json()
+            return json.loads(shell(command, tmp_path, **where))
 
         command = block("sh", "plate-updates")
         assert send(command)["applied"] == 1
-        (update,) = json.loads(curl(command, tmp_path, **where)[3])["updates"]
+        (update,) = json.loads(command.split("'")[1])["updates"]
         (tmp_path / "permits.ndjson").write_text(json.dumps(update) + "\n", encoding="utf-8")
         answer = send(block("sh", "reconciliation"))
         assert (answer["unchanged"], answer["cancelled"]) == (1, 0), answer
