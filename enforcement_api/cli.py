@@ -922,6 +922,16 @@ def restore_(settings: Settings, file: Path) -> None:
     )
     numbers = {"series": done.series, "contracts": done.contracts}
     summary = {"epoch": done.epoch, **numbers, "as_of": since}
+    if done.to_erase:
+        say(
+            N_(
+                "{count} people were erased since the backup, and are back with it. Cancel what"
+                " they have, and erase them again: {ids}"
+            ),
+            count=len(done.to_erase),
+            ids=", ".join(done.to_erase),
+        )
+    summary["to_erase"] = list(done.to_erase)
     click.echo(json.dumps(summary | {"carried_over": done.carried_over}))
 
 

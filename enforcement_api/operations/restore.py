@@ -43,6 +43,7 @@ from enforcement_api.database.tables import (
     counters,
     devices,
     earlier_epochs,
+    holders,
     infractions,
     keys,
     meta,
@@ -124,8 +125,8 @@ _FEWER_ATTACHMENTS = N_("it has {found} attached files and not {wanted}")
 class Restored:
     """What a restore did. `series`, `contracts`: the next number of notices, and of contracts, by
     site. `carried_over`: the replaced record went on from the backup and could be
-    read, so that whoever it let in or out since is let in or out still. `aside`: where it lies now
-    (SQLite only).
+    read, so that whoever it let in or out since is let in or out still. `to_erase`: people whom it
+    had erased, and whom the backup brings back. `aside`: where it lies now (SQLite only).
     """
 
     manifest: Manifest
@@ -133,6 +134,7 @@ class Restored:
     series: dict[str, int]
     contracts: dict[str, int]
     carried_over: bool
+    to_erase: tuple[str, ...]
     aside: Path | None
 
 
@@ -160,6 +162,7 @@ class _Replaced:
     deeds: list[_Deed] = field(default_factory=list)
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     tokens: dict[str, RowMapping] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
     goes_on: bool = False
     """Its log begins with the whole log of the backup, and who it let in or out could be read."""
     is_whole: bool = False
@@ -292,6 +295,7 @@ def _read(record: Record, manifest: Manifest) -> _Replaced:
             _read_heads,
             _read_feeds,
             _read_revoked,
+            _read_erased,
             deeds,
         )
         unread = len(parts)
@@ -380,6 +384,12 @@ def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
             found.revoked[table.name] = {row.id: row.revoked_at for row in tx.execute(ended)}
 
 
+def _read_erased(tx: Connection, found: _Replaced, tables: set[str]) -> None:
+    if holders.name in tables:
+        erased = select(holders.c.id).where(holders.c.erased_at.is_not(None))
+        found.erased = set(tx.execute(erased).scalars())
+
+
 _CARRIED_OVER = "carried-over"
 _LETTING_IN = {
     "patroller": {_CARRIED_OVER, "created", "replaced", "deleted"},
@@ -464,7 +474,9 @@ def _succeed(tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: dat
         "carried_over": carried_over,
     }
     audit.append(tx, Entry(at, "command", "restored", "record", facts))
-    return Restored(manifest, epoch, series, contracts, carried_over, aside=None)
+    known = tx.execute(select(holders.c.id).where(holders.c.erased_at.is_(None))).scalars()
+    to_erase = tuple(sorted(replaced.erased.intersection(known)))
+    return Restored(manifest, epoch, series, contracts, carried_over, to_erase, aside=None)
 
 
 def _keep_epochs(tx: Connection, replaced: _Replaced) -> None:

@@ -585,6 +585,20 @@ def test_contract_numbers_go_on_beyond_all_that_were_given(
     assert number_of(office, office.subscribe("ABC 123")) == floor
 
 
+def test_people_who_were_erased_since_the_backup_are_named(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    office = Office(service)
+    erased, earlier, stays = office.holder(), office.holder(), office.holder()
+    assert office.ask("DELETE", f"holders/{earlier}").status_code == 204
+    made(service, tmp_path / "backup")
+    assert office.ask("DELETE", f"holders/{erased}").status_code == 204
+    assert restored(service, tmp_path / "backup").to_erase == (erased,)
+    assert office.does("GET", f"holders/{stays}")["erased_at"] is None
+    assert office.ask("DELETE", f"holders/{erased}").status_code == 204
+
+
 def test_contract_numbers_go_on_beyond_those_of_the_replaced_record(
     service: Service, tmp_path: Path
 ) -> None:
