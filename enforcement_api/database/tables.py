@@ -43,6 +43,9 @@ class Instant(TypeDecorator[datetime]):
     ) -> Callable[[int | None], datetime | None]:
         return _instant
 
+    def process_literal_param(self, value: datetime | None, dialect: Dialect) -> str:
+        return str(_seconds(value))
+
 
 def _seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() // 1)
@@ -65,6 +68,9 @@ class Hash64(TypeDecorator[int]):
         self, dialect: Dialect, coltype: object
     ) -> Callable[[int | None], int | None]:
         return _unsigned
+
+    def process_literal_param(self, value: int | None, dialect: Dialect) -> str:
+        return str(_signed(value))
 
 
 def _signed(value: int | None) -> int | None:
