@@ -38,6 +38,8 @@ from sqlalchemy.sql.functions import FunctionElement
 AT_ONCE = 10_000
 """Rows of one text: a retention run may change all permits of a site, and PostgreSQL takes a
 gigabyte at most."""
+_NEAR = 200
+"""Rows that are converted and inserted together: as many as the processor has at hand."""
 
 
 class each_text(FunctionElement[str]):
@@ -66,27 +68,39 @@ def insert_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -
     converts column by column, and only what the engine does not take as it is. Not for tables with
     JSON or times: within a JSON text the one would arrive quoted, the other as its date alone.
     """
-    dialect = tx.dialect
     names = table.columns.keys()
-    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-    for i, of in enumerate(table.columns):
-        assert not isinstance(of.type, JSON | DateTime), f"{of} does not travel as a JSON text"
-        convert = of.type.dialect_impl(dialect).bind_processor(dialect)
-        if convert is not None:
-            # The same days come again and again, and each is a text to be put together.
-            convert = cache(convert) if isinstance(of.type, Date) else convert
-            columns[i] = map(convert, columns[i])
+    parts = _as_kept(tx, table, rows)
     if _is_far(tx):
-        objects = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        objects = (dict(zip(names, row, strict=True)) for part in parts for row in part)
         listed = ", ".join(names)
         given = f"json_populate_recordset(NULL::{table.name}, CAST(:rows AS json))"
         statement = text(f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM {given}")
         for rows_text in _texts(objects):
             tx.execute(statement, {"rows": rows_text})
         return
-    compiled = insert(table).compile(dialect=dialect)
+    compiled = insert(table).compile(dialect=tx.dialect)
     assert compiled.positiontup == names
-    tx.exec_driver_sql(compiled.string, list(zip(*columns, strict=True)))
+    for part in parts:
+        tx.exec_driver_sql(compiled.string, part)
+
+
+def _as_kept(
+    tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows as the engine takes them, a part at a time."""
+    converts = {}
+    for i, of in enumerate(table.columns):
+        assert not isinstance(of.type, JSON | DateTime), f"{of} does not travel as a JSON text"
+        convert = of.type.dialect_impl(tx.dialect).bind_processor(tx.dialect)
+        if convert is not None:
+            # The same days come again and again, and each is a text to be put together.
+            converts[i] = cache(convert) if isinstance(of.type, Date) else convert
+    rest = iter(rows)
+    while part := list(islice(rest, _NEAR)):
+        columns: list[Iterable[Any]] = list(zip(*part, strict=True))
+        for i, convert in converts.items():
+            columns[i] = map(convert, columns[i])
+        yield list(zip(*columns, strict=True))
 
 
 def update_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -215,19 +215,20 @@ class Ledger:
     def save(self) -> None:
         """Write what was put, and bring the digest of the counter row up to it."""
         counter = self._counter
-        site = counter.site
-        for version in self._new:
-            version.hash = _hash(version.permit)
-        shown = (version.hash for version in self._new if not version.permit.removed)
-        counter.digest = counter.digest.with_rows(shown).without_rows(
-            version.hash for version in self._gone
-        )
         if self._superseded:
-            here = _c.site == site
+            here = _c.site == counter.site
             update_rows(self._tx, here, _c.sequence, _c.superseded_at, self._superseded)
         if self._new:
-            rows = (_row(site, version) for version in self._new)
-            insert_rows(self._tx, permit_versions, rows)
+            insert_rows(self._tx, permit_versions, self._rows())
+        shown = (version.hash for version in self._new if not version.permit.removed)
+        gone = (version.hash for version in self._gone)
+        counter.digest = counter.digest.with_rows(shown).without_rows(gone)
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        """What was put as rows, each hashed while it is at hand."""
+        for version in self._new:
+            version.hash = _hash(version.permit)
+            yield _row(self._counter.site, version)
 
 
 # Reading
