@@ -75,8 +75,8 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     replica.wipe()
     yield keeping.outbox(folder / "outbox", repetitions=repetitions)
     yield from polling.run(folder / "polled", repetitions=repetitions)
-    yield from importing.run(folder / "imported", repetitions=repetitions)
-    yield importing.memory(folder / "commands", permits=permits)
+    yield importing.run(folder / "imported", repetitions=repetitions)
+    yield from importing.commands(folder / "commands", permits=permits)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found
