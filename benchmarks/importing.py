@@ -74,7 +74,7 @@ def run(folder: Path, *, repetitions: int) -> Line:
             ),
             unit="µs",
             per=LINES,
-            goal=6,
+            goal=5,
             repetitions=repetitions,
         )
     record.close()

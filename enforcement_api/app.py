@@ -45,7 +45,7 @@ from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
 from enforcement_api.subscriptions import (
     attachment_routes,
-    confirming,
+    confirmation_routes,
     courtesy_routes,
     holder_routes,
     payment_routes,
@@ -337,7 +337,7 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
     app.include_router(
         holder_routes.router(record=record, guard=guard, settings=service.settings, now=now)
     )
-    app.include_router(confirming.router(record=record, now=now))
+    app.include_router(confirmation_routes.router(record=record, now=now))
     app.include_router(
         attachment_routes.router(record=record, guard=guard, settings=service.settings, now=now)
     )

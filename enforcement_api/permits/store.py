@@ -257,15 +257,10 @@ def permits_named(tx: Connection, site: str, ids: Sequence[str]) -> dict[str, Pe
     return {permit.id: permit for permit in found}
 
 
-def plate_before(tx: Connection, site: str, id: str, *, at: datetime) -> Plate | None:
-    """The plate that a permit had before and that works on, until the new one does; None: none."""
-    query = select(*PERMIT_COLUMNS).where(
-        _c.site == site, _CURRENT, _c.base == id, _c.id != id, _c.status == "active"
-    )
-    for permit in map(permit_of, tx.execute(query)):
-        if permit.usable_from <= at and permit.ends_at is not None and at < permit.ends_at:
-            return permit.plate
-    return None
+def plates_before(tx: Connection, site: str, id: str) -> list[Permit]:
+    """The plates that a permit had before, as permits of their own, as they stand."""
+    query = select(*PERMIT_COLUMNS).where(_c.site == site, _CURRENT, _c.base == id, _c.id != id)
+    return [permit_of(row) for row in tx.execute(query)]
 
 
 def _permits(

@@ -25,6 +25,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, delete, select, update
@@ -535,7 +536,7 @@ def delete_unnamed(
     count = 0
     for some in _parts(sha256s):
         # Looked at before anybody is held off: there is seldom anything to delete.
-        unnamed = record.read(lambda tx, some=some: _unnamed(tx, some))  # type: ignore[misc]
+        unnamed = record.read(partial(_unnamed, sha256s=some))
 
         def work(tx: Connection, those: Sequence[str] = unnamed) -> int:
             _begin_sweeping(record, tx)

@@ -1,35 +1,22 @@
-"""An address is the holder's when they follow the link in the letter that was sent there.
-
-The page behind the link asks for a press of a button: programs that look at every link of a letter
-would confirm it otherwise.
-"""
+"""An address is the holder's when they follow the link in the letter that was sent there."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
 from sqlalchemy import Connection, delete, insert, select, update
 
-from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import confirmations
-from enforcement_api.problems import N_, language_of
 from enforcement_api.security import secret_hash
-from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import store
 from enforcement_api.subscriptions.core import Holder
-from enforcement_api.subscriptions.pages import page
 from enforcement_api.subscriptions.store import Action
-from sync.entities import Site
 
 PATH = "/abonnes/confirmation"
-Secret = Annotated[str, Query(max_length=200)]
+"""Of the page behind the link, at the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +48,7 @@ def new_link(
     return Link(f"{address.rstrip('/')}{PATH}?{query}", expires_at)
 
 
-def _holder_of(tx: Connection, secret: str, at: datetime, *, lock: bool = False) -> Holder | None:
+def holder_of(tx: Connection, secret: str, at: datetime, *, lock: bool = False) -> Holder | None:
     """Whose address a link confirms; None for one that is wrong, old, or of another address."""
     c = confirmations.c
     row = tx.execute(select(confirmations).where(c.hash == secret_hash(secret))).first()
@@ -73,9 +60,9 @@ def _holder_of(tx: Connection, secret: str, at: datetime, *, lock: bool = False)
     return holder
 
 
-def _confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
+def confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
     """Believe that the address is the holder's. Whoever presses twice is told the same."""
-    holder = _holder_of(tx, secret, at, lock=True)
+    holder = holder_of(tx, secret, at, lock=True)
     if holder is None:
         return None
     if holder.email_confirmed_at is None:
@@ -86,73 +73,3 @@ def _confirm(tx: Connection, secret: str, at: datetime) -> Holder | None:
         c = confirmations.c
         tx.execute(update(confirmations).where(c.hash == secret_hash(secret)).values(used_at=at))
     return holder
-
-
-def router(*, record: Record, now: Callable[[], datetime]) -> APIRouter:
-    """The page behind the link of a letter."""
-    routes = APIRouter(include_in_schema=False)
-
-    def unusable(request: Request) -> Response:
-        return page(
-            language_of(request),
-            title=N_("This link is no longer good"),
-            paragraphs=(
-                N_("It was used up, it is too old, or a newer one was sent to you."),
-                N_("Ask the parking office for another: it comes by e-mail."),
-            ),
-            tone="wait",
-            status=410,
-        )
-
-    @routes.get(PATH)
-    def ask(request: Request, jeton: Secret = "") -> Response:
-        """Ask whether it is really them."""
-        at = now().replace(microsecond=0)
-
-        def read(tx: Connection) -> tuple[Holder, Site] | None:
-            return _with_site(tx, _holder_of(tx, jeton, at))
-
-        found = record.read(read)
-        if found is None:
-            return unusable(request)
-        holder, site = found
-        if holder.email_confirmed_at is not None:
-            return _done(holder, site)
-        return page(
-            holder.language,
-            site=site,
-            title=N_("Confirm your address"),
-            paragraphs=(
-                N_("Is {email} your address? Letters about your parking subscription go there."),
-            ),
-            button=N_("Yes, this is my address"),
-            email=holder.email,
-        )
-
-    @routes.post(PATH)
-    def confirm(request: Request, jeton: Secret = "") -> Response:
-        """Believe it."""
-        at = now().replace(microsecond=0)
-
-        def write(tx: Connection) -> tuple[Holder, Site] | None:
-            return _with_site(tx, _confirm(tx, jeton, at))
-
-        found = record.write(write)
-        return unusable(request) if found is None else _done(*found)
-
-    return routes
-
-
-def _with_site(tx: Connection, holder: Holder | None) -> tuple[Holder, Site] | None:
-    return None if holder is None else (holder, sites.site(tx, holder.site))
-
-
-def _done(holder: Holder, site: Site) -> Response:
-    return page(
-        holder.language,
-        site=site,
-        tone="good",
-        title=N_("Thank you, your address is confirmed"),
-        paragraphs=(N_("Letters about your parking subscription go to {email}."),),
-        email=holder.email,
-    )

@@ -160,7 +160,7 @@ def router(
         response_model=Page,
     )
     def list_(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         plate: Annotated[
             str | None, Query(max_length=64, description="In any jurisdiction")
         ] = None,

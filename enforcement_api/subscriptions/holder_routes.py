@@ -179,7 +179,7 @@ def router(
 
     @routes.get("", operation_id="listHolders", summary="Holders", response_model=Page)
     def list_holders(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         email: Annotated[str | None, Query(max_length=254)] = None,
         q: Annotated[
             str | None, Query(max_length=200, description="Words in name or address")
@@ -239,7 +239,7 @@ def router(
             if holder.erased_at is not None:
                 raise store.UnknownHolder(id=id)
             if holder.email_confirmed_at is not None:
-                raise AddressConfirmed(at=f"{holder.email_confirmed_at:%Y-%m-%d}")
+                raise AddressConfirmed(at=codec.instant(holder.email_confirmed_at))
             return ask_to_confirm(tx, holder, request, at)
 
         return JSONResponse({"expires_at": codec.instant(record.write(write))})

@@ -34,6 +34,7 @@ from enforcement_api.subscriptions.core import (
     Why,
 )
 from enforcement_api.subscriptions.store import Action
+from sync import codec
 from sync.entities import Site
 
 PRINCIPAL = Principal(
@@ -102,6 +103,11 @@ class Asked:
 
 
 Verdict = Literal["approve", "refuse", "withdraw"]
+_DECIDED: dict[Verdict, core.RequestState] = {
+    "approve": "approved",
+    "refuse": "refused",
+    "withdraw": "withdrawn",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +124,16 @@ class Office:
 
     def submit(self, tx: Connection, asked: Asked, *, action: Action) -> tuple[Request, bool]:
         """Take a request; whether it is new. Raises what of it cannot be, ActionConflict."""
+        product = None
+        if asked.product is not None:
+            product = store.product(tx, asked.site, asked.product)
         request = Request(
             site=asked.site,
             id=asked.id,
             kind=asked.kind,
             subscription=asked.subscription,
             submitted_at=action.at,
-            wanted=_wanted(asked),
+            wanted=_wanted(asked, product),
             answers=dict(asked.answers),
             consents=dict(asked.consents),
             message=asked.message,
@@ -137,7 +146,8 @@ class Office:
                 raise store.ActionConflict(id=asked.id)
             return known, False
         if asked.kind == "subscription":
-            subscription = self._ask_for_subscription(tx, asked, action)
+            assert product is not None
+            subscription = self._ask_for_subscription(tx, asked, product, action)
         else:
             subscription = self._ask_for_change(tx, asked, action)
         attachments.use(
@@ -181,15 +191,13 @@ class Office:
         """Write a letter to the holder; once for each key."""
         telling.tell(self.record, tx, subscription, kind, key, facts, at)
 
-    def _ask_for_subscription(self, tx: Connection, asked: Asked, action: Action) -> Subscription:
+    def _ask_for_subscription(
+        self, tx: Connection, asked: Asked, product: Product, action: Action
+    ) -> Subscription:
         assert asked.holder is not None
-        assert asked.product is not None
         assert asked.starts_on is not None
         # Locked: they may be erased at this moment.
         holder = _of_site(store.holder(tx, asked.holder, lock=True), asked.site)
-        product = store.find_product(tx, asked.site, asked.product)
-        if product is None:
-            raise store.UnknownProduct(site=asked.site, code=asked.product)
         if not product.active:
             raise ProductNotOffered(product=product.code)
         errors = list(
@@ -240,8 +248,6 @@ class Office:
             is_same = other.kind == asked.kind and other.state == "submitted"
             if is_same and other.id != asked.id:
                 raise RequestPending(id=other.id)
-        if asked.product is not None:
-            store.product(tx, asked.site, asked.product)
         return subscription
 
     # Deciding
@@ -265,7 +271,7 @@ class Office:
             return request
         if request.state != "submitted":
             raise AlreadyDecided(
-                at=f"{request.decided_at:%Y-%m-%d}",
+                at=codec.optional_instant(request.decided_at),
                 extra={"state": request.state},
             )
         store.check_version(request.version, expected)
@@ -276,18 +282,17 @@ class Office:
             self._approve(tx, request, product, on, its)
         elif request.kind == "subscription":
             change = core.refuse if verdict == "refuse" else core.withdraw
-            what = "refused" if verdict == "refuse" else "withdrawn"
-            self._change(tx, request.subscription, what, lambda s, *_: change(s, at=action.at), its)
+            self._change(
+                tx,
+                request.subscription,
+                _DECIDED[verdict],
+                lambda s, *_: change(s, at=action.at),
+                its,
+            )
             subject = f"subscription:{request.subscription}"  # what a void cheque hangs on
             unneeded = attachments.of_subjects(tx, request.site, [subject])
             attachments.remove(tx, unneeded, by=action.by, at=action.at)
-        state: core.RequestState = (
-            "approved"
-            if verdict == "approve"
-            else "refused"
-            if verdict == "refuse"
-            else "withdrawn"
-        )
+        state = _DECIDED[verdict]
         decided = replace(
             request,
             state=state,
@@ -311,25 +316,25 @@ class Office:
         """What the approval of a request comes to."""
         id, at = request.subscription, action.at
         if request.kind == "subscription":
-            # Locked: the contract says the price that is owed.
+            # Locked: its zones may be changed at this moment.
             asked = store.subscription(tx, id)
-            store.product(tx, asked.site, asked.product, lock=True)
+            agreed = _agreed(request, store.product(tx, asked.site, asked.product, lock=True))
             approved = self._change(
-                tx, id, "approved", lambda s, p, site: core.approve(s, p, site, at=at), action
+                tx, id, "approved", lambda s, _, site: core.approve(s, agreed, site, at=at), action
             )
-            self._owe(tx, approved, at)
+            self._owe(tx, approved, agreed, at)
             site = sites.site(tx, approved.site)
             facts = telling.term(approved) | {
                 "activation_hours": site.activation_hours,
                 "plates": telling.usable(approved, site),
-                "contract": self._make_contract(tx, approved, request, at),
+                "contract": self._make_contract(tx, approved, agreed, request, at),
             }
             self.tell(tx, approved, "approved", f"{request.id}:approved", facts, at)
         elif request.kind == "category_change":
             code = product or request.wanted.get("product")
             if code is None:
                 raise Invalid(errors=[Problem.Error("/product", N_("is missing"))])
-            self._to_product(tx, id, code, action)
+            self._to_product(tx, id, code, action, request=request)
         else:
             wanted = request.wanted.get("on")
             last_day = on or (None if wanted is None else date.fromisoformat(wanted))
@@ -345,15 +350,25 @@ class Office:
             self.tell(tx, cancelled, "cancellation_approved", key, facts, at)
 
     def _make_contract(
-        self, tx: Connection, subscription: Subscription, request: Request, at: datetime
+        self,
+        tx: Connection,
+        subscription: Subscription,
+        product: Product,
+        request: Request,
+        at: datetime,
     ) -> int:
-        """Write down what the contract says now; its position."""
-        return store.add_contract(
-            tx, subscription, telling.contract(tx, subscription, request, at), at
-        )
+        """Write down what the contract says now, at the product's price; its position."""
+        said = telling.contract(tx, subscription, product, request, at)
+        return store.add_contract(tx, subscription, said, at)
 
     def _owe(
-        self, tx: Connection, subscription: Subscription, at: datetime, *, was_free: bool = False
+        self,
+        tx: Connection,
+        subscription: Subscription,
+        product: Product,
+        at: datetime,
+        *,
+        was_free: bool = False,
     ) -> None:
         """What a subscription owes by the local day of `at`, unless it owed something before. One
         that was free owes nothing for the days before it cost something.
@@ -362,7 +377,6 @@ class Office:
             return  # the later ones come with the collection calendar
         site = sites.site(tx, subscription.site)
         today = at.astimezone(ZoneInfo(site.time_zone)).date()
-        product = store.product(tx, subscription.site, subscription.product)
         for due in payments.owed(
             product,
             approved_on=today,
@@ -601,10 +615,14 @@ class Office:
         action: Action,
         *,
         expected: int | None = None,
+        request: Request | None = None,
     ) -> Subscription:
+        """To another product, at the price of the request that asked for it, or today's."""
         # Locked, and before the subscription, as by who changes the product: it would not be found
         # among those whose zones change with it.
         product = store.product(tx, store.subscription(tx, id).site, code, lock=True)
+        if request is not None:
+            product = _agreed(request, product)
         known = store.subscription(tx, id, lock=True)
         changed = self._change(
             tx,
@@ -618,12 +636,13 @@ class Office:
             product=product.code,
         )
         if changed.version != known.version:  # not the same action again
-            self._owe(tx, changed, action.at, was_free=True)
+            self._owe(tx, changed, product, action.at, was_free=True)
             holder = store.holder(tx, changed.holder)
             before = store.product(tx, known.site, known.product)
+            first = store.request(tx, id)
             facts = {
                 "product_before": before.title(holder.language),
-                "contract": self._make_contract(tx, changed, store.request(tx, id), action.at),
+                "contract": self._make_contract(tx, changed, product, first, action.at),
             }
             key = f"{id}:{changed.version}"
             self.tell(tx, changed, "change_approved", key, facts, action.at)
@@ -689,17 +708,29 @@ _REFUSALS: dict[Kind, str] = {
 """The letters that say so."""
 
 
-def _wanted(asked: Asked) -> dict[str, Any]:
-    """What a request says besides its answers, for people who look at it later."""
+def _wanted(asked: Asked, product: Product | None) -> dict[str, Any]:
+    """What a request says besides its answers, with the price that it was made at."""
     wanted: dict[str, Any] = {}
-    if asked.product is not None:
-        wanted["product"] = asked.product
+    if product is not None:
+        wanted["product"] = product.code
+        wanted["price_cents"] = product.price_cents
+        wanted["billing_period"] = product.billing_period
     if asked.starts_on is not None:
         wanted["starts_on"] = asked.starts_on.isoformat()
         wanted["ends_on"] = asked.ends_on and asked.ends_on.isoformat()
     if asked.kind == "cancellation":
         wanted["on"] = asked.on and asked.on.isoformat()
     return wanted
+
+
+def _agreed(request: Request, product: Product) -> Product:
+    """The product at the price that whoever asked for it accepted; another one as it is."""
+    wanted = request.wanted
+    if wanted.get("product") != product.code:
+        return product
+    return replace(
+        product, price_cents=wanted["price_cents"], billing_period=wanted["billing_period"]
+    )
 
 
 def _of_site(holder: Holder, site: str) -> Holder:

@@ -48,6 +48,7 @@ from enforcement_api.subscriptions.shapes import (
     Limit,
     client_id,
     content_hash,
+    of_key,
 )
 from enforcement_api.subscriptions.shapes import Page as ListPage
 from enforcement_api.subscriptions.store import Action, ActionConflict
@@ -186,12 +187,6 @@ def router(
 
     def seconds() -> datetime:
         return now().replace(microsecond=0)
-
-    def of_key(tx: Connection, id: str, by: Principal, *, lock: bool = False) -> Subscription:
-        """A subscription at a site of the key. Raises UnknownSubscription, ForbiddenSite."""
-        found = store.subscription(tx, id, lock=lock)
-        by.check_site(found.site)
-        return found
 
     def charging() -> Provider:
         """Raises NoProvider."""

@@ -280,11 +280,6 @@ def owe(
     return id
 
 
-def balance_cents(tx: Connection, site: str, subscription: str) -> int:
-    """What a subscription owes now."""
-    return balances(tx, site, [subscription]).get(subscription, 0)
-
-
 def balances(tx: Connection, site: str, subscriptions: Sequence[str]) -> dict[str, int]:
     """What each of these owes now, in cents; those that owe nothing are left out."""
     c = payments.c

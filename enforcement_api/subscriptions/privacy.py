@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, func, or_, select, update
@@ -69,13 +70,16 @@ class StillSubscribed(Problem):
 
 
 def everything(tx: Connection, holder: Holder) -> dict[str, Any]:
-    """All that the record knows of a person, for them to read."""
+    """All that the record knows of a person, for them to read; but for what lets the provider
+    charge their card.
+    """
     site, its = holder.site, store.of_holder(tx, holder.site, holder.id)
     ids = [subscription.id for subscription in its]
     subjects = _subjects(tx, holder, ids)
 
     def rows(table: Table, where: ColumnElement[bool]) -> list[dict[str, Any]]:
-        found = tx.execute(select(table).where(table.c.site == site, where))
+        told = (column for column in table.columns if column is not subscriptions.c.payment_token)
+        found = tx.execute(select(*told).where(table.c.site == site, where))
         return [{name: _plain(value) for name, value in row._mapping.items()} for row in found]
 
     return {
@@ -281,7 +285,7 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     if does:
         for id in people:
             with contextlib.suppress(StillSubscribed):  # since a moment ago: not this time
-                record.write(lambda tx, id=id: erase(tx, id, action=by))  # type: ignore[misc]
+                record.write(partial(erase, id=id, action=by))
     a, r = files.c, requests.c
     decided = select("request:" + r.id).where(
         r.site == a.site, r.decided_at <= at - timedelta(days=settings.proof_days)

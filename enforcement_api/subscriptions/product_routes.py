@@ -84,7 +84,7 @@ def router(
         response_model=Page,
     )
     def list_categories(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         limit: Limit = 50,
         cursor: Cursor = None,
         by: Principal = Depends(admin),
@@ -118,7 +118,7 @@ def router(
         by: Principal = Depends(admin),
     ) -> Response:
         """Write a product whole. Other zones are at once those of all permits of the product; a
-        price is that of contracts to come. The same again changes nothing.
+        price is that of requests to come. The same again changes nothing.
         """
 
         def write(tx: Connection) -> tuple[Product, int]:
@@ -161,7 +161,7 @@ def router(
 
     @routes.get("/products", operation_id="listProducts", summary="Products", response_model=Page)
     def list_products(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         category: Annotated[Filter | None, Query(max_length=32)] = None,
         active: bool | None = None,
         limit: Limit = 50,

@@ -115,13 +115,13 @@ def router(
 
     @routes.get("", operation_id="listRequests", summary="Requests", response_model=Page)
     def list_requests(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         state: Annotated[
-            list[str], Query(json_schema_extra={"items": {"enum": list(core.REQUEST_STATES)}})
-        ] = [],  # noqa: B006
+            tuple[str, ...], Query(json_schema_extra={"items": {"enum": list(core.REQUEST_STATES)}})
+        ] = (),
         kind: Annotated[
-            list[str], Query(json_schema_extra={"items": {"enum": list(core.KINDS)}})
-        ] = [],  # noqa: B006
+            tuple[str, ...], Query(json_schema_extra={"items": {"enum": list(core.KINDS)}})
+        ] = (),
         subscription: Annotated[Filter | None, Query(max_length=36)] = None,
         limit: Limit = 50,
         cursor: Cursor = None,

@@ -15,7 +15,7 @@ from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import UUID_PATTERN
 from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import attachments, contract, core, post, shapes, store
+from enforcement_api.subscriptions import attachments, contract, core, post, store
 from enforcement_api.subscriptions.core import Subscription
 from enforcement_api.subscriptions.holder_routes import letter_json
 from enforcement_api.subscriptions.office import Office
@@ -35,6 +35,8 @@ from enforcement_api.subscriptions.shapes import (
     among,
     content_hash,
     expected_version,
+    few,
+    of_key,
     page,
     page_json,
     request_json,
@@ -72,12 +74,6 @@ def router(
     def seconds() -> datetime:
         return now().replace(microsecond=0)
 
-    def of_key(tx: Connection, id: str, by: Principal, *, lock: bool = False) -> Subscription:
-        """A subscription at a site of the key. Raises UnknownSubscription, ForbiddenSite."""
-        found = store.subscription(tx, id, lock=lock)
-        by.check_site(found.site)
-        return found
-
     def shown(tx: Connection, subscription: Subscription) -> dict[str, Any]:
         return subscriptions_json(tx, [subscription], at=seconds())[0]
 
@@ -96,22 +92,22 @@ def router(
 
     @routes.get("", operation_id="listSubscriptions", summary="Subscriptions", response_model=Page)
     def list_subscriptions(
-        site: Sites = [],  # noqa: B006
+        site: Sites = (),
         status: Annotated[
-            list[str], Query(json_schema_extra={"items": {"enum": list(core.STATUSES)}})
-        ] = [],  # noqa: B006
+            tuple[str, ...], Query(json_schema_extra={"items": {"enum": list(core.STATUSES)}})
+        ] = (),
         product: Annotated[Filter | None, Query(max_length=32)] = None,
         category: Annotated[Filter | None, Query(max_length=32)] = None,
         holder: Annotated[Filter | None, Query(max_length=36)] = None,
         number: Annotated[Filter | None, Query(max_length=32)] = None,
-        plate: Annotated[list[str], Query(description="Plates, in any jurisdiction")] = [],  # noqa: B006
+        plate: Annotated[tuple[str, ...], Query(description="Plates, in any jurisdiction")] = (),
         limit: Limit = 50,
         cursor: Cursor = None,
         by: Principal = Depends(admin),
     ) -> Response:
         """By site and contract number."""
         statuses = among("status", status, core.STATUSES)
-        plates = tuple(normalise(one[:100]) for one in plate[: shapes.MOST_VALUES])
+        plates = tuple(normalise(one[:100]) for one in few("plate", plate))
 
         def read(tx: Connection) -> Response:
             wanted = page(tx, by, site, limit=limit, cursor=cursor, position=(str, str))
@@ -119,7 +115,7 @@ def router(
                 tx,
                 wanted,
                 at=seconds(),
-                statuses=statuses,  # type: ignore[arg-type]
+                statuses=statuses,
                 product=product,
                 category=category,
                 holder=holder,

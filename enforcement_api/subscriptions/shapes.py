@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StrictInt
@@ -42,6 +42,8 @@ from enforcement_api.subscriptions.store import LostUpdate, Wanted
 from sync import codec
 from sync.entities import Permit, Site
 from sync.plates import Plate, UnusablePlate, certificate_hint
+
+T = TypeVar("T", bound=str)
 
 LARGEST_PRICE = 10_000_000
 """Cents."""
@@ -122,7 +124,7 @@ Filter = Annotated[str, AfterValidator(mended_id)]
 """What something is looked for by; with what no database stores in it, nothing is found."""
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before")]
-Sites = Annotated[list[str], Query(description="Site codes; left out: all sites of the key")]
+Sites = Annotated[tuple[str, ...], Query(description="Site codes; left out: all sites of the key")]
 
 
 # Versions
@@ -194,13 +196,11 @@ def page(
     cursor: str | None,
     position: Sequence[type[str] | type[int]],
 ) -> Wanted:
-    """Which page is wanted. Raises NotAPageCursor, UnknownSite, ForbiddenSite."""
-    for one in named[:MOST_VALUES]:
+    """Which page is wanted. Raises Invalid, NotAPageCursor, UnknownSite, ForbiddenSite."""
+    for one in few("site", named):
         sites.site(tx, one)
         by.check_site(one)
-    visible = named[:MOST_VALUES] or [
-        here.id for here in sites.all_sites(tx) if by.may_touch(here.id)
-    ]
+    visible = named or [here.id for here in sites.all_sites(tx) if by.may_touch(here.id)]
     after = None if cursor is None else page_position(cursor, *position)
     return Wanted(visible, limit, after)
 
@@ -230,13 +230,29 @@ class Page(BaseModel):
     next_cursor: str | None
 
 
-def among(name: str, given: Sequence[str], allowed: Sequence[str]) -> tuple[str, ...]:
+def few(name: str, given: Sequence[str]) -> Sequence[str]:
+    """The values of a filter, if they are not too many to ask for. Raises Invalid."""
+    if len(given) > MOST_VALUES:
+        raise Invalid(errors=[Problem.Error(f"/query/{name}", N_("has too many items"))])
+    return given
+
+
+def among(name: str, given: Sequence[str], allowed: Sequence[T]) -> tuple[T, ...]:
     """The values of a filter. Raises Invalid."""
     if not set(given) <= set(allowed):
         told = N_("must be one of: {allowed}")
         error = Problem.Error(f"/query/{name}", told, allowed=", ".join(allowed))
         raise Invalid(errors=[error])
-    return tuple(dict.fromkeys(given))
+    return tuple(one for one in allowed if one in given)
+
+
+def of_key(tx: Connection, id: str, by: Principal, *, lock: bool = False) -> core.Subscription:
+    """A subscription at a site of the key. `lock`: nobody else changes it until the transaction
+    ends. Raises UnknownSubscription, ForbiddenSite.
+    """
+    found = store.subscription(tx, id, lock=lock)
+    by.check_site(found.site)
+    return found
 
 
 def versioned(answer: dict[str, Any], *, status: int = 200) -> Response:

@@ -15,10 +15,11 @@ from enforcement_api.permits import store as permits
 from enforcement_api.problems import translation
 from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import core, post, store
-from enforcement_api.subscriptions.core import Request, Subscription, Vehicle
+from enforcement_api.subscriptions.core import Product, Request, Subscription, Vehicle
 from enforcement_api.subscriptions.letters import Letter
 from sync import codec
-from sync.entities import ALL_ZONES, Site
+from sync.entities import ALL_ZONES, Permit, Site
+from sync.validity import outcome
 
 
 def tell(
@@ -98,17 +99,31 @@ def of_vehicle(
     }
     if old is None:
         return "vehicle_added", facts
-    works = permits.plate_before(tx, after.site, after.permit_id(new), at=at)
-    return "vehicle_changed", facts | {"previous": None if works is None else works.text}
+    works = _works(permits.plates_before(tx, after.site, after.permit_id(new)), site, at)
+    return "vehicle_changed", facts | {"previous": works}
+
+
+def _works(before: Sequence[Permit], site: Site, at: datetime) -> str | None:
+    """That of the plates that a permit had before which is good now, where it is good at all."""
+    for permit in before:
+        zone = permit.zones[0]
+        if outcome(permit, zone=zone, at=at, retention=site.retention) == "valid":
+            return permit.plate.text
+    return None
 
 
 def contract(
-    tx: Connection, subscription: Subscription, request: Request, at: datetime
+    tx: Connection,
+    subscription: Subscription,
+    product: Product,
+    request: Request,
+    at: datetime,
 ) -> dict[str, Any]:
-    """What the contract of a subscription says as it is now, in the holder's language."""
+    """What the contract of a subscription says as it is now, at the price of `product`, in the
+    holder's language.
+    """
     holder = store.holder(tx, subscription.holder)
     plan = sites.plan(tx, subscription.site)
-    product = store.product(tx, subscription.site, subscription.product)
     language, show = holder.language, translation(holder.language).gettext
     names = {zone.id: zone.name[language] for zone in plan.zones}
     zones: Sequence[str] = list(names) if ALL_ZONES in product.zones else product.zones

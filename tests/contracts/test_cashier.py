@@ -4,6 +4,7 @@ local provider as a real process over real HTTP, on both engines.
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 
 from enforcement_api.subscriptions import payments, store
 from enforcement_api.subscriptions.cashier import CLAIM
@@ -109,6 +111,47 @@ def test_first_amount_is_charged_once_after_the_approval(till: Till) -> None:
             },
         )
     ]
+
+
+def test_price_that_was_accepted_is_that_of_the_contract_and_of_the_charge(till: Till) -> None:
+    subscription = till.requested()
+    till.office.product(price_cents=9999, billing_period="year", grace_days=10)
+    till.office.approve(subscription)
+    till.charge_due()
+    paid = till.payment(subscription)
+    assert (paid["amount_cents"], till.taken(subscription)) == (PRICE, PRICE)
+    assert paid["period_until"] == "2026-01-31"
+    contract = till.office.ask("GET", f"subscriptions/{subscription}/contract").content
+    said = PdfReader(io.BytesIO(contract)).pages[0].extract_text()
+    assert "23,08" in said
+    assert "99,99" not in said
+    later = till.subscribed(plate="XYZ 789")
+    assert till.payment(later)["amount_cents"] == 9999
+
+
+def test_price_of_a_change_is_that_of_its_request(till: Till) -> None:
+    till.office.product("free", price_cents=0)
+    subscription = till.requested(product="free")
+    till.office.approve(subscription)
+    asked = new_id()
+    wanted = {
+        "kind": "category_change",
+        "subscription": subscription,
+        "product": "5569",
+        "message": "Je suis maintenant résidente.",
+    }
+    till.office.does("PUT", f"requests/{asked}", json=wanted)
+    till.office.product(price_cents=9999, grace_days=10)
+    till.office.approve(asked)
+    assert till.payment(subscription)["amount_cents"] == PRICE
+
+
+def test_what_was_free_when_it_was_asked_for_is_approved_without_a_payment(till: Till) -> None:
+    till.office.product("free", price_cents=0)
+    subscription = till.office.subscribe("ABC 123", product="free")
+    till.office.product("free", price_cents=9999)
+    till.office.approve(subscription)
+    assert till.payments(subscription) == []
 
 
 def test_refused_request_is_not_charged(till: Till) -> None:

@@ -99,3 +99,13 @@ def test_unusable_key_is_refused_with_a_sentence(
 def test_revoking_no_key_is_refused(id: str, record: Record) -> None:
     with pytest.raises(keys.UnknownKey):
         record.write(lambda tx: keys.revoke(tx, id, at=START))
+
+
+def test_source_of_the_service_itself_is_nobodys_key(record: Record) -> None:
+    with pytest.raises(keys.ReservedSource, match="patrouille:subscriptions"):
+        record.write(
+            lambda tx: keys.create(
+                tx, role="feeder", name="x", source="patrouille:subscriptions", at=START
+            )
+        )
+    assert record.read(keys.all_keys) == []

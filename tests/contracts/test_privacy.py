@@ -188,6 +188,7 @@ def test_person_is_given_all_that_is_known_of_them(office: Office) -> None:
     text = json.dumps(known, ensure_ascii=False)
     for secret in (*SECRETS, "École de Zacharie", "change de voiture", "a appelé"):
         assert secret in text
+    assert "payment_token" not in text  # nobody but the provider has use for it
     assert [row["number"] for row in known["subscriptions"]] == [office.get(subscription)["number"]]
     assert len([name for name in names if name.startswith("files/")]) == 3
     assert len([content for content in contents if content.startswith(b"%PDF")]) == 1

@@ -654,7 +654,12 @@ def test_lists_are_filtered(office: Office) -> None:
     for params in ({"q": "trem mar"}, {"email": "marie@example.org"}, {"q": "MARIE@"}):
         assert [h["id"] for h in office.does("GET", "holders", params=params)["items"]] == [marie]
     assert office.does("GET", "holders", params={"q": "%"})["items"] == []
-    for path, params in (("subscriptions", {"status": "lost"}), ("requests", {"kind": "x"})):
+    for path, params in (
+        ("subscriptions", {"status": "lost"}),
+        ("requests", {"kind": "x"}),
+        ("subscriptions", {"plate": ["ABC123"] * 101}),
+        ("products", {"site": ["1085"] * 101}),
+    ):
         assert office.ask("GET", path, params=params).status_code == 422
 
 
