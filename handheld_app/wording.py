@@ -273,8 +273,6 @@ def _reasons(
 ) -> Iterable[str]:
     clock, now = ZoneInfo(site.time_zone), check.at
     changes_at = check.judgement.changes_at
-    if deciding and all(permit.is_courtesy for permit in deciding):
-        yield _("Courtesy permit", lang)
     if verdict == "valid":
         if changes_at is None:
             yield _("No end date", lang)
@@ -321,9 +319,15 @@ def vehicle(permit: Permit, lang: str) -> str:
 
 
 def vehicle_seen(check: Check, site: Site, lang: str) -> str:
-    """The vehicle of the permit that decides; empty without one."""
+    """The vehicle of the permit that decides; empty without one. A courtesy permit, which has none
+    of its own, says here that it is one.
+    """
     deciding = deciding_permits(check, site)
-    return vehicle(deciding[0], lang) if deciding else ""
+    if not deciding:
+        return ""
+    is_courtesy = all(permit.is_courtesy for permit in deciding)
+    told = (_("Courtesy permit", lang) if is_courtesy else "", vehicle(deciding[0], lang))
+    return " · ".join(filter(None, told))
 
 
 def period(permit: Permit, site: Site, lang: str, *, now: datetime) -> tuple[str, ...]:

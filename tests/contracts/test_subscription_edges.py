@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, select, text
 
+from enforcement_api.database.tables import letters as letter_table
 from enforcement_api.subscriptions import privacy, store
 from enforcement_api.subscriptions.store import Action
 from sync.codec import instant
@@ -299,3 +300,29 @@ def statements(office: Office) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", listen)
     yield told
     event.remove(engine, "before_cursor_execute", listen)
+
+
+def test_letter_of_another_plate_names_the_one_that_works_until_then(office: Office) -> None:
+    subscription = office.subscribed("ABC 123")
+    vehicle = office.vehicles(subscription)["ABC123"]
+
+    def told() -> tuple[str | None, str]:
+        c = letter_table.c
+        written = select(c.facts).where(c.subscription == subscription, c.kind == "vehicle_changed")
+        found = office.service.parts.record.read(
+            lambda tx: tx.execute(written.order_by(c.key.desc()).limit(1)).scalar_one()
+        )
+        return found["previous"], found["plate"]
+
+    office.put_vehicle(subscription, "FFF 111", vehicle=vehicle)
+    assert told() == (None, "FFF111")  # the first is pending too: it would be no good to park with
+    office.service.clock.advance(days=3)
+    office.put_vehicle(subscription, "XYZ 789", vehicle=vehicle)
+    assert told() == ("FFF111", "XYZ789")
+    office.service.clock.advance(hours=1)
+    office.put_vehicle(subscription, "GGG 222", vehicle=vehicle)
+    assert told() == ("FFF111", "GGG222")
+    office.act(subscription, "suspend")
+    office.service.clock.advance(hours=1)
+    office.put_vehicle(subscription, "HHH 333", vehicle=vehicle)
+    assert told() == (None, "HHH333")

@@ -145,6 +145,10 @@ class ServiceProcess:
         plates: dict[str, dict[str, Any]] = {
             "H4K7M2": {"vehicle": vehicle, "valid_until": str(today + 200 * day)},
             "B8Z5S2": {},
+            "LTN456": {
+                "permit_number": "COURTOISIE-100000001",
+                "ends_at": (now + timedelta(days=3)).isoformat(),
+            },
             "ABC123": {"confirmed_at": (now - timedelta(hours=5)).isoformat()},
             "XYZ789": {"zones": ["G2"]},
             "E12ABC": {"valid_from": str(today + 10 * day)},

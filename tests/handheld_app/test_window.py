@@ -20,7 +20,7 @@ import pytest_asyncio
 from PIL import Image
 
 from handheld_app.__main__ import configure
-from handheld_app.wording import verdict_word
+from handheld_app.wording import gettext, verdict_word
 from tests.handheld_app.conftest import BADGE, PIN
 from tests.handheld_app.service import ServiceProcess
 
@@ -32,8 +32,10 @@ DEADLINE = 45
 TARGET, GAP = 48, 8
 """Of what a gloved finger touches, in dp (issue 5); a window here has one pixel a dp."""
 
+COURTESY = "LTN456"
 VERDICT_OF = {
     "H4K7M2": "valid",
+    "LTN456": "valid",
     "ABC123": "pending_activation",
     "XYZ789": "wrong_zone",
     "E12ABC": "not_started",
@@ -396,12 +398,15 @@ async def checks_plates(hand: Hand) -> None:
             await hand.touch(check.ids.check)
         assert check.sighting.verdict == verdict
 
-        def word_is_large(verdict: Any = verdict) -> None:
+        def word_is_large(verdict: Any = verdict, plate: str = plate) -> None:
             word = check.ids.word
             assert word.text == verdict_word(verdict, hand.app.lang)
             if hand.window.width == 412:
                 assert word.font_size >= 40
             assert check.ids.card.age
+            if plate == COURTESY:
+                told = check.ids.card.vehicle or check.ids.card.detail
+                assert gettext("Courtesy permit", hand.app.lang) in told
 
         await hand.look(f"check-{verdict}-{plate}", word_is_large)
 

@@ -18,6 +18,7 @@ from handheld_app.wording import (
     duration,
     face,
     instant,
+    permit_title,
     verdict_word,
     zone_title,
 )
@@ -160,6 +161,24 @@ def test_a_vehicle_is_shown_when_known(handheld: Handheld, world: World) -> None
         for plate in ("ABC123", "ABC124")
     ]
     assert seen == ["gris · Toyota", "rouge"]
+
+
+def test_a_courtesy_permit_is_told_in_the_place_of_the_vehicle(
+    handheld: Handheld, world: World
+) -> None:
+    world.permit("LTN456", number="COURTOISIE-100000001")
+    world.permit("LTN457", zone="G2", number="COURTOISIE-100000002")
+    world.permit("ABC123")
+    fill(handheld, world)
+    site = handheld.patrol.site()
+    assert site is not None
+    for lang, told in (("fr", "Permis de courtoisie"), ("en", "Courtesy permit")):
+        for plate, expected in (("LTN456", told), ("LTN457", told), ("ABC123", "")):
+            check = handheld.patrol.check(plate, "CA-QC").check
+            seen = face(check, site=site, zones=handheld.patrol.zones(), lang=lang)
+            assert seen.vehicle == expected
+        (permit,) = handheld.patrol.check("LTN456", "CA-QC").check.judgement.permits
+        assert permit_title(permit, lang) == f"{told} 100000001"
 
 
 def test_instants_are_told_on_the_sites_clock() -> None:
