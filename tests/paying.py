@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from enforcement_api.database.tables import letters
 from enforcement_api.local_provider.ledger import Order
 from enforcement_api.subscriptions.letters import Letter, compose
-from tests.local_provider import PAYS, LocalProvider, give_card
-from tests.service import Service
+from tests.local_provider import PAYS, Line, LocalProvider, give_card
+from tests.service import Service, running
 from tests.subscribing import Office, new_id
 
 PRICE = 2308
@@ -108,3 +111,22 @@ class Till:
             told = compose(Letter(**{name: getattr(row, name) for name in names}))
             assert "23,08" in told.text
         return [(row.kind, row.facts) for row in found]
+
+
+@pytest.fixture
+def line(shared_provider: LocalProvider) -> Iterator[Line]:
+    line = Line(shared_provider)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path, database_url: str | None, line: Line) -> Iterator[Service]:
+    """A service that reaches the provider over the line."""
+    with running(tmp_path, database_url=database_url, **line.settings) as service:
+        yield service
+
+
+@pytest.fixture
+def till(service: Service, line: Line) -> Till:
+    return Till(service, line.provider)

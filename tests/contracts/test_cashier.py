@@ -7,11 +7,9 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
@@ -28,32 +26,14 @@ from tests.local_provider import (
     LocalProvider,
     shared_provider,
 )
-from tests.paying import PRICE, Till
-from tests.service import NOW, Service, new_id, running
+from tests.paying import PRICE, Till, line, service, till
+from tests.service import NOW, Service, new_id
 
-__all__ = ["shared_provider"]
+__all__ = ["line", "service", "shared_provider", "till"]
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 GRACE_ENDS = datetime(2026, 12, 4, 5, tzinfo=UTC)
 """The end of the tenth local day after NOW's, 2026-11-23, in Québec."""
-
-
-@pytest.fixture
-def line(shared_provider: LocalProvider) -> Iterator[Line]:
-    line = Line(shared_provider)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def service(tmp_path: Path, database_url: str | None, line: Line) -> Iterator[Service]:
-    with running(tmp_path, database_url=database_url, **line.settings) as service:
-        yield service
-
-
-@pytest.fixture
-def till(service: Service, line: Line) -> Till:
-    return Till(service, line.provider)
 
 
 def now(till: Till) -> datetime:

@@ -18,33 +18,14 @@ from tests import charging
 from tests.local_provider import (
     WITHIN_S,
     Line,
-    LocalProvider,
     local_provider,
     shared_provider,
     wait_for,
 )
-from tests.paying import PRICE, Till
-from tests.service import Service, running
+from tests.paying import PRICE, Till, line, service, till
+from tests.service import running
 
-__all__ = ["shared_provider"]
-
-
-@pytest.fixture
-def line(shared_provider: LocalProvider) -> Iterator[Line]:
-    line = Line(shared_provider)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def service(tmp_path: Path, database_url: str | None, line: Line) -> Iterator[Service]:
-    with running(tmp_path, database_url=database_url, **line.settings) as service:
-        yield service
-
-
-@pytest.fixture
-def till(service: Service, line: Line) -> Till:
-    return Till(service, line.provider)
+__all__ = ["line", "service", "shared_provider", "till"]
 
 
 class Cashier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
@@ -23,28 +22,10 @@ from tests.local_provider import (
     give_card,
     shared_provider,
 )
-from tests.paying import Till
+from tests.paying import Till, line, service, till
 from tests.service import ADDRESS, Service, new_id, running
 
-__all__ = ["shared_provider"]
-
-
-@pytest.fixture
-def line(shared_provider: LocalProvider) -> Iterator[Line]:
-    line = Line(shared_provider)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def service(tmp_path: Path, database_url: str | None, line: Line) -> Iterator[Service]:
-    with running(tmp_path, database_url=database_url, **line.settings) as service:
-        yield service
-
-
-@pytest.fixture
-def till(service: Service, line: Line) -> Till:
-    return Till(service, line.provider)
+__all__ = ["line", "service", "shared_provider", "till"]
 
 
 on_one_engine = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
