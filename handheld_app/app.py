@@ -23,9 +23,10 @@ from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app import theme
 from handheld_app.controls import Alert
+from handheld_app.drafts import Draft
 from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
-from handheld_app.patrol import Draft, NotSignedIn, Recorded
+from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers

@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
+from handheld_app.briefing import Briefings
 from handheld_app.device import DeviceFile
 from sync import engine, exchange
 from sync.client import ServiceClient
@@ -24,6 +25,8 @@ TOLD_EVERY = 300.0
 """Seconds after which the service is told how this device is doing, though nothing has changed."""
 TIDIED_EVERY = 3600.0
 """Seconds between two looks for what was sent long ago."""
+BRIEFED_EVERY = 20.0
+"""Seconds between two questions for the briefing: what another handheld checked is in it."""
 _VERSION = version("patrouille")
 
 
@@ -37,8 +40,11 @@ class DeviceEdges(Edges):
         outbox: Outbox,
         clock: TrustedClock,
         device_file: DeviceFile,
+        briefings: Briefings,
     ) -> None:
         super().__init__(client, replica, outbox, clock)
+        self._briefings = briefings
+        self._briefed: float | None = None
         self._device_file = device_file
         self._site = device_file.device.site
         self._told: tuple[float, Mapping[str, Any]] | None = None
@@ -65,6 +71,14 @@ class DeviceEdges(Edges):
                 return self._device_file.is_token_old(self.clock.now())
             case engine.KeepToken(token):
                 self._device_file.keep_next_token(token)
+            case engine.BriefingWanted():
+                return self._briefing_wanted()
+            case engine.KeepBriefing(briefed):
+                self._briefed = self.clock.stamp().boot
+                if briefed is not None:
+                    self._briefings.keep(
+                        self.client.address, self._site, briefed, at=self.clock.now()
+                    )
             case engine.Tidy():
                 self._tidy()
             case _:
@@ -98,6 +112,11 @@ class DeviceEdges(Edges):
         if abs(told["clock_offset_ms"] - offset) <= OFFSET_NOISE_MS:
             facts["clock_offset_ms"] = told["clock_offset_ms"]
         return None if facts == told else facts
+
+    def _briefing_wanted(self) -> str | None:
+        if self._briefed is not None and self.clock.stamp().boot - self._briefed < BRIEFED_EVERY:
+            return None
+        return self._briefings.etag(self.client.address, self._site)
 
     def _tidy(self) -> None:
         """Only by a clock that was compared: what was sent is kept for a reason."""

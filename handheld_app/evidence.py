@@ -20,14 +20,22 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _FORMATS = ("JPEG", "PNG", "WEBP")
 
 
+Shows = Literal["plate", "context", "sign", "other"]
+"""What a photo is of; `other` until somebody says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A kept picture: its name is its SHA-256."""
+    """A kept picture: its name is its SHA-256. `faces`: how many were found in it; None: nobody
+    looked.
+    """
 
     sha256: str
     bytes: int
     taken_at: datetime
     path: Path
+    shows: Shows = "other"
+    faces: int | None = None
 
 
 Refusal = Literal[

@@ -4,6 +4,7 @@
                     staff.json       the verifiers of its patrollers' PINs (0600)
                     sites/<site>/    the index of each site of this enrolment
                     outbox.db        what is not acknowledged yet
+                    notebook.db      drafts, the shift, checks, chalk, the service's briefing
                     photos/          evidence, by SHA-256
 
 The folder is its owner's alone (0700), whatever the umask. On Android the data folder is the app's
@@ -25,9 +26,12 @@ from pathlib import Path
 import httpx
 
 from handheld_app.authority import fetch_authority
+from handheld_app.briefing import Briefings
 from handheld_app.device import DeviceFile
 from handheld_app.edges import DeviceEdges
 from handheld_app.ids import uuid7
+from handheld_app.locating import Position
+from handheld_app.notebook import Notebook
 from handheld_app.patrol import Patrol
 from handheld_app.signing_in import Cost
 from handheld_app.staff import StaffFile
@@ -39,6 +43,10 @@ from sync.files import make_folder
 from sync.messages import Enrolment, SignIn
 from sync.outbox import Outbox
 from sync.replica import Replica
+
+KEPT_PAGES = ("draft", "shift", "answered")
+"""Of the notebook, when this device is no longer trusted: they tell of no plate but the one that is
+being recorded."""
 
 ENDS_WITHIN = 2.0
 """Seconds to wait for a sync that was told to end; only a connection not made yet takes longer."""
@@ -77,6 +85,7 @@ class Handheld:
         boot: Callable[[], float] = seconds_since_boot,
         boot_id: Callable[[], str] = which_start,
         changed: Callable[[SyncStatus], None] = lambda status: None,
+        locate: Callable[[], Position | None] = lambda: None,
         transport: httpx.BaseTransport | None = None,
         pin_cost: Cost | None = None,
     ) -> None:
@@ -89,6 +98,8 @@ class Handheld:
             now, boot, boot_id=boot_id(), kept=kept, keep=self._keep_measurement
         )
         self.outbox = Outbox(self.folder)
+        self.notebook = Notebook(self.folder)
+        self.briefings = Briefings(self.notebook)
         self.staff = StaffFile(self.folder / "staff.json", cost=pin_cost)
         self._replicas: dict[str, Replica] = {}
         self._changed = changed
@@ -103,6 +114,9 @@ class Handheld:
             outbox=self.outbox,
             read_clock=self.clock.read,
             staff=self.staff,
+            notebook=self.notebook,
+            briefings=self.briefings,
+            locate=locate,
             ask_sign_in=self._ask_sign_in,
             ask_enrolment=self._ask_enrolment,
             fetch_authority=lambda address, pin: fetch_authority(
@@ -135,6 +149,8 @@ class Handheld:
         recorded stays, and so does who is at work.
         """
         self.staff.wipe()
+        self.notebook.wipe(but=KEPT_PAGES)
+        self.briefings.forget()
         for replica in list(self._replicas.values()):
             replica.wipe()
         with contextlib.suppress(FileNotFoundError):
@@ -173,7 +189,14 @@ class Handheld:
     def new_edges(self) -> DeviceEdges:
         """The edges of a sync with the chosen site, for one thread."""
         replica = self.replica_of(self.device_file.device.site)
-        return DeviceEdges(self.new_client(), replica, self.outbox, self.clock, self.device_file)
+        return DeviceEdges(
+            self.new_client(),
+            replica,
+            self.outbox,
+            self.clock,
+            self.device_file,
+            self.briefings,
+        )
 
     def _ask_enrolment(self, address: str, code: str, install_id: str, authority: str) -> Enrolment:
         with self._client(address, None, authority) as client:
@@ -247,3 +270,4 @@ class Handheld:
         for replica in self._replicas.values():
             replica.close()
         self.outbox.close()
+        self.notebook.close()

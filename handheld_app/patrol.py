@@ -5,24 +5,44 @@ Knows no screen and no network: what it needs from them are functions that it is
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
+from zoneinfo import ZoneInfo
 
+from handheld_app.alerts import Alert
+from handheld_app.briefing import Briefing, Briefings, Message
+from handheld_app.chalk import Chalk, Chalks, Found
 from handheld_app.device import Device, DeviceFile
+from handheld_app.drafts import (
+    Draft,
+    MalformedDraft,
+    PlateSource,
+    Sighting,
+    Unjudged,
+    as_json,
+    from_json,
+)
 from handheld_app.enrolment import asked
-from handheld_app.evidence import Photo, PhotoRefused, Refusal, read_picture
+from handheld_app.evidence import Photo, PhotoRefused, read_picture
+from handheld_app.locating import Position, lots_at
+from handheld_app.notebook import Notebook
+from handheld_app.shifts import Shift, Shifts, Summary
 from handheld_app.signing_in import SignedIn
 from handheld_app.staff import NotKnownHere, StaffFile, WrongPin
+from handheld_app.watch import Knowledge, PastCheck, Watch, number_of
+from handheld_app.work import Entry, entry_of, matches, may_void, messages_for
 from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
-from sync.entities import InfractionCode, Outcome, Site, Zone
+from sync.entities import InfractionCode, Lot, Notice, Site, Zone
 from sync.exchange import Refused, ServiceError, Unreachable
 from sync.messages import Enrolment, SignIn
 from sync.outbox import LOW_NUMBERS, Item, NoRoom, Outbox
@@ -37,7 +57,7 @@ from sync.replica import (
     UnknownZone,
     View,
 )
-from sync.validity import Check, Verdict
+from sync.validity import Verdict
 
 T = TypeVar("T")
 
@@ -97,6 +117,17 @@ SEEN_EVERY = timedelta(minutes=10)
 
 SIGN_IN_REFUSED = 403
 
+LONGEST_PLACE = 500
+
+MOST_SUMMED = 10_000
+"""Rows of a shift that its summary counts."""
+
+MOST_LISTED = 300
+"""Infractions that are listed as one's own work."""
+
+ISSUED_KEPT = timedelta(days=31)
+"""For how long this handheld remembers what it issued; the feed tells of 30 days."""
+
 MOST_SEARCHED = 100
 """Infractions among which the last notice is looked for."""
 
@@ -108,6 +139,7 @@ Lack = Literal[
     "reason",
     "photos",
     "photo_pending",
+    "faces",
     "too_many_photos",
     "note",
     "stale",
@@ -148,6 +180,10 @@ class NeedsService(Exception):
         super().__init__(reason)
 
 
+class TooLate(Exception):
+    """The grace time is over, or somebody has decided: a supervisor may still void it."""
+
+
 class Lacking(Exception):
     """The infraction cannot be recorded before what it lacks is there."""
 
@@ -157,110 +193,11 @@ class Lacking(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """One check as it was made: the answer, and what the handheld knew when it gave it."""
-
-    raw: str
-    site: Site
-    check: Check
-    state: State
-    known_at: datetime | None
-    clock: ClockReading
-
-    @property
-    def plate(self) -> Plate:
-        return self.check.plate
-
-    @property
-    def at(self) -> datetime:
-        """The instant judged: the service's time, as well as this device knows it."""
-        return self.check.at
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.check.judgement.verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Unjudged:
-    """A plate that was read, and of which nothing is known now."""
-
-    raw: str
-    plate: Plate
-
-
-@dataclass(frozen=True, slots=True)
 class Recorded:
     """What was recorded; `number` None: no notice, or none was left to be printed."""
 
     id: str
     number: str | None
-
-
-@dataclass
-class Draft:
-    """An infraction that is being recorded, about what was checked, about a plate that could not
-    be judged, or, without `sighting` and `unjudged`, about a vehicle with no readable plate.
-
-    `begun`, `server` and `state`: when, for which service, and what was known then. `site`, `zone`
-    and `known_codes` are as they were then: it is of that place, also when the device is revoked
-    meanwhile and its copy is wiped, or when it is enrolled for another site.
-    """
-
-    id: str
-    begun: ClockReading
-    sighting: Sighting | None
-    unjudged: Unjudged | None = None
-    server: str = ""
-    state: State | None = None
-    site: Site | None = None
-    zone: Zone | None = None
-    known_codes: Sequence[InfractionCode] = ()
-    codes: list[str] = field(default_factory=list)
-    outcome: Outcome = "notice"
-    no_issue_reason: str | None = None
-    plate_missing_reason: str | None = None
-    note: str = ""
-    photos: list[Photo] = field(default_factory=list)
-    photos_pending: int = 0
-    photo_refused: Refusal | None = None
-    stale_accepted: bool = False
-
-    @property
-    def plate(self) -> Plate | None:
-        """The vehicle's plate, if it was read."""
-        if self.sighting is not None:
-            return self.sighting.plate
-        return self.unjudged.plate if self.unjudged is not None else None
-
-    def decide(self, outcome: Outcome) -> None:
-        """Another outcome; what was accepted for the one before is asked anew."""
-        self.outcome = outcome
-        self.stale_accepted = False
-
-    def expect_photo(self) -> None:
-        """A photo was chosen and is being kept; until then nothing is recorded without it."""
-        self.photos_pending += 1
-        self.photo_refused = None
-
-    def keep_photo(self, photo: Photo) -> None:
-        """The photo that was expected is kept; the same picture is there once only."""
-        self.photos_pending -= 1
-        if photo.sha256 not in {known.sha256 for known in self.photos}:
-            self.photos.append(photo)
-
-    def miss_photo(self, reason: Refusal) -> None:
-        """The photo that was expected does not come, and why."""
-        self.photos_pending -= 1
-        self.photo_refused = reason
-
-    def remove_photo(self, photo: Photo) -> None:
-        """Leave a photo out after all."""
-        self.photos.remove(photo)
-
-    def frozen(self) -> Draft:
-        """The draft as it is now, for recording: what changes later changes nothing in it."""
-        return replace(self, codes=list(self.codes), photos=list(self.photos))
 
 
 class Patrol:
@@ -278,16 +215,19 @@ class Patrol:
         outbox: Outbox,
         read_clock: Callable[[], ClockReading],
         staff: StaffFile,
+        notebook: Notebook,
+        briefings: Briefings,
         ask_sign_in: Callable[[str, str], SignIn],
         ask_enrolment: Callable[[str, str, str, str], Enrolment],
         fetch_authority: Callable[[str, bytes], str],
         new_id: Callable[[], str],
         forget_others: Callable[[], None] = lambda: None,
+        locate: Callable[[], Position | None] = lambda: None,
     ) -> None:
         """`ask_sign_in` takes a badge and a PIN; `ask_enrolment` the address, the code, the install
         id and the authority (PEM) to believe, empty for the device's own; `fetch_authority` an
         address and the pin; `forget_others` removes what an earlier enrolment left and this one has
-        no right to.
+        no right to; `locate` tells where the device is, if it knows.
         """
         self._device = device
         self._replica_of = replica_of
@@ -296,6 +236,12 @@ class Patrol:
         self._began = read_clock().corrected
         self._seen_before = codec.parse_optional_instant(device.device.seen_at or None)
         self._staff = staff
+        self._notebook = notebook
+        self._briefings = briefings
+        self._locate = locate
+        self.shifts = Shifts(notebook)
+        self.chalks = Chalks(notebook)
+        self.watch = Watch(notebook, self.briefing)
         self._who: SignedIn | None = None
         self._ask_sign_in = ask_sign_in
         self._ask_enrolment = ask_enrolment
@@ -448,6 +394,125 @@ class Patrol:
         """End the patroller's work. Checking goes on, recording does not."""
         self._who = None
 
+    # the shift
+
+    @property
+    def shift(self) -> Shift | None:
+        """The shift under way, also after a restart and while nobody is signed in."""
+        return self.shifts.current
+
+    def start_shift(self) -> Shift:
+        """Begin the signed-in patroller's shift in the chosen zone; what is under way of another's
+        ends. Writes to disk. Raises Lacking, NotReady.
+        """
+        who, site, zone = self.signed_in(), self.site(), self.zone()
+        if who is None:
+            raise Lacking(("sign_in",))
+        if site is None or zone is None:
+            raise NotReady("no zone chosen")
+        if self.shift is not None:
+            self.end_shift()
+        shift = Shift(self._new_id(), site.id, zone.id, who.patroller, who.called, self.now())
+        self.shifts.start(shift)
+        self.tell_service(
+            "shift_started", site.id, shift=shift.id, zone=zone.id, patroller=who.patroller
+        )
+        return shift
+
+    def go_on_with_shift(self) -> Shift | None:
+        """The shift of who is signed in now; another patroller's ends here. Writes to disk."""
+        who, shift = self.signed_in(), self.shift
+        if who is not None and shift is not None and shift.patroller != who.patroller:
+            self.end_shift()
+        return self.shift
+
+    def end_shift(self) -> Summary | None:
+        """End the shift under way; what it came to. Writes to disk."""
+        shift = self.shift
+        if shift is None:
+            return None
+        summary = self.summary()
+        over = replace(shift, ended_at=self.now())
+        self.shifts.end(over)
+        self.tell_service(
+            "shift_ended",
+            shift.site,
+            shift=shift.id,
+            patroller=shift.patroller,
+            checks=dict(summary.verdicts),
+            infractions=dict(summary.outcomes),
+        )
+        return replace(summary, shift=over)
+
+    def summary(self) -> Summary:
+        """What the shift under way came to so far. LookupError without one."""
+        shift = self.shift
+        if shift is None:
+            raise LookupError("no shift is under way")
+        checks = self._notebook.since("check", shift.started_at, most=MOST_SUMMED)
+        items = [
+            item.body or {}
+            for item in self.log(most=MOST_SUMMED)
+            if (item.body or {}).get("shift") == shift.id
+        ]
+        voided = self._outbox.voided()
+        return Summary(
+            shift,
+            verdicts=Counter(str(page.body["verdict"]) for page in checks),
+            outcomes=Counter(str(body["outcome"]) for body in items),
+            voided=sum(1 for item in self.log(most=MOST_SUMMED) if item.id in voided),
+            chalked=self._notebook.count("chalk", shift.started_at),
+            photos=sum(len(body.get("photos", ())) for body in items),
+            unsent=self.unsent(),
+        )
+
+    def tell_service(self, kind: str, site: str, **facts: Any) -> None:
+        """Put an event in the outbox, about whatever a patrol leaves besides infractions."""
+        at = self.now()
+        body = {"kind": kind, "site": site, "at": codec.instant(at), **facts}
+        self._outbox.put_event(self._new_id(), body, at=at, service=self.device.server)
+
+    # where, as far as the device knows
+
+    def position(self) -> Position | None:
+        """Where the device is, if that is known and fresh."""
+        position = self._locate()
+        return position if position is not None and position.is_fresh(self.now()) else None
+
+    def lots(self) -> list[Lot]:
+        """The lots of the chosen site."""
+        return self._ask(lambda view: view.lots(), [])
+
+    def suggested_lot(self) -> Lot | None:
+        """The lot in which the device is, if that is known (never required)."""
+        position = self.position()
+        found = lots_at(self.lots(), position) if position is not None else []
+        return found[0] if found else None
+
+    # what the service told besides the feed
+
+    def briefing(self) -> Briefing:
+        """Settings, messages, questions, others' checks."""
+        return self._briefings.of(self.device.server, self.device.site)
+
+    def messages(self) -> list[Message]:
+        """What supervisors tell who is signed in, and nobody read yet."""
+        who = self.signed_in()
+        patroller = None if who is None else who.patroller
+        is_read = lambda id: self._notebook.page("read", id) is not None  # noqa: E731
+        return messages_for(self.briefing(), patroller, is_read)
+
+    def read_message(self, message: Message) -> None:
+        """It was read; the service hears of it. Writes to disk."""
+        who = self.signed_in()
+        self.tell_service(
+            "message_read",
+            self.device.site,
+            message=message.id,
+            patroller=None if who is None else who.patroller,
+        )
+        self._notebook.keep("read", message.id, {}, at=self.now())
+
     def site(self) -> Site | None:
         """The chosen site, once known."""
         return self._ask(lambda view: view.site, None)
@@ -566,6 +631,155 @@ class Patrol:
             lambda view: not self._has_expired(view.state) and bool(view.permits_for(plate)), False
         )
 
+    def note_check(self, sighting: Sighting) -> None:
+        """A check that somebody looked at: it is remembered here, and the service hears of it
+        (DOMAIN 6: look-ups are logged with user and purpose). Writes to disk.
+        """
+        who, shift, lot = self.signed_in(), self.shift, self.suggested_lot()
+        id, number = self._new_id(), number_of(sighting)
+        where = None if lot is None else lot.id
+        self.watch.note(sighting, id, place="", lot=where)
+        body = {
+            "kind": "check",
+            "site": sighting.site.id,
+            "at": codec.instant(sighting.at),
+            "plate": sighting.plate.text,
+            "jurisdiction": sighting.plate.jurisdiction,
+            "zone": sighting.check.zone.id,
+            "lot": where,
+            "place": None,
+            "verdict": sighting.verdict,
+            "permit_number": number,
+            "patroller": None if who is None else who.patroller,
+            "shift": None if shift is None else shift.id,
+            "purpose": "patrol",
+        }
+        self._outbox.put_event(id, body, at=self.now(), service=self.device.server)
+
+    def recent_checks(self) -> list[PastCheck]:
+        """The last checks at the chosen site, each plate once."""
+        return self.watch.recent(self.device.site)
+
+    def alerts(self, sighting: Sighting) -> list[Alert]:
+        """What must not be missed about what was checked, the gravest first."""
+        plate = sighting.plate
+        known = self._ask(
+            lambda view: Knowledge(view.hotlist(plate), view.notices(plate)), Knowledge((), ())
+        )
+        notices = {notice.id: notice for notice in self._issued_here(plate, sighting.site.id)}
+        notices |= {notice.id: notice for notice in known.notices}
+        for id in set(notices) & set(self._outbox.voided()):
+            del notices[id]
+        known = Knowledge(known.hotlist, tuple(notices.values()))
+        shift = self.shift
+        return self.watch.alerts(
+            sighting,
+            known,
+            is_stale=self.is_stale(),
+            since=shift.started_at if shift is not None else None,
+        )
+
+    def _issued_here(self, plate: Plate, site: str) -> list[Notice]:
+        """What was recorded on this handheld of a plate: the feed may not tell of it yet."""
+        pages = self._notebook.keyed("issued", f"{plate.jurisdiction} {plate.text}")
+        return [
+            cast(Notice, codec.entity("notice", page.body["notice"]))
+            for page in pages
+            if page.body.get("site") == site
+        ]
+
+    def is_acknowledged(self, alert: Alert) -> bool:
+        """Whether somebody has said in this shift that they saw it."""
+        shift = self.shift
+        return self.watch.is_acknowledged(alert, shift.started_at if shift else None)
+
+    def acknowledge(self, alert: Alert, sighting: Sighting) -> None:
+        """Somebody saw the alert; the service hears of it. Writes to disk."""
+        who = self.signed_in()
+        self.watch.acknowledge(alert, self.now())
+        self.tell_service(
+            "alert_acknowledged",
+            sighting.site.id,
+            alert=alert.kind,
+            hotlist=alert.entry and alert.entry.id,
+            plate=sighting.plate.text,
+            jurisdiction=sighting.plate.jurisdiction,
+            zone=sighting.check.zone.id,
+            patroller=None if who is None else who.patroller,
+        )
+
+    def other_plates(self, sighting: Sighting) -> list[Plate]:
+        """The other plates of the same permit. Reads the whole index: not on the thread that
+        draws.
+        """
+        number = number_of(sighting)
+        if number is None:
+            return []
+        plates: list[Plate] = self._ask(lambda view: view.plates_of(number), [])
+        return [plate for plate in plates if plate != sighting.plate]
+
+    # chalk
+
+    def mark(
+        self,
+        plate: Plate,
+        *,
+        minutes: int,
+        place: str = "",
+        lot: str | None = None,
+        valves: tuple[int | None, int | None] = (None, None),
+        photos: Sequence[Photo] = (),
+    ) -> Chalk:
+        """Mark a vehicle where it stands. Writes to disk. Raises NotReady."""
+        site, zone = self.site(), self.zone()
+        if site is None or zone is None:
+            raise NotReady("no zone chosen")
+        taken = tuple(photo.sha256 for photo in photos)
+        chalk = Chalk(
+            self._new_id(),
+            site.id,
+            zone.id,
+            plate,
+            _storable(place).strip(),
+            lot,
+            self.now(),
+            minutes,
+            valves,
+            taken,
+        )
+        self.chalks.keep(chalk)
+        self._tell_of(chalk)
+        return chalk
+
+    def settle_mark(self, chalk: Chalk, found: Found) -> Chalk:
+        """Somebody looked at a marked vehicle again. Writes to disk."""
+        settled = chalk.settle(found, self.now())
+        self.chalks.keep(settled)
+        self._tell_of(settled)
+        return settled
+
+    def _tell_of(self, chalk: Chalk) -> None:
+        who, shift = self.signed_in(), self.shift
+        self.tell_service(
+            "chalk",
+            chalk.site,
+            patroller=None if who is None else who.patroller,
+            shift=None if shift is None else shift.id,
+            **chalk.facts(),
+        )
+
+    def marks(self) -> list[Chalk]:
+        """The marks of the chosen site that nobody looked at again, the next one due in front."""
+        return self.chalks.marks(self.device.site)
+
+    def marks_due(self) -> list[Chalk]:
+        """Those whose time is up."""
+        return self.chalks.due(self.device.site, self.now())
+
+    def mark_of(self, plate: Plate) -> Chalk | None:
+        """The mark of a plate that nobody looked at again."""
+        return self.chalks.of(plate, self.device.site)
+
     def unjudged(self, raw: str, jurisdiction: str, *, typed: str | None = None) -> Unjudged:
         """A plate to record although it cannot be judged now. Raises UnusablePlate."""
         return Unjudged(raw if typed is None else typed, Plate.parse(raw, jurisdiction))
@@ -586,8 +800,14 @@ class Patrol:
         """
         return self._ask(_codes, draft.known_codes, of=draft)
 
-    def draft(self, sighting: Sighting | None, unjudged: Unjudged | None = None) -> Draft:
-        """Begin an infraction, with what the verdict suggests filled in."""
+    def draft(
+        self,
+        sighting: Sighting | None,
+        unjudged: Unjudged | None = None,
+        *,
+        source: PlateSource = "typed",
+    ) -> Draft:
+        """Begin an infraction, with what the verdict and the alerts suggest filled in."""
         draft = Draft(
             self._new_id(),
             self._read_clock(),
@@ -598,9 +818,18 @@ class Patrol:
             site=self.site() if sighting is None else sighting.site,
             zone=self.zone() if sighting is None else sighting.check.zone,
             known_codes=tuple(self.codes()),
+            source=source,
+            position=self.position(),
         )
+        lot = self.suggested_lot()
+        if lot is not None and draft.zone is not None and lot.zone in (None, draft.zone.id):
+            draft.lot = lot.id
         if sighting is not None:
+            permits = sighting.check.judgement.permits
+            draft.vehicle = permits[0].vehicle if permits else None
             code = SUGGESTED_CODE.get(sighting.verdict)
+            if any(alert.kind == "two_vehicles" for alert in self.alerts(sighting)):
+                code = "P05" if sighting.verdict == "valid" else code
             if code in {known.id for known in draft.known_codes}:
                 draft.codes = [code] if code else []
             if sighting.verdict == "pending_activation":
@@ -622,6 +851,8 @@ class Patrol:
             lacks.append("photos")
         if draft.photos_pending:
             lacks.append("photo_pending")
+        if self.asks_about_faces(draft) and not draft.faces_accepted:
+            lacks.append("faces")
         if len(draft.photos) > MOST_PHOTOS:
             lacks.append("too_many_photos")
         if len(_note(draft)) > LONGEST_NOTE:
@@ -629,6 +860,34 @@ class Patrol:
         if "stale" in self.cautions(draft) and not draft.stale_accepted:
             lacks.append("stale")
         return lacks
+
+    def asks_about_faces(self, draft: Draft) -> bool:
+        """Whether a photo shows a face, which the site wants no photo to show without need."""
+        wanted = self.briefing().settings.ask_about_faces
+        return wanted and any(photo.faces for photo in draft.photos)
+
+    # drafts outlive a restart
+
+    def keep_draft(self, draft: Draft) -> None:
+        """Remember what was given so far: nothing that was typed is lost. Writes to disk."""
+        self._notebook.keep("draft", draft.id, as_json(draft), at=draft.begun.corrected)
+
+    def drop_draft(self, draft: Draft) -> None:
+        """It was recorded, or given up. Writes to disk."""
+        self._notebook.forget("draft", draft.id)
+
+    def kept_draft(self) -> Draft | None:
+        """The infraction that was being recorded when the program ended, if any."""
+        for page in self._notebook.latest("draft", most=10):
+            try:
+                draft = from_json(page.body)
+            except MalformedDraft:
+                continue
+            if self._outbox.infraction(draft.id) is None:
+                draft.photos = [photo for photo in draft.photos if photo.path.exists()]
+                self._outbox.hold(photo.sha256 for photo in draft.photos)
+                return draft
+        return None
 
     def photos_required(self, draft: Draft) -> int:
         """How many photos the chosen codes ask for; none when nothing is issued."""
@@ -718,7 +977,96 @@ class Patrol:
             service=draft.server,
             number_of_site=draft.site.id if draft.outcome == "notice" else None,
         )
+        # What follows is for comfort: the infraction is recorded, whatever becomes of it.
+        with contextlib.suppress(OSError, sqlite3.Error):
+            self._note_issued(draft, who, number)
+            self.drop_draft(draft)
         return Recorded(draft.id, number)
+
+    def _note_issued(self, draft: Draft, who: SignedIn, number: str | None) -> None:
+        """So that a second one on the same day is warned of before the feed tells of the first."""
+        plate, site, zone = draft.plate, draft.site, draft.zone
+        if plate is None or site is None or zone is None:
+            return
+        at = (draft.sighting.clock if draft.sighting else draft.begun).corrected
+        notice = Notice(
+            draft.id,
+            plate,
+            tuple(draft.codes),
+            zone.id,
+            at,
+            draft.outcome,
+            number,
+            who.patroller,
+            "received",
+            None,
+        )
+        body = {"site": site.id, "notice": codec.change_of(notice).record}
+        self._notebook.keep(
+            "issued", draft.id, body, at=at, key=f"{plate.jurisdiction} {plate.text}"
+        )
+        self._notebook.forget_before("issued", at - ISSUED_KEPT)
+
+    # one's own work
+
+    def work(self, *, since: datetime | None = None, text: str = "") -> list[Entry]:
+        """What was recorded here and what became of it, the newest first; `since` and `text` narrow
+        it down.
+        """
+        voided, waiting = self._outbox.voided(), self._outbox.photos_waiting()
+        briefing = self.briefing()
+        entries = []
+        for item in self.log(most=MOST_LISTED):
+            if since is not None and item.put_at < since:
+                break
+            answered = self._notebook.page("answered", item.id)
+            entry = entry_of(
+                item,
+                notice=self._ask(lambda view, id=item.id: view.notice(id), None),  # type: ignore[misc]
+                voided=voided,
+                photos_waiting=waiting.get(item.id, 0),
+                question=briefing.question_of(item.id),
+                answered_at=answered.at if answered is not None else None,
+            )
+            if matches(entry, text):
+                entries.append(entry)
+        return entries
+
+    def start_of_today(self) -> datetime:
+        """Midnight at the site; of the device's own day before a site is known."""
+        site, now = self.site(), self.now()
+        local = now.astimezone(ZoneInfo(site.time_zone)) if site is not None else now
+        return local.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def may_void(self, entry: Entry) -> bool:
+        """Whether who is signed in may still take it back."""
+        who = self.signed_in()
+        within = self.briefing().settings.void_within
+        patroller = None if who is None else who.patroller
+        return may_void(entry, patroller=patroller, at=self.now(), within=within)
+
+    def void(self, entry: Entry, reason: str) -> None:
+        """Take one's own infraction back; its number stays accounted for, and the service hears of
+        it. Writes to disk. Raises TooLate.
+        """
+        if not self.may_void(entry):
+            raise TooLate(entry.item.id)
+        facts = {"site": entry.body["site"], "patroller": entry.body["patroller"]}
+        if entry.number is not None:
+            facts["number"] = entry.number
+        self._outbox.void(entry.item.id, reason, facts, at=self.now(), event_id=self._new_id())
+
+    def answer(self, entry: Entry, text: str) -> None:
+        """Answer what a supervisor asks about an infraction. Writes to disk."""
+        who = self.signed_in()
+        self.tell_service(
+            "answer",
+            str(entry.body["site"]),
+            infraction=entry.item.id,
+            text=_storable(text).strip()[:LONGEST_NOTE],
+            patroller=entry.body["patroller"] if who is None else who.patroller,
+        )
+        self._notebook.keep("answered", entry.item.id, {}, at=self.now())
 
     def spoil(self, item: Item, reason: str) -> None:
         """The number of a recorded notice is of no use, as when its paper tore; the service is
@@ -797,6 +1145,7 @@ class Patrol:
                     "bytes": photo.bytes,
                     "taken_at": codec.instant(photo.taken_at),
                 }
+                | ({} if photo.shows == "other" else {"shows": photo.shows})
                 for photo in draft.photos
             ],
         }
@@ -804,6 +1153,16 @@ class Patrol:
             record["no_issue_reason"] = draft.no_issue_reason
         if note := _note(draft):
             record["note"] = note
+        if self.shift is not None and self.shift.site == draft.site.id:
+            record["shift"] = self.shift.id
+        if draft.lot is not None:
+            record["lot"] = draft.lot
+        if place := _storable(draft.place).strip()[:LONGEST_PLACE]:
+            record["place"] = place
+        if draft.position is not None:
+            record["position"] = draft.position.as_json()
+        if draft.vehicle is not None:
+            record["vehicle"] = {"make": draft.vehicle.make, "colour": draft.vehicle.colour}
         if sighting is None:
             state = draft.state
             if state is None:
@@ -814,7 +1173,7 @@ class Patrol:
                     "plate": draft.unjudged.plate.text,
                     "jurisdiction": draft.unjudged.plate.jurisdiction,
                     "plate_raw": draft.unjudged.raw,
-                    "plate_source": "typed",
+                    "plate_source": draft.source,
                 }
             return record | {
                 "plate": None,
@@ -828,7 +1187,7 @@ class Patrol:
             "plate": sighting.plate.text,
             "jurisdiction": sighting.plate.jurisdiction,
             "plate_raw": sighting.raw,
-            "plate_source": "typed",
+            "plate_source": draft.source,
             "verdict": sighting.verdict,
             "epoch": sighting.state.epoch,
             "cursor": sighting.state.cursor,

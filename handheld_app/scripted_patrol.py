@@ -20,8 +20,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from handheld_app.drafts import Sighting
 from handheld_app.handheld import Handheld
-from handheld_app.patrol import NotReady, Sighting
+from handheld_app.patrol import NotReady
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.wording import (
     LANGUAGES,

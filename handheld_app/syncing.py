@@ -162,6 +162,10 @@ class Syncing:
                     self._trouble(error)
                 with contextlib.suppress(Exception):
                     self._count()
+            case engine.KeepBriefing(briefed):
+                edges.perform(effect)
+                if briefed is not None:
+                    self._tell()
             case engine.EndTrust(error):
                 self._end_trust(error)
             case engine.Install() | engine.Apply():

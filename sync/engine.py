@@ -206,6 +206,18 @@ class KeepToken(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class BriefingWanted(Effect):
+    """The ETag of the briefing that is here, empty for none; None: it was asked for just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBriefing(Effect):
+    """Keep what the service tells besides the feed; None: nothing new."""
+
+    briefed: exchange.Briefed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tidy(Effect):
     """Delete what was sent so long ago that no restored record can lack it."""
 
@@ -472,7 +484,8 @@ def _is_missing(photo: Item) -> Pass[bool]:
 
 
 def tend(site: str) -> Pass[None]:
-    """What device and service owe one another besides: news of the device, numbers, a token.
+    """What device and service owe one another besides: news of the device, numbers, a token, the
+    briefing.
 
     A service that knows nothing of one of them keeps nothing else back.
     """
@@ -488,6 +501,11 @@ def tend(site: str) -> Pass[None]:
         token = yield from _settled(exchange.rotate_token())
         if isinstance(token, str):
             yield KeepToken(token)
+    etag: str | None = yield BriefingWanted()
+    if etag is not None:
+        briefed = yield from _settled(exchange.briefing(site, etag=etag))
+        if briefed is not _UNSETTLED:
+            yield KeepBriefing(briefed)
     yield Tidy()
 
 

@@ -32,7 +32,7 @@ PATIENCE = 30.0
 _LONG_POLL_SLACK = 15.0
 
 _OK, _CREATED, _NO_CONTENT, _PARTIAL = 200, 201, 204, 206
-_PAST_THE_END = 416
+_NOT_MODIFIED, _PAST_THE_END = 304, 416
 
 
 def in_a_row(title: str, detail: str) -> str:
@@ -308,6 +308,29 @@ def tell(facts: Mapping[str, Any]) -> Call[None]:
 
     told = _call(lambda message: None, "PUT", "/v1/devices/self", json_body=dict(facts))
     return Call(told.request, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Briefed:
+    """A briefing and the ETag by which the next one is asked for."""
+
+    body: Mapping[str, Any]
+    etag: str
+
+
+def briefing(site: str, *, etag: str = "") -> Call[Briefed | None]:
+    """What a site's patrols are told besides the feed; None: nothing new since `etag`."""
+    headers = {"if-none-match": etag} if etag else {}
+
+    def read(answer: Answer) -> Briefed | None:
+        if answer.status == _NOT_MODIFIED and etag:
+            return None
+        message = _told(answer)
+        if not isinstance(message, dict):
+            raise NotNow("the briefing is no object")
+        return Briefed(message, answer.headers.get("etag", ""))
+
+    return Call(Request("GET", f"/v1/sites/{site}/briefing", headers=headers), read)
 
 
 def rotate_token() -> Call[str]:

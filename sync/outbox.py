@@ -21,7 +21,7 @@ import sqlite3
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,6 +170,15 @@ def numbers_come_in_blocks(db: Database) -> None:
 def what_waits_is_found_among_what_is_not_sent(db: Database) -> None:
     """One index less for each commit to write to."""
     db.execute("DROP INDEX item_waiting")
+
+
+@migrations()
+def what_was_voided_here_is_remembered(db: Database) -> None:
+    """By the patroller who recorded it; the service hears of it by an event."""
+    db.execute(
+        "CREATE TABLE voided (infraction TEXT PRIMARY KEY, reason TEXT NOT NULL, at TEXT NOT NULL)"
+        " STRICT, WITHOUT ROWID"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +557,39 @@ class Outbox:
             rows = self._reader.execute("SELECT infraction FROM number WHERE state = 'spoiled'")
             return {str(infraction) for (infraction,) in rows}
 
+    def void(
+        self,
+        infraction: str,
+        reason: str,
+        facts: Mapping[str, Any],
+        *,
+        at: datetime,
+        event_id: str,
+    ) -> None:
+        """Its patroller takes an infraction back: keep that, and the event `infraction_voided` that
+        tells the service, in one. Its number stays taken. Once voided, it changes nothing more.
+        LookupError if it was not recorded here.
+        """
+        with self._writing() as connection:
+            found = connection.execute(
+                "SELECT service FROM item WHERE kind = 'infraction' AND id = ?", (infraction,)
+            ).fetchone()
+            if found is None:
+                raise LookupError(f"the infraction {infraction} was not recorded on this device")
+            added = connection.execute(
+                "INSERT INTO voided VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (infraction, reason, codec.instant(at)),
+            )
+            if added.rowcount:
+                told = {"infraction": infraction, "reason": reason, **facts}
+                body = {"kind": "infraction_voided", "at": codec.instant(at), **told}
+                self._put_event(event_id, body, found[0], at)
+
+    def voided(self) -> dict[str, str]:
+        """The infractions that were taken back here, and why."""
+        with self._reading:
+            return dict(self._reader.execute("SELECT infraction, reason FROM voided").fetchall())
+
     # What waits and what became of it
 
     def waiting(self) -> list[Item]:
@@ -585,6 +627,28 @@ class Outbox:
     def infractions(self, *, most: int | None = None) -> list[Item]:
         """The infractions recorded here, the newest first, whatever became of them."""
         return self._items("kind = 'infraction' ORDER BY number DESC", most)
+
+    def infraction(self, id: str) -> Item | None:
+        """One infraction that was recorded here."""
+        with self._reading:
+            row = self._reader.execute(
+                f"SELECT {_COLUMNS} FROM item WHERE kind = 'infraction' AND id = ?", (id,)
+            ).fetchone()
+        return None if row is None else _item(row)
+
+    def photos_waiting(self) -> dict[str, int]:
+        """How many photos the service does not have yet, by infraction."""
+        with self._reading:
+            rows = self._reader.execute(
+                "SELECT infraction, count(*) FROM photo_of JOIN item ON item.id = photo_of.photo"
+                f" WHERE item.kind = 'photo' AND item.{_UNSENT} GROUP BY infraction"
+            )
+            return {str(infraction): int(count) for infraction, count in rows}
+
+    def hold(self, photos: Iterable[str]) -> None:
+        """Keep these photos as long as this program runs: a draft has them."""
+        with self._keeping:
+            self._in_hand.update(photos)
 
     def unsent(self) -> int:
         """How many items the service has not acknowledged, set-aside ones included."""
@@ -742,10 +806,11 @@ class Outbox:
                 f" AND {_OF_NO_INFRACTION}",
                 (codec.instant(before),),
             ).rowcount
-            connection.execute(
-                "DELETE FROM photo_of WHERE NOT EXISTS (SELECT * FROM item"
-                " WHERE kind = 'infraction' AND id = photo_of.infraction)"
-            )
+            for table in ("photo_of", "voided"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE NOT EXISTS (SELECT * FROM item"
+                    f" WHERE kind = 'infraction' AND id = {table}.infraction)"
+                )
         self._sweep_photos()
         return forgotten
 

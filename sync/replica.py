@@ -336,6 +336,29 @@ class View:
         """What this plate was noticed for lately."""
         return self._entries("notice", plate)
 
+    def notice(self, id: str) -> Notice | None:
+        """What became of an infraction of the last 30 days; None when it is not known here."""
+        found = self._execute(
+            "SELECT record FROM entry WHERE kind = 'notice' AND id = ?", (id,)
+        ).fetchone()
+        if found is None:
+            return None
+        try:
+            return cast(Notice, codec.entity("notice", json.loads(found[0])))
+        except ValueError as error:
+            raise DamagedIndex(f"the notice {id} in the index cannot be read: {error}") from error
+
+    def plates_of(self, number: str) -> list[Plate]:
+        """Every plate with a permit of this number. Reads the whole index, 0.1 s of a million
+        permits: not for the thread that draws.
+        """
+        found = self._execute(
+            "SELECT DISTINCT plate, jurisdiction FROM permit WHERE permit_number = ?"
+            " ORDER BY plate, jurisdiction",
+            (number,),
+        )
+        return [Plate(plate, jurisdiction) for plate, jurisdiction in found]
+
     def recount(self) -> Digest:
         """The digest of what is here, from the rows and not from what was kept along the way."""
         digest = EMPTY_DIGEST.with_rows(_hashes(self._execute(_SELECT_ROWS)))

@@ -22,13 +22,8 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
 
 from handheld_app.controls import Key, PatrolScreen, Sheet
-from handheld_app.patrol import (
-    JURISDICTIONS,
-    Draft,
-    NotReady,
-    Recorded,
-    Sighting,
-)
+from handheld_app.drafts import Draft, Sighting
+from handheld_app.patrol import JURISDICTIONS, NotReady, Recorded
 from handheld_app.theme import NOTHING, SHADE, TONES
 from handheld_app.wording import (
     Face,

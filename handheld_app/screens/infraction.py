@@ -15,15 +15,9 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.relativelayout import RelativeLayout
 
 from handheld_app.controls import Action, Caption, Choice, Fact, Notice, PatrolScreen, glide_to_top
+from handheld_app.drafts import Draft, Sighting, Unjudged
 from handheld_app.evidence import Photo, PhotoRefused, thumbnail
-from handheld_app.patrol import (
-    NO_ISSUE_REASONS,
-    PLATE_MISSING_REASONS,
-    Draft,
-    Recorded,
-    Sighting,
-    Unjudged,
-)
+from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Recorded
 from handheld_app.wording import (
     age_of_knowledge,
     caution,

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from handheld_app.drafts import Draft
 from handheld_app.evidence import LARGEST, PhotoRefused
 from handheld_app.handheld import Handheld
 from handheld_app.patrol import (
     LONGEST_NOTE,
     MOST_KNOWN,
     MOST_PHOTOS,
-    Draft,
     IndexExpired,
     Lacking,
     NeedsService,

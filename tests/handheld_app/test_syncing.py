@@ -116,7 +116,7 @@ def client_of(service: Service, address: str = "https://parking.example") -> Ser
 def edges(handheld: Handheld, client: Callable[[], ServiceClient]) -> Callable[[], Edges]:
     replica = handheld.replica_of("1085")
     return lambda: DeviceEdges(
-        client(), replica, handheld.outbox, handheld.clock, handheld.device_file
+        client(), replica, handheld.outbox, handheld.clock, handheld.device_file, handheld.briefings
     )
 
 

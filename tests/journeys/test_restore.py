@@ -13,8 +13,10 @@ from enforcement_api.infractions import photos
 from enforcement_api.operations.backup import backup
 from enforcement_api.operations.core import number_floor
 from enforcement_api.operations.restore import Restored, restore
+from handheld_app.briefing import Briefings
 from handheld_app.device import TOKEN_LIFE, DeviceFile
 from handheld_app.edges import DeviceEdges
+from handheld_app.notebook import Notebook
 from sync import engine
 from sync.client import ServiceClient
 from sync.codec import instant
@@ -149,9 +151,15 @@ def test_handheld_whose_token_was_renewed_since_the_backup_gets_back_in_by_itsel
         def secret() -> str:
             return device_file.device.secret
 
+        notebook = Notebook(tmp_path)
         with ServiceClient(ADDRESS, token=secret, transport=handheld.bridge) as client:
             edges = DeviceEdges(
-                client, handheld.replica, handheld.outbox, handheld.clock, device_file
+                client,
+                handheld.replica,
+                handheld.outbox,
+                handheld.clock,
+                device_file,
+                Briefings(notebook),
             )
 
             def sync() -> None:
@@ -179,3 +187,4 @@ def test_handheld_whose_token_was_renewed_since_the_backup_gets_back_in_by_itsel
             sync()
             sync()
             assert device_file.device.token != handheld.token
+        notebook.close()

@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 
+from handheld_app.briefing import Briefings
 from handheld_app.device import DeviceFile
 from handheld_app.edges import DeviceEdges
+from handheld_app.notebook import Notebook
 from sync import client, codec, engine, exchange
 from sync.clock import Measurement, Stamp, TrustedClock
 from sync.codec import MalformedMessage, instant
@@ -141,8 +143,14 @@ class SimulatedHandheld:
         )
         self.outbox = Outbox(self.folder, free=lambda _: 0 if self.disk.is_full else ROOM)
         self.replica = Replica(self.folder / "index")
+        self.notebook = Notebook(self.folder)
         self._edges = DeviceEdges(
-            _NoClient(), self.replica, self.outbox, self.clock, self.device_file
+            _NoClient(),
+            self.replica,
+            self.outbox,
+            self.clock,
+            self.device_file,
+            Briefings(self.notebook),
         )
 
     def _id(self) -> str:
@@ -193,6 +201,7 @@ class SimulatedHandheld:
         self.passes = {}
         self.replica.close()
         self.outbox.close()
+        self.notebook.close()
 
     def close(self) -> None:
         if self.is_up:
