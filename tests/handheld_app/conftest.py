@@ -58,6 +58,7 @@ class World:
         }
     )
     codes: tuple[InfractionCode, ...] = ()
+    more: list[Entity] = field(default_factory=list)
 
     def permit(
         self,
@@ -100,7 +101,13 @@ class World:
             self.no_notice,
             None,
         )
-        return [site, *self.zones.values(), *(self.codes or CODES), *self.permits.values()]
+        return [
+            site,
+            *self.zones.values(),
+            *(self.codes or CODES),
+            *self.permits.values(),
+            *self.more,
+        ]
 
 
 def _code(id: str, fr: str, en: str, photos: int = 0) -> InfractionCode:
