@@ -21,13 +21,13 @@ from kivy.properties import (
 )
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
-from handheld_app import theme
 from handheld_app.controls import Alert
 from handheld_app.drafts import Draft
 from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.syncing import SAID_NO, SyncStatus
+from handheld_app.theme import PALETTES, SCALES, look, put_on
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
@@ -49,12 +49,13 @@ class HandheldApp(App):
     title = "Patrouille"
     lang = StringProperty("fr")
     compact = BooleanProperty(False)
+    left_handed = BooleanProperty(False)
     key_height = NumericProperty(0)
     status = ObjectProperty(SyncStatus())
     sync_words = StringProperty("")
     sync_sign = StringProperty("sync")
-    sync_color = ColorProperty(theme.WHITE)
-    sync_ground = ColorProperty(theme.NAVY_SOFT)
+    sync_color = ColorProperty()
+    sync_ground = ColorProperty()
 
     def __init__(
         self,
@@ -82,7 +83,8 @@ class HandheldApp(App):
     # the life of the window
 
     def build(self) -> ScreenManager:
-        theme.put_on()
+        put_on()
+        self._wear()
         from handheld_app.screens.check import CheckScreen
         from handheld_app.screens.enrol import EnrolScreen
         from handheld_app.screens.infraction import InfractionScreen, LastLookScreen
@@ -93,7 +95,6 @@ class HandheldApp(App):
         from handheld_app.screens.sync import SyncScreen
 
         self._measure()
-        Window.clearcolor = theme.PAPER
         Window.softinput_mode = "below_target"
         self.screens = ScreenManager(transition=NoTransition())
         for name, screen in (
@@ -112,7 +113,8 @@ class HandheldApp(App):
 
     def on_start(self) -> None:
         Window.bind(on_resize=self._measure, on_key_down=self._key_down)
-        self._show_status()
+        look.bind(palette=self._repaint)
+        self._repaint()
         self._keeping_time = Clock.schedule_interval(lambda _: self._keep_time(), KEEP_TIME_EVERY)
         self.screens.get_screen("enrol").prefill(self._server, self._code)
         enrolled = self.patrol.device.enrolled
@@ -137,6 +139,7 @@ class HandheldApp(App):
         self._stopped = True
         self._keeping_time.cancel()
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
+        look.unbind(palette=self._repaint)
         self.handheld.stop_syncing()
         self.screens.current_screen.leave()
         self.workers.close()
@@ -151,6 +154,24 @@ class HandheldApp(App):
     def _measure(self, *_: Any) -> None:
         self.compact = Window.height < dp(ROOMY)
         self.key_height = dp((48 if Window.height >= dp(LOW) else 44) if self.compact else 56)
+
+    # the look
+
+    def _wear(self) -> None:
+        """The look that this device remembers."""
+        device = self.patrol.device
+        look.palette = device.palette if device.palette in PALETTES else "day"
+        look.scale = device.text_scale if device.text_scale in SCALES else 100
+        self.left_handed = device.left_handed
+
+    def prefer(self, **settings: Any) -> None:
+        """Change how the screens look or lie, at once; it is remembered."""
+        self.save(lambda: self.patrol.prefer(**settings), self._wear)
+
+    def _repaint(self, *_: Any) -> None:
+        """What has its colour from elsewhere than kv."""
+        Window.clearcolor = look.GROUND
+        self._show_status()
 
     # going about
 
@@ -282,14 +303,13 @@ class HandheldApp(App):
 
     def _show_status(self) -> None:
         status, lang, site = self.status, self.lang, self.patrol.site()
-        amber = theme.TONES["wait"][0]
-        self.sync_ground, self.sync_color = theme.NAVY_SOFT, amber
+        self.sync_ground, self.sync_color = look.BAR_SOFT, look.BAR_WAIT
         waiting = status.unsent - status.set_aside
         if status.connection in SAID_NO:
             words, sign = gettext("Refused", lang), "warning"
         elif status.set_aside:
             words, sign = refused_items(status.set_aside, lang), "warning"
-            self.sync_ground, self.sync_color = theme.TONES["bad"]
+            self.sync_ground, self.sync_color = look.TONES["bad"]
         elif waiting:
             words = gettext("{n} to send", lang).format(n=waiting)
             sign = "offline" if status.connection in _OUT_OF_REACH else "unsent"
@@ -298,10 +318,10 @@ class HandheldApp(App):
         elif status.synced_at is not None and site is not None:
             at = hh_mm(status.synced_at, ZoneInfo(site.time_zone))
             words, sign = gettext("Synced {time}", lang).format(time=at), "cloud"
-            self.sync_color = theme.MINT
+            self.sync_color = look.BAR_GOOD
         else:
             words, sign = gettext("Syncing", lang), "sync"
-            self.sync_color = theme.WHITE
+            self.sync_color = look.BAR_INK
         self.sync_words, self.sync_sign = words, sign
 
 

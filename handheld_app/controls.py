@@ -26,7 +26,7 @@ from kivy.uix.modalview import ModalView
 from kivy.uix.screenmanager import Screen
 from kivy.uix.textinput import TextInput
 
-from handheld_app import theme
+from handheld_app.theme import GAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +205,8 @@ class SignedWords(AnchorLayout):
 
     text = StringProperty("")
     sign = StringProperty("")
-    ink = ColorProperty(theme.NAVY)
-    sign_color = ColorProperty(theme.NAVY)
+    ink = ColorProperty()
+    sign_color = ColorProperty()
     largest = NumericProperty("16sp")
     smallest = NumericProperty("11sp")
     lines = NumericProperty(1)
@@ -218,25 +218,25 @@ class Action(ButtonBehavior, BoxLayout):
     text = StringProperty("")
     sign = StringProperty("")
     primary = BooleanProperty(False)
-    ink = ColorProperty(theme.NAVY)
+    ink = ColorProperty()
     largest = NumericProperty("16sp")
 
 
 class HeaderAction(ButtonBehavior, BoxLayout):
-    """A button on the navy bar at the top."""
+    """A button on the bar at the top."""
 
     text = StringProperty("")
     sign = StringProperty("")
     filled = BooleanProperty(False)
-    ground = ColorProperty(theme.NAVY_SOFT)
+    ground = ColorProperty()
     """Of a filled one."""
-    sign_color = ColorProperty(theme.WHITE)
+    sign_color = ColorProperty()
     lines = NumericProperty(1)
     smallest = NumericProperty("11sp")
 
 
 class Header(BoxLayout):
-    """The navy bar of every screen but the check screen: back, title, language."""
+    """The bar at the top of every screen but the check screen: back, title, language."""
 
     title = StringProperty("")
     back = StringProperty("")
@@ -261,7 +261,7 @@ class Group(BoxLayout):
 class Panel(BoxLayout):
     """A sheet of paper with rounded corners."""
 
-    ground = ColorProperty(theme.WHITE)
+    ground = ColorProperty()
 
 
 class Notice(BoxLayout):
@@ -269,7 +269,7 @@ class Notice(BoxLayout):
 
     text = StringProperty("")
     tone = StringProperty("wait")
-    ink = ColorProperty(theme.INK)
+    ink = ColorProperty()
 
 
 class Fact(BoxLayout):
@@ -288,7 +288,9 @@ class Caption(Label):
 
 
 class Prose(Label):
-    """Words that take as many lines as they need."""
+    """Words that take as many lines as they need; `muted` ones matter less."""
+
+    muted = BooleanProperty(False)
 
 
 class PatrolScreen(Screen):
@@ -322,16 +324,10 @@ class Alert(ModalView):
     """One sentence that must be seen, over whatever is shown."""
 
     def __init__(self, *, words: str, close: str, **kwargs: Any) -> None:
-        super().__init__(
-            size_hint=(0.92, None),
-            background="",
-            background_color=theme.NOTHING,
-            overlay_color=(0, 0, 0, 0.55),
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.close = Action(text=close, primary=True)
         self.close.bind(on_release=lambda _: self.dismiss())
-        content = BoxLayout(orientation="vertical", spacing=theme.GAP, size_hint_y=None)
+        content = BoxLayout(orientation="vertical", spacing=GAP, size_hint_y=None)
         content.bind(minimum_height=content.setter("height"), height=self.setter("height"))
         self.notice = Notice(text=words, tone="bad")
         content.add_widget(self.notice)

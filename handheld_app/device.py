@@ -27,7 +27,8 @@ class Device:
     one before. `mismatches`: how often an index differed from the service's. `authority`: the
     only one whose certificates are believed for this service (PEM); empty: the device's own.
     `badge` is that of the last who signed in. `seen_at`: the latest instant that is known to have
-    been.
+    been. `palette`, `text_scale` (per cent), `left_handed` and `cues` are how the screens look,
+    lie and sound. `others`: what a later version wrote here, kept for it.
     """
 
     install_id: str
@@ -43,10 +44,15 @@ class Device:
     zone: str = ""
     badge: str = ""
     lang: str = "fr"
+    palette: str = "day"
+    text_scale: int = 100
+    left_handed: bool = False
+    cues: str = "sound"
     clock: dict[str, Any] | None = None
     seen_at: str = ""
     mismatches: int = 0
     index_lifetime_hours: int = INDEX_LIFETIME_HOURS
+    others: dict[str, Any] = field(default_factory=dict)
 
     @property
     def secret(self) -> str:
@@ -83,7 +89,9 @@ class DeviceFile:
         """
         with self._lock:
             device = replace(self.device, **changes)
-            text = json.dumps(asdict(device), ensure_ascii=False, indent=1)
+            values = asdict(device)
+            values = values.pop("others") | values
+            text = json.dumps(values, ensure_ascii=False, indent=1)
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_durably(self._path, text.encode(), mode=0o600)
             self.device = device
@@ -126,10 +134,11 @@ class DeviceFile:
 def _read(path: Path) -> Device | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(Device)}
+        known = {f.name for f in fields(Device)} - {"others"}
         values = {name: value for name, value in found.items() if name in known}
         values["sites"] = tuple(values.get("sites", ()))
-        return Device(**values)
+        others = {name: value for name, value in found.items() if name not in known}
+        return Device(**values, others=others)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError):

@@ -540,6 +540,10 @@ class Patrol:
         """Remember the language of the screens."""
         self._device.change(lang=lang)
 
+    def prefer(self, **settings: Any) -> None:
+        """Remember how the screens are to look, lie or sound: fields of `Device`."""
+        self._device.change(**settings)
+
     # what is known
 
     def known_at(self, of: Draft | None = None) -> datetime | None:

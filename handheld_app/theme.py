@@ -1,44 +1,193 @@
-"""The look in one place: colours, sizes, the icon font. Used in kv as `theme`."""
+"""The look in one place: colours, sizes, the icon font. Its `look` is `theme` in kv.
+
+Colours are named by what they are for, and each palette gives all of them, so that a screen says
+`theme.INK` once and is right by day, at night and in high contrast. They are properties: what is
+bound to them changes while it is shown. Python code asks `look` at the moment it needs a colour,
+and keeps none.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from kivy.core.text import LabelBase
+from kivy.event import EventDispatcher
 from kivy.lang import Builder
 from kivy.lang.parser import global_idmap
-from kivy.metrics import dp
+from kivy.metrics import dp, sp
+from kivy.properties import (
+    AliasProperty,
+    ColorProperty,
+    NumericProperty,
+    ObjectProperty,
+    OptionProperty,
+)
 from kivy.utils import get_color_from_hex
 
 from handheld_app.wording import gettext
 
 Colour = list[float]
+Tone = tuple[str, str]
 
-NAVY: Colour = get_color_from_hex("#0C2D57")
-NAVY_PRESSED: Colour = get_color_from_hex("#07203F")
-NAVY_SOFT: Colour = get_color_from_hex("#2C4A73")
-PAPER: Colour = get_color_from_hex("#E8ECF2")
-WHITE: Colour = get_color_from_hex("#FFFFFF")
-INK: Colour = get_color_from_hex("#111820")
-MUTED: Colour = get_color_from_hex("#3D4854")
-HINT: Colour = get_color_from_hex("#6F7C8B")
-LINE: Colour = get_color_from_hex("#AEB9C7")
-KEY_DIGIT: Colour = get_color_from_hex("#D6DDEB")
-KEY_PRESSED: Colour = get_color_from_hex("#B4C2D6")
-SHADOW: Colour = get_color_from_hex("#B7C1CE")
-SELECTED: Colour = get_color_from_hex("#DCE8F8")
-MINT: Colour = get_color_from_hex("#8FE3B0")
-NOTHING: Colour = [0, 0, 0, 0]
-SHADE: Colour = [0, 0, 0, 0.22]
 
-TONES: dict[str, tuple[Colour, Colour]] = {
-    "good": (get_color_from_hex("#0A622E"), WHITE),
-    "wait": (get_color_from_hex("#FFB300"), INK),
-    "bad": (get_color_from_hex("#B00020"), WHITE),
-    "idle": (get_color_from_hex("#3C4858"), WHITE),
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Every colour there is, as #RRGGBB or #RRGGBBAA; a tone is a ground and what is on it."""
+
+    ground: str
+    """Behind everything."""
+    surface: str
+    """What lies on the ground: panels, rows, fields."""
+    ink: str
+    muted: str
+    """Words that matter less."""
+    line: str
+    shadow: str
+    selected: str
+    """The ground of what is chosen."""
+    accent: str
+    """What is to be touched first; icons and words of what can be touched."""
+    accent_pressed: str
+    on_accent: str
+    bar: str
+    """The bar at the top."""
+    bar_ink: str
+    bar_soft: str
+    """Buttons on the bar."""
+    bar_pressed: str
+    bar_good: str
+    bar_wait: str
+    key: str
+    key_digit: str
+    key_pressed: str
+    outline: str
+    """Around what lies on the ground, where no shadow tells it apart."""
+    mark: str
+    """Characters that differ from what was typed; what is of elsewhere."""
+    focus: str
+    """The ring around what a real keyboard would press."""
+    shade: str
+    """Over the foot of a verdict."""
+    good: Tone
+    wait: Tone
+    bad: Tone
+    idle: Tone
+
+
+TONES = ("good", "wait", "bad", "idle")
+
+PALETTES = {
+    "day": Palette(
+        ground="#E8ECF2",
+        surface="#FFFFFF",
+        ink="#111820",
+        muted="#38424D",
+        line="#8D9AAB",
+        shadow="#B7C1CE",
+        selected="#DCE8F8",
+        accent="#0C2D57",
+        accent_pressed="#07203F",
+        on_accent="#FFFFFF",
+        bar="#0C2D57",
+        bar_ink="#FFFFFF",
+        bar_soft="#1F3B64",
+        bar_pressed="#07203F",
+        bar_good="#9FEBBD",
+        bar_wait="#FFC94D",
+        key="#FFFFFF",
+        key_digit="#D6DDEB",
+        key_pressed="#B4C2D6",
+        outline="#00000000",
+        mark="#9E001A",
+        focus="#DB5400",
+        shade="#00000038",
+        good=("#0A622E", "#FFFFFF"),
+        wait=("#FFB300", "#111820"),
+        bad=("#B00020", "#FFFFFF"),
+        idle=("#3C4858", "#FFFFFF"),
+    ),
+    # Dark all over, and no large bright ground, so that eyes stay used to the dark: what is
+    # bright are the words.
+    "night": Palette(
+        ground="#0A0E13",
+        surface="#161D26",
+        ink="#E3E8EE",
+        muted="#C4CDD7",
+        line="#56657A",
+        shadow="#05080B",
+        selected="#182C48",
+        accent="#A9CBFA",
+        accent_pressed="#7FA8E0",
+        on_accent="#0A1220",
+        bar="#111B2B",
+        bar_ink="#E3E8EE",
+        bar_soft="#1F2C41",
+        bar_pressed="#050A12",
+        bar_good="#8FE3B0",
+        bar_wait="#FFC94D",
+        key="#1B2531",
+        key_digit="#28364A",
+        key_pressed="#3A4A5E",
+        outline="#00000000",
+        mark="#FFA3B0",
+        focus="#FFD166",
+        shade="#00000038",
+        good=("#064A22", "#A9F5C4"),
+        wait=("#4F3400", "#FFD27A"),
+        bad=("#7A0016", "#FFDDE0"),
+        idle=("#26303C", "#DDE5EE"),
+    ),
+    # Black and white, yellow for what can be touched; verdicts as bright as a screen can be.
+    "contrast": Palette(
+        ground="#000000",
+        surface="#000000",
+        ink="#FFFFFF",
+        muted="#FFFFFF",
+        line="#FFFFFF",
+        shadow="#FFFFFF",
+        selected="#333300",
+        accent="#FFE600",
+        accent_pressed="#FFF6A0",
+        on_accent="#000000",
+        bar="#000000",
+        bar_ink="#FFFFFF",
+        bar_soft="#1A1A1A",
+        bar_pressed="#444400",
+        bar_good="#5CFF9D",
+        bar_wait="#FFE600",
+        key="#000000",
+        key_digit="#262626",
+        key_pressed="#555500",
+        outline="#FFFFFF",
+        mark="#FFE600",
+        focus="#00FFFF",
+        shade="#00000000",
+        good=("#00E05A", "#000000"),
+        wait=("#FFD000", "#000000"),
+        bad=("#B00014", "#FFFFFF"),
+        idle=("#1A1A1A", "#FFFFFF"),
+    ),
 }
-"""Ground and text of a verdict; every pair at 7:1 or better."""
+
+WRITTEN_ON = (
+    ("ink", "ground surface selected key key_digit key_pressed"),
+    ("muted", "ground surface selected key_digit"),
+    ("accent", "ground surface selected key key_digit"),
+    ("on_accent", "accent accent_pressed"),
+    ("bar_ink", "bar bar_soft bar_pressed"),
+    ("bar_good", "bar_soft"),
+    ("bar_wait", "bar_soft"),
+    ("mark", "surface"),
+)
+"""What is written on what, besides the two colours of a tone: each pair at 7:1 or better."""
+
+SCALES = (100, 115, 130)
+"""Per cent of the letters' sizes."""
+
+NOTHING: Colour = [0, 0, 0, 0]
 
 TARGET = dp(48)
 """The smallest side of anything that a gloved finger touches."""
@@ -89,6 +238,71 @@ def icon(name: str) -> str:
     return chr(ICONS[name]) if name else ""
 
 
+COLOURS = [field.name for field in fields(Palette) if field.name not in TONES]
+
+# Names of before there were palettes; whatever is written with them is legible in each.
+_FORMER = {
+    "WHITE": "SURFACE",
+    "PAPER": "GROUND",
+    "NAVY": "ACCENT",
+    "NAVY_PRESSED": "ACCENT_PRESSED",
+    "NAVY_SOFT": "BAR_SOFT",
+    "MINT": "BAR_GOOD",
+    "HINT": "MUTED",
+}
+
+_Colours: Any = type(
+    "_Colours",
+    (EventDispatcher,),
+    {name.upper(): ColorProperty() for name in COLOURS}
+    | {
+        former: AliasProperty(lambda look, name=name: getattr(look, name), bind=[name])
+        for former, name in _FORMER.items()
+    },
+)
+
+
+class Look(_Colours):
+    """What is worn now. A colour of the palette is a property of the same name in capitals:
+    `look.INK`; `look.TONES["bad"]` is a ground and what is on it.
+    """
+
+    palette = OptionProperty("day", options=list(PALETTES))
+    scale = NumericProperty(100)
+    """Per cent by which letters are larger than they are meant to be."""
+    sp = ObjectProperty(sp)
+    """Size of letters of so many sp at this scale; another function for each, so that what kv
+    computes with it is computed anew."""
+
+    TONES: Any = ObjectProperty({})
+    TARGET, GAP, RADIUS, EDGE, NOTHING = TARGET, GAP, RADIUS, EDGE, NOTHING
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.on_palette()
+
+    def on_palette(self, *_: Any) -> None:
+        worn = PALETTES[self.palette]
+        for name in COLOURS:
+            setattr(self, name.upper(), getattr(worn, name))
+        self.TONES = {
+            name: tuple(get_color_from_hex(colour) for colour in getattr(worn, name))
+            for name in TONES
+        }
+
+    def on_scale(self, *_: Any) -> None:
+        scale = self.scale / 100
+        self.sp = lambda size: sp(size * scale)
+
+    @staticmethod
+    def icon(name: str) -> str:
+        """The character that draws an icon in the font `icons`; empty for no name."""
+        return icon(name)
+
+
+look = Look()
+
+
 def _icon_font() -> Path:
     spec = find_spec("fonticon_mdi7")
     if spec is None or spec.origin is None:
@@ -101,11 +315,9 @@ def _icon_font() -> Path:
 
 def put_on() -> None:
     """Make the look known to kv, once; the window exists by then."""
-    import handheld_app.theme as this
-
     LabelBase.register("icons", str(_icon_font()))
     global_idmap["_"] = gettext
-    global_idmap["theme"] = this
+    global_idmap["theme"] = look
     here = Path(__file__).parent
     for kv in [here / "theme.kv", *sorted((here / "screens").glob("*.kv"))]:
         if str(kv) not in Builder.files:

@@ -12,7 +12,7 @@ from kivy.metrics import dp
 from kivy.properties import (
     AliasProperty,
     BooleanProperty,
-    ListProperty,
+    ColorProperty,
     NumericProperty,
     ObjectProperty,
     StringProperty,
@@ -20,11 +20,12 @@ from kivy.properties import (
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
+from kivy.utils import get_hex_from_color
 
 from handheld_app.controls import Key, PatrolScreen, Sheet
 from handheld_app.drafts import Draft, Sighting
 from handheld_app.patrol import JURISDICTIONS, NotReady, Recorded
-from handheld_app.theme import NOTHING, SHADE, TONES
+from handheld_app.theme import NOTHING, look
 from handheld_app.wording import (
     Face,
     age_of_knowledge,
@@ -121,28 +122,16 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     plan = ObjectProperty(LARGEST, rebind=True)
     room = NumericProperty(0)
     """Height that is left for the reasons and the note."""
-    ground = ListProperty(TONES["idle"][0])
-    ink = ListProperty(TONES["idle"][1])
+    ground = ColorProperty()
+    ink = ColorProperty()
+    age_ground = ColorProperty()
+    age_ink = ColorProperty()
 
-    age_ground = ListProperty(NOTHING)
-    age_ink = ListProperty(TONES["idle"][1])
-
-    def on_tone(self, _: Any, tone: str) -> None:
-        self.ground, self.ink = TONES[tone]
-        self.on_age()
-
-    def on_stale(self, *_: Any) -> None:
-        self.on_age()
-
-    def on_age(self, *_: Any) -> None:
+    def ground_of_age(self, tones: Any, tone: str, stale: bool, age: str) -> Any:
         """The age stands out when stale, on whatever colour the verdict has."""
-        amber, ink = TONES["wait"]
-        waiting = self.tone == "wait"
-        if self.stale:
-            self.age_ground, self.age_ink = (ink, amber) if waiting else (amber, ink)
-        else:
-            self.age_ground = NOTHING if waiting or not self.age else SHADE
-            self.age_ink = self.ink
+        if stale:
+            return tones["wait"][tone == "wait"]
+        return NOTHING if tone == "wait" or not age else look.SHADE
 
 
 class Offer(ButtonBehavior, BoxLayout):
@@ -460,8 +449,9 @@ class CheckScreen(PatrolScreen):
         text = plate.text
         if len(text) == len(typed.text):
             marked = set(differing(text, typed.text))
+            mark = get_hex_from_color(look.MARK)
             text = "".join(
-                f"[u][color=B00020]{c}[/color][/u]" if i in marked else c
+                f"[u][color={mark}]{c}[/color][/u]" if i in marked else c
                 for i, c in enumerate(text)
             )
         return self._made_offer(

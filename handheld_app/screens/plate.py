@@ -5,7 +5,6 @@ from __future__ import annotations
 from kivy.properties import ObjectProperty, StringProperty
 
 from handheld_app.controls import Caption, Panel, PatrolScreen, Prose, glide_to_top
-from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
     face,
@@ -60,6 +59,6 @@ class PlateScreen(PatrolScreen):
                 zones=zone_names(permit.zones, zones, lang)
             )
             lines = [good_in, *period(permit, site, lang, now=check.at), vehicle(permit, lang)]
-            panel.add_widget(Prose(text="\n".join(filter(None, lines)), color=MUTED))
+            panel.add_widget(Prose(text="\n".join(filter(None, lines)), muted=True))
             content.add_widget(panel)
         glide_to_top(self.ids.scroll)

@@ -21,7 +21,6 @@ from handheld_app.controls import (
     glide_to_top,
 )
 from handheld_app.patrol import SPOIL_REASONS
-from handheld_app.theme import MUTED
 from handheld_app.wording import (
     age_of_knowledge,
     damaged_file,
@@ -146,7 +145,7 @@ class SyncScreen(PatrolScreen):
             panel = Panel()
             panel.add_widget(Prose(text=self._what(item), bold=True))
             for line in told:
-                panel.add_widget(Prose(text=line, color=MUTED))
+                panel.add_widget(Prose(text=line, muted=True))
             if last is not None and item.id == last.id:
                 self.spoil = Action(text=gettext("This number was not used", lang))
                 self.spoil.bind(on_release=lambda _, item=item: self.ask_spoil(item))
@@ -154,7 +153,7 @@ class SyncScreen(PatrolScreen):
             box.add_widget(panel)
         if not rows:
             nothing = gettext("Nothing recorded on this device yet.", lang)
-            box.add_widget(Prose(text=nothing, color=MUTED))
+            box.add_widget(Prose(text=nothing, muted=True))
 
     def _told_of(self, item: Item, lang: str, *, spoiled: bool) -> list[str]:
         """What became of an infraction, a line each."""

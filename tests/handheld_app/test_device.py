@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,17 @@ def test_a_later_versions_fields_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "device.json"
     path.write_text('{"install_id": "i1", "token": "t", "shift": "s1"}')
     assert DeviceFile(path, new_install_id="i2").device.token == "t"
+
+
+def test_a_later_versions_fields_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    path.write_text('{"install_id": "i1", "token": "t", "shift": {"of": "marie"}}')
+    DeviceFile(path, new_install_id="i2").change(palette="night")
+    DeviceFile(path, new_install_id="i3").change(text_scale=130)
+    written = json.loads(path.read_text())
+    assert written["shift"] == {"of": "marie"}
+    assert (written["palette"], written["text_scale"]) == ("night", 130)
+    assert "others" not in written
 
 
 def test_the_offset_of_the_clock_is_known_after_a_restart(tmp_path: Path) -> None:
