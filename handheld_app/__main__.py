@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from handheld_app import display
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=Path(os.environ.get("PATROUILLE_DATA_DIR", "var")),
+        default=_data_dir(os.environ),
         metavar="DIR",
         help="where everything is kept (default: $PATROUILLE_DATA_DIR or ./var)",
     )
@@ -53,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _open(given, given.data_dir.absolute(), spoken)
     except KeyboardInterrupt:  # before the window was there to be closed
         return INTERRUPTED
+
+
+def _data_dir(environment: Mapping[str, str]) -> Path:
+    """On Android the app's own folder, which no other app can read, nor a computer over USB."""
+    names = ("PATROUILLE_DATA_DIR", "ANDROID_PRIVATE")
+    return Path(next((environment[name] for name in names if environment.get(name)), "var"))
 
 
 def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:

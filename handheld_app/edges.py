@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from handheld_app.briefing import Briefings
@@ -27,7 +29,19 @@ TIDIED_EVERY = 3600.0
 """Seconds between two looks for what was sent long ago."""
 BRIEFED_EVERY = 20.0
 """Seconds between two questions for the briefing: what another handheld checked is in it."""
-_VERSION = version("patrouille")
+
+
+def app_version() -> str:
+    """Ours. In an APK we are not installed: there, the project's file lies beside the sources."""
+    try:
+        return version("patrouille")
+    except PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        told: str = tomllib.loads(project.read_text("utf-8"))["project"]["version"]
+        return told
+
+
+_VERSION = app_version()
 
 
 class DeviceEdges(Edges):
