@@ -26,11 +26,13 @@ from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.plates import PlateCounts
 from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.headers import Headers
+from enforcement_api.infractions import heeding
 from enforcement_api.infractions import routes as infractions_routes
 from enforcement_api.infractions import store as infractions
 from enforcement_api.operations import routes as operations_routes
 from enforcement_api.operations.metrics import Counted, Requests
 from enforcement_api.operations.using import serving
+from enforcement_api.patrols import routes as patrols_routes
 from enforcement_api.permits import intake
 from enforcement_api.permits import routes as permits_routes
 from enforcement_api.permits import store as permits
@@ -282,6 +284,16 @@ def create_app(
         )
     )
     app.include_router(
+        patrols_routes.router(
+            record=record,
+            guard=guard,
+            now=now,
+            questions=lambda tx, site, device: [
+                asked.as_json() for asked in infractions.questions(tx, site, device)
+            ],
+        )
+    )
+    app.include_router(
         infractions_routes.router(
             record=record, guard=guard, settings=settings, now=now, follow=follower.follow
         )
@@ -294,6 +306,9 @@ def create_app(
             now=now,
             check_site=sites.site,
             all_sites=lambda tx: [site.id for site in sites.all_sites(tx)],
+            plates_of=permits.plates_of,
+            heed=heeding.heed,
+            follow=follower.follow,
         )
     )
     app.include_router(

@@ -23,6 +23,7 @@ _TAGS = (
     "devices",
     "numbers",
     "events",
+    "patrols",
     "patrollers",
     "hotlist",
     "products",

@@ -154,6 +154,11 @@ def is_identifier(text: str) -> bool:
         return False
 
 
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID, of whatever version, in either case."""
+    return _UUID.fullmatch(text) is not None
+
+
 def calendar(at: datetime) -> datetime:
     """The instant itself if it lies in the years that are taken. Raises ValueError."""
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
@@ -210,6 +215,7 @@ def _told(pattern: str, longest: int | None = None) -> dict[str, Any]:
 
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 JURISDICTION_PATTERN = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
+_UUID = re.compile(UUID_PATTERN)
 _LINE = _told(rf"^[^\n{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^\n{_TEXT_CONTROLS}]*$")
 _NOTE = _told(rf"^[^{_TEXT_CONTROLS}]*[^\s{_TEXT_CONTROLS}][^{_TEXT_CONTROLS}]*$")
 TEXT_SCHEMA = _told(rf"^[^{_TEXT_CONTROLS}]*$")

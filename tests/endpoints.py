@@ -138,6 +138,12 @@ class World:
         assert answer.status_code == 201, answer.text
         return id
 
+    def a_patrol_message(self) -> str:
+        id = new_id()
+        answer = self.service.admin.put(f"/v1/sites/{HERE}/messages/{id}", json=TOLD)
+        assert answer.status_code == 201, answer.text
+        return id
+
     def a_patroller(self) -> str:
         id = new_id()
         answer = self.service.admin.put(f"/v1/sites/{HERE}/patrollers/{id}", json=patroller(id))
@@ -304,6 +310,7 @@ COURTESY = {
 APPROVE = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a5", "decision": "approve"}
 SUSPEND = {"id": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a6", "action": "suspend"}
 MESSAGE = {"body": "Je change de voiture."}
+TOLD = {"text": "Le P3 est fermé."}
 SEEN = {"If-Match": "*"}
 HOT = {"plate": PLATE, "reason": "Volé", "priority": "low"}
 
@@ -373,6 +380,19 @@ ROWS: dict[str, Row] = {
                             lambda w: ask({"json": EVENT}, id=new_id())),
     "listEvents":          ("401 200 403 403 403 200 403 403 403 401 200",
                             lambda w: ask({"params": {"site": HERE}})),
+    # patrols
+    "getBriefing":         ("401 403 403 403 403 403 403 200 403 401 403",
+                            lambda w: ask()),
+    "putPatrolSettings":   ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask({"json": {}})),
+    "getPatrolSettings":   ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask()),
+    "putPatrolMessage":    ("401 403 403 403 403 201 403 403 403 401 403",
+                            lambda w: ask({"json": TOLD}, id=new_id())),
+    "listPatrolMessages":  ("401 403 403 403 403 200 403 403 403 401 403",
+                            lambda w: ask()),
+    "deletePatrolMessage": ("401 403 403 403 403 204 403 403 403 401 403",
+                            lambda w: ask(id=w.a_patrol_message())),
     # infractions: what a revoked device holds is still taken
     "putInfraction":       ("401 403 403 403 403 403 403 201 403 201 403",
                             lambda w: ask({"json": infraction(PLATE)}, id=new_id())),

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    literal_column,
 )
 from sqlalchemy.engine import Dialect
 
@@ -257,6 +258,13 @@ Index(
     permit_versions.c.fold,
 )
 Index("ix_permit_versions_history", permit_versions.c.site, permit_versions.c.base)
+Index(
+    "ix_permit_versions_number",
+    permit_versions.c.site,
+    permit_versions.c.permit_number,
+    sqlite_where=_current,
+    postgresql_where=_current,
+)
 
 keys = Table(
     "keys",
@@ -376,6 +384,14 @@ Index(
     sqlite_where=_undecided,
     postgresql_where=_undecided,
 )
+_asked = infractions.c.state == literal_column("'information_requested'")
+Index(
+    "ix_infractions_asked",
+    infractions.c.site,
+    infractions.c.device,
+    sqlite_where=_asked,
+    postgresql_where=_asked,
+)
 _told = infractions.c.told_at.is_not(None)
 Index(
     "ix_infractions_told",
@@ -467,7 +483,9 @@ number_blocks = Table(
     Index("ix_number_blocks_first", "site", "first", unique=True),
 )
 
-# What a patrol leaves behind besides infractions, each as it was sent.
+# What a patrol leaves behind besides infractions, each as it was sent. `subject`: what it is about,
+# such as `infraction:<id>`. `shared_permit`: the number of the permit of a plate that was checked,
+# if more plates had it when the check was received.
 events = Table(
     "events",
     metadata,
@@ -480,9 +498,53 @@ events = Table(
     Column("received_at", Instant, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("content_hash", String, nullable=False),
+    Column("subject", Text),
+    Column("shared_permit", Text),
     Index("ix_events_id", "id", unique=True),
     Index("ix_events_at", "site", "at", "id"),
     Index("ix_events_kind", "site", "kind", "at", "id"),
+)
+_has_subject = events.c.subject.is_not(None)
+Index(
+    "ix_events_subject",
+    events.c.site,
+    events.c.subject,
+    sqlite_where=_has_subject,
+    postgresql_where=_has_subject,
+)
+_is_shared = events.c.shared_permit.is_not(None)
+Index(
+    "ix_events_shared_permit",
+    events.c.site,
+    events.c.at,
+    sqlite_where=_is_shared,
+    postgresql_where=_is_shared,
+)
+
+# What a supervisor has set for the patrols of a site; a site without a row has the defaults.
+patrol_settings = Table(
+    "patrol_settings",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("facts", JSON, nullable=False),
+)
+
+# What supervisors tell patrols. `device`, `patroller`: whom; null: all.
+patrol_messages = Table(
+    "patrol_messages",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("content_hash", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("device", String),
+    Column("patroller", String),
+    Column("expires_at", Instant, nullable=False),
+    Index("ix_patrol_messages_at", "site", "at", "id"),
+    Index("ix_patrol_messages_expires", "site", "expires_at"),
 )
 
 # The append-only log: chains of entries, one of each site and one (empty `chain`) of the

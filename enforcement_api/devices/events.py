@@ -1,6 +1,8 @@
 """Events: whatever a patrol leaves behind besides infractions, each kept once, as it was sent.
 
-The service gives a meaning to `number_spoiled` alone (numbers.py); to the others it is a shelf.
+Here they are a shelf. What some of them mean lies with what they are about: `number_spoiled` in
+numbers.py, `answer` and `infraction_voided` with infractions, `check` and `message_read` with what
+patrols are told. docs/patrols.md lists the kinds.
 """
 
 from __future__ import annotations
@@ -8,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select
 
 from enforcement_api.cards import has_card_number
 from enforcement_api.database.engine import Record
@@ -22,8 +24,9 @@ from enforcement_api.database.tables import events
 from enforcement_api.devices import numbers
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
-from enforcement_api.shapes import Instant, mended
+from enforcement_api.shapes import Instant, is_uuid, mended
 from sync import codec
+from sync.plates import Plate, normalise
 
 LARGEST = 64 * 1024
 """Bytes of an event: what was seen and done, no files."""
@@ -32,6 +35,46 @@ DEEPEST = 32
 """Lists and objects within one another that an event may have: what writes and shows them deeper
 gives up, and one event must not hide a page of others."""
 
+CHECK = "check"
+"""A look-up: `{"plate","jurisdiction","zone","lot","place","verdict","permit_number","patroller",
+"shift","purpose"}` (DOMAIN 6)."""
+ANSWER = "answer"
+"""What a patroller answers a supervisor: `{"infraction","text","patroller"}`."""
+VOIDED = "infraction_voided"
+"""A patroller voids their own: `{"infraction","reason","patroller"}`."""
+MESSAGE_READ = "message_read"
+"""A message was seen: `{"message","patroller"}`."""
+SUBJECTS = {ANSWER: "infraction", VOIDED: "infraction", MESSAGE_READ: "message"}
+"""Of what kind of event which fact names what it is about."""
+
+MOST_CHECKS = 500
+"""Checks of vehicles with a shared permit in one answer."""
+LONGEST_PERMIT_NUMBER = 100
+LONGEST_SHOWN = 500
+"""Characters of a fact that are shown to other devices."""
+
+PlatesOf = Callable[[Connection, str, str, datetime], Collection[Plate]]
+"""The plates that a permit number has at a site from an instant on."""
+
+_c = events.c
+_SITE: BindParameter[str] = bindparam("of_site")
+_SUBJECT: BindParameter[str] = bindparam("of_subject")
+_OF_SUBJECT = (
+    select(events)
+    .where(_c.site == _SITE, _c.subject == _SUBJECT)
+    .order_by(_c.received_at, _c.at, _c.id)
+)
+_SHARED = (
+    select(events)
+    .where(
+        _c.site == _SITE,
+        _c.shared_permit.is_not(None),
+        _c.at >= bindparam("of_begin"),
+        _c.device != bindparam("of_device"),
+    )
+    .order_by(_c.at.desc(), _c.id.desc())
+    .limit(MOST_CHECKS)
+)
 _LARGEST_WHOLE = 1 << 63
 
 
@@ -79,6 +122,29 @@ class Event:
     after_revocation: bool
     received_at: datetime
     facts: dict[str, Any]
+
+    def text(self, name: str, longest: int = LONGEST_SHOWN) -> str | None:
+        """A fact, if it is a text with something in it, no longer than this."""
+        fact = self.facts.get(name)
+        return fact[:longest] if isinstance(fact, str) and fact.strip() else None
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about, such as `infraction:<id>`."""
+        name = SUBJECTS.get(self.kind)
+        id = None if name is None else self.facts.get(name)
+        return f"{name}:{id.lower()}" if isinstance(id, str) and is_uuid(id) else None
+
+    def shared_permit(self, tx: Connection, plates_of: PlatesOf) -> str | None:
+        """Of the check of a plate whose permit other plates have too, the permit's number."""
+        number, plate = self.text("permit_number", LARGEST), self.text("plate")
+        if self.kind != CHECK or number is None or plate is None:
+            return None
+        if len(number) > LONGEST_PERMIT_NUMBER:
+            return None
+        plates = plates_of(tx, self.site, number, self.received_at)
+        is_one = normalise(plate) in {each.text for each in plates}
+        return number if is_one and len(plates) > 1 else None
 
 
 def _number(text: str) -> float:
@@ -131,7 +197,14 @@ def read(body: bytes) -> EventIn:
 
 
 def receive(
-    record: Record, tx: Connection, id: str, sent: EventIn, *, by: Principal, at: datetime
+    record: Record,
+    tx: Connection,
+    id: str,
+    sent: EventIn,
+    *,
+    by: Principal,
+    at: datetime,
+    plates_of: PlatesOf,
 ) -> tuple[Event, bool]:
     """Keep an event; as it was received, and whether this was the first time.
 
@@ -153,6 +226,8 @@ def receive(
             "received_at": at,
             "facts": event.facts,
             "content_hash": hash,
+            "subject": event.subject,
+            "shared_permit": event.shared_permit(tx, plates_of),
         },
     )
     if added.rowcount:
@@ -196,6 +271,30 @@ def page(
         query = query.where(or_(table.at < at, and_(table.at == at, table.id < after[1])))
     query = query.order_by(table.at.desc(), table.id.desc()).limit(limit)
     return [_event_of(row) for row in tx.execute(query)]
+
+
+def of_subject(tx: Connection, site: str, subject: str) -> list[Event]:
+    """What was told of something at a site, in the order in which it was received."""
+    return [
+        _event_of(row) for row in tx.execute(_OF_SUBJECT, {"of_site": site, "of_subject": subject})
+    ]
+
+
+def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, list[Event]]:
+    """Of each of these messages, the devices' first words that it was seen, the earliest first."""
+    named = [f"message:{id}" for id in messages]
+    query = select(events).where(_c.site == site, _c.subject.in_(named), _c.subject.is_not(None))
+    found: dict[str, dict[str, Event]] = {id: {} for id in messages}
+    for row in tx.execute(query.order_by(_c.at, _c.id)):
+        event = _event_of(row)
+        found[row.subject.partition(":")[2]].setdefault(event.device, event)
+    return {id: list(of_device.values()) for id, of_device in found.items()}
+
+
+def shared_checks(tx: Connection, site: str, *, besides: str, since: datetime) -> list[Event]:
+    """The checks of vehicles whose permit others have too, by other devices, the latest first."""
+    asked = {"of_site": site, "of_begin": since, "of_device": besides}
+    return [_event_of(row) for row in tx.execute(_SHARED, asked)]
 
 
 def _event_of(row: Any) -> Event:

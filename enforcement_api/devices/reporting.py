@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import events, numbers
-from enforcement_api.devices.events import Event, EventIn
+from enforcement_api.devices.events import Event, EventIn, PlatesOf
 from enforcement_api.devices.numbers import Account, Block
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
@@ -29,6 +30,8 @@ from enforcement_api.shapes import (
     shown_as,
 )
 from sync import codec
+
+_EVENTS_AT_ONCE = 8
 
 _BLOCK_ID = "01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e"
 _DEVICE = "0b6f6c0e-5a4e-4f0e-9d0a-1f2f3a4b5c6d"
@@ -201,9 +204,19 @@ def router(
     now: Callable[[], datetime],
     check_site: Callable[[Connection, str], object],
     all_sites: Callable[[Connection], list[str]],
+    plates_of: PlatesOf,
+    heed: Callable[[Connection, Event], bool],
+    follow: Callable[[str], None],
 ) -> APIRouter:
-    """The routes of number blocks and events. `check_site` raises UnknownSite."""
+    """The routes of number blocks and events. `check_site` raises UnknownSite.
+
+    `plates_of` tells the plates of a permit number. `heed` lets an event take effect that was
+    received just now, and tells whether it changed the feed of its site; `follow` brings the
+    service's own index level with that.
+    """
     routes = APIRouter(prefix="/v1")
+    # Threads of their own: what is told of an infraction waits for the feed of its site.
+    keeping = CapacityLimiter(_EVENTS_AT_ONCE)
     itself = guard.allow("device")
     sender = Depends(guard.allow("device", revoked=True))
     reader = guard.allow("reader", "admin")
@@ -319,18 +332,32 @@ def router(
             }
         },
     )
-    def put_event(
+    async def put_event(
         id: EventId, by: Principal = sender, body: bytes = Depends(event_body)
     ) -> Response:
         """Keep what happened on a patrol; safe to send again. Fields besides `kind`, `site` and
-        `at` are the event's own: they are kept as sent and shown as `facts`.
+        `at` are the event's own: they are kept as sent and shown as `facts`. An `answer` and an
+        `infraction_voided` take effect on their infraction, also where they come before it.
         """
         id = _uuid(id)
-        sent = events.read(body)
-        at = now().replace(microsecond=0)
-        kept, is_new = record.write(lambda tx: events.receive(record, tx, id, sent, by=by, at=at))
-        receipt = {"id": id, "received_at": codec.instant(kept.received_at)}
-        return JSONResponse(receipt, 201 if is_new else 200)
+
+        def keep() -> Response:
+            sent = events.read(body)
+            at = now().replace(microsecond=0)
+
+            def work(tx: Connection) -> tuple[Event, bool, bool]:
+                kept, is_new = events.receive(
+                    record, tx, id, sent, by=by, at=at, plates_of=plates_of
+                )
+                return kept, is_new, is_new and heed(tx, kept)
+
+            kept, is_new, is_told = record.write(work)
+            if is_told:
+                follow(kept.site)
+            receipt = {"id": id, "received_at": codec.instant(kept.received_at)}
+            return JSONResponse(receipt, 201 if is_new else 200)
+
+        return await to_thread.run_sync(keep, limiter=keeping)
 
     @routes.get(
         "/events",

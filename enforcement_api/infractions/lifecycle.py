@@ -29,6 +29,12 @@ _NEXT: Mapping[Decision, Mapping[str, State]] = {
 DECIDED: frozenset[State] = frozenset({"confirmed", "voided", "paid", "upheld", "cancelled"})
 """States in which an infraction is not judged again when a permit changes."""
 
+VOIDABLE: frozenset[State] = frozenset({"received", "information_requested"})
+"""States in which a patroller may still void what they recorded."""
+
+VOIDED_LATE = "voided-late"
+"""Flagged: a patroller voided their own after the site's grace time."""
+
 VOID_REASONS: Mapping[str, str] = {
     "permit_valid_at_the_time": N_("permit valid at the time"),
     "replacement_under_way": N_("replacement under way"),
@@ -156,4 +162,59 @@ def decide(
         state_before=infraction.state,
         state=state,
         acknowledged_differs=infraction.differs and wanted.acknowledge_differs,
+    )
+
+
+def answered(
+    infraction: Infraction, text: str | None, *, by: str, by_name: str, at: datetime
+) -> Review | None:
+    """What a patroller's answer makes of an infraction that somebody asked about; None: nobody
+    asked, or it was decided meanwhile.
+    """
+    if infraction.state != "information_requested":
+        return None
+    return Review(
+        at=at,
+        by=by,
+        by_name=by_name,
+        decision="answer",
+        reason=None,
+        note=text,
+        state_before=infraction.state,
+        state="received",
+        acknowledged_differs=False,
+    )
+
+
+Kept = Literal["another-patroller", "after-revocation", "decided"]
+"""Why a patroller's own voiding is kept and changes nothing."""
+
+
+def kept_from_voiding(infraction: Infraction, *, is_own: bool, revoked: bool) -> Kept | None:
+    """What keeps a patroller from voiding an infraction; None: nothing does.
+
+    Nobody voids what another recorded, or from a device that may be in other hands, or against a
+    decision.
+    """
+    if not is_own:
+        return "another-patroller"
+    if revoked:
+        return "after-revocation"
+    return None if infraction.state in VOIDABLE else "decided"
+
+
+def voided_by_patroller(
+    infraction: Infraction, reason: str | None, *, by: str, by_name: str, at: datetime
+) -> Review:
+    """A patroller's own voiding. Any reason is taken: what a patroller recorded is not refused."""
+    return Review(
+        at=at,
+        by=by,
+        by_name=by_name,
+        decision="void",
+        reason=reason,
+        note=None,
+        state_before=infraction.state,
+        state="voided",
+        acknowledged_differs=False,
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from enforcement_api import hashed_files
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import core, exports, lifecycle, photos, store
+from enforcement_api.infractions import core, exports, heeding, lifecycle, photos, store
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
 from enforcement_api.infractions.lifecycle import Decision
 from enforcement_api.infractions.photos import PhotoTooLarge, StoredPhoto, UnknownPhoto
@@ -310,9 +310,12 @@ def router(
             told_from = received_at - timedelta(days=settings.notice_days)
 
             def work(tx: Connection) -> Received:
-                return store.receive(
+                received = store.receive(
                     record, tx, id, upload, by=by, received_at=received_at, told_from=told_from
                 )
+                if received.is_new:
+                    heeding.heed_earlier(tx, upload.sent.site, id, at=received_at)
+                return received
 
             received = record.write(work)
             if received.is_new:

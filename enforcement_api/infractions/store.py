@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -41,6 +42,7 @@ from enforcement_api.devices import numbers
 from enforcement_api.devices.numbers import Block
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.core import Cursor, NotACursor
+from enforcement_api.feed.store import Counter
 from enforcement_api.infractions import core
 from enforcement_api.infractions.core import (
     Event,
@@ -57,7 +59,7 @@ from enforcement_api.infractions.core import (
     UnknownInfraction,
     Upload,
 )
-from enforcement_api.infractions.lifecycle import DECIDED, Review, Wanted, decide
+from enforcement_api.infractions.lifecycle import DECIDED, VOIDED_LATE, Review, Wanted, decide
 from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
@@ -68,6 +70,8 @@ from sync.plates import Plate, normalise
 from sync.validity import Judgement, best_outcome, judge
 
 _c = infractions.c
+MOST_QUESTIONS = 200
+"""Questions of supervisors that a device is told at once."""
 SHORTEST_PLATE_PART = 3
 """Characters of free text, as a plate has them, that are looked for in plates too."""
 
@@ -94,6 +98,23 @@ _THERE = select(
 )
 _KNOWN_CODES = select(codes.c.code, codes.c.active).where(
     codes.c.site == _SITE, codes.c.code.in_(_SOME)
+)
+_NAMED = select(patrollers.c.id, patrollers.c.badge, patrollers.c.name).where(
+    patrollers.c.site == _SITE,
+    or_(
+        patrollers.c.badge == bindparam("of_patroller"),
+        patrollers.c.id == bindparam("of_patroller"),
+    ),
+)
+_ASKED = (
+    select(infractions)
+    .where(
+        _c.site == _SITE,
+        _c.device == bindparam("of_device"),
+        _c.state == literal_column("'information_requested'"),
+    )
+    .order_by(_c.observed_at.desc(), _c.id.desc())
+    .limit(MOST_QUESTIONS)
 )
 _CODES = (
     select(infraction_codes.c.infraction, infraction_codes.c.code)
@@ -383,6 +404,10 @@ def _receipt_again(record: Record, tx: Connection, site: str, id: str) -> Receip
         recheck_verdict=recheck["verdict"],
         differs=recheck["differs"],
     )
+    # As it was flagged then.
+    infraction = replace(
+        infraction, warnings=[flag for flag in infraction.warnings if flag != VOIDED_LATE]
+    )
     return _receipt(infraction, epoch=record.epoch(tx))
 
 
@@ -459,78 +484,98 @@ def review(
     counter = feed.lock(tx, site_id)
     here = find(tx, id)  # as it stands now that nobody else can change it
     site = sites.site(tx, site_id)
-    judgement = _judge(tx, site, here.plate, zone=here.sent.zone, at=here.sent.observed_at)
-    verdict = None if judgement is None else judgement.verdict
-    judged = replace(
-        here,
-        recheck_verdict=verdict,
-        differs=core.differs(here.sent.verdict, verdict),
-        rechecked_at=None if verdict is None else at,
-    )
+    judged = judged_again(tx, site, here, at=at)
     decided = decide(
         judged,
         wanted,
         by=f"key:{by.id}",
         by_name=by.name,
-        is_own=_is_own(tx, judged, by),
+        is_own=by.source.casefold() in names_of(tx, site_id, judged.sent.patroller),
         at=at,
     )
+    return settle(tx, counter, judged, decided, line=_reviewed(decided, judged)), decided
+
+
+def judged_again(tx: Connection, site: Site, here: Infraction, *, at: datetime) -> Infraction:
+    """The infraction with the verdict that is known now."""
+    judgement = _judge(tx, site, here.plate, zone=here.sent.zone, at=here.sent.observed_at)
+    verdict = None if judgement is None else judgement.verdict
+    return replace(
+        here,
+        recheck_verdict=verdict,
+        differs=core.differs(here.sent.verdict, verdict),
+        rechecked_at=None if verdict is None else at,
+    )
+
+
+def settle(
+    tx: Connection,
+    counter: Counter,
+    judged: Infraction,
+    decided: Review,
+    *,
+    line: Event,
+    warnings: Sequence[str] = (),
+) -> Infraction:
+    """Write what was decided of an infraction that was judged again just now, and what is flagged
+    besides; handhelds are told. The caller has locked the site's feed.
+    """
+    site = judged.sent.site
     after = replace(
         judged,
         state=decided.state,
         decision_reason=decided.reason if decided.state == "voided" else None,
+        warnings=[*judged.warnings, *(w for w in warnings if w not in judged.warnings)],
     )
+    here = (_c.site == site, _c.id == judged.id)
     tx.execute(
         update(infractions)
-        .where(_c.site == site_id, _c.id == id)
+        .where(*here)
         .values(
             state=after.state,
             decision_reason=after.decision_reason,
-            decided_at=at if after.state in DECIDED else None,
+            decided_at=decided.at if after.state in DECIDED else None,
             recheck_verdict=after.recheck_verdict,
             differs=after.differs,
             rechecked_at=after.rechecked_at,
+            warnings=list(after.warnings),
         )
     )
-    _keep_review(tx, site_id, id, decided, judged)
-    is_told = tx.execute(select(_c.told_at).where(_c.site == site_id, _c.id == id)).scalar()
-    if is_told is not None:
+    _keep_review(tx, site, judged.id, decided)
+    remember(tx, site, judged.id, line)
+    if tx.execute(select(_c.told_at).where(*here)).scalar() is not None:
         feed.append(tx, counter, [codec.change_of(after.notice())])
         feed.save(tx, counter)
-    return after, decided
+    return after
 
 
-def _is_own(tx: Connection, infraction: Infraction, by: Principal) -> bool:
-    """Whether the key is that of the patroller who recorded it: a key's source says whose it is."""
-    sent = infraction.sent
-    names = {sent.patroller.casefold()}
-    for row in tx.execute(
-        select(patrollers.c.id, patrollers.c.badge).where(
-            patrollers.c.site == sent.site,
-            or_(patrollers.c.badge == sent.patroller, patrollers.c.id == sent.patroller),
-        )
-    ):
+def names_of(tx: Connection, site: str, patroller: str) -> set[str]:
+    """What a patroller who is named by badge or id is called, both in lower case."""
+    names = {patroller.casefold()}
+    for row in tx.execute(_NAMED, {"of_site": site, "of_patroller": patroller}):
         names |= {row.id.casefold(), row.badge.casefold()}
-    return by.source.casefold() in names
+    return names
 
 
-def _keep_review(
-    tx: Connection, site: str, id: str, review: Review, infraction: Infraction
-) -> None:
+def name_of(tx: Connection, site: str, patroller: str) -> str:
+    """The name of a patroller who is named by badge or id; that itself, if nobody has it."""
+    row = tx.execute(_NAMED, {"of_site": site, "of_patroller": patroller}).first()
+    return patroller if row is None else str(row.name)
+
+
+def _reviewed(review: Review, infraction: Infraction) -> Event:
+    told = asdict(review)
+    names = ("decision", "reason", "note", "state_before", "acknowledged_differs")
+    facts = {name: told[name] for name in names}
+    facts["recheck"] = {"verdict": infraction.recheck_verdict, "differs": infraction.differs}
+    return Event(review.at, "reviewed", review.state, review.by, facts)
+
+
+def _keep_review(tx: Connection, site: str, id: str, review: Review) -> None:
     here = (reviews.c.site == site, reviews.c.infraction == id)
     last = tx.execute(select(func.max(reviews.c.position)).where(*here)).scalar()
-    facts = asdict(review)
-    position = 0 if last is None else last + 1
-    tx.execute(insert(reviews).values(site=site, infraction=id, position=position, **facts))
-    told = {
-        name: facts[name]
-        for name in ("decision", "reason", "note", "state_before", "acknowledged_differs")
-    }
-    told["recheck"] = {
-        "verdict": infraction.recheck_verdict,
-        "differs": infraction.differs,
-    }
-    remember(tx, site, id, Event(review.at, "reviewed", review.state, review.by, told))
+    row = {"site": site, "infraction": id, "position": 0 if last is None else last + 1}
+    tx.execute(insert(reviews).values(**row, **asdict(review)))
 
 
 def reviews_of(tx: Connection, site: str, id: str) -> list[Review]:
@@ -553,6 +598,56 @@ def reviews_of(tx: Connection, site: str, id: str) -> list[Review]:
             acknowledged_differs=row.acknowledged_differs,
         )
         for row in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a supervisor asks of an infraction, and hopes to hear from the device that sent it."""
+
+    infraction: str
+    number: str | None
+    plate: str | None
+    at: datetime
+    by_name: str
+    text: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The question as a device is told it."""
+        return {
+            "infraction": self.infraction,
+            "number": self.number,
+            "plate": self.plate,
+            "at": codec.instant(self.at),
+            "from": self.by_name,
+            "text": self.text,
+        }
+
+
+def questions(tx: Connection, site: str, device: str) -> list[Question]:
+    """What is asked of infractions that this device recorded, the latest observed first."""
+    rows = tx.execute(_ASKED, {"of_site": site, "of_device": device}).all()
+    if not rows:
+        return []
+    asked: dict[str, Any] = {}
+    query = select(reviews).where(
+        reviews.c.site == site,
+        reviews.c.infraction.in_([row.id for row in rows]),
+        reviews.c.decision == "request_information",
+    )
+    for row in tx.execute(query.order_by(reviews.c.position)):
+        asked[row.infraction] = row
+    return [
+        Question(
+            infraction=row.id,
+            number=row.number,
+            plate=row.plate,
+            at=asked[row.id].at,
+            by_name=asked[row.id].by_name,
+            text=asked[row.id].note,
+        )
+        for row in rows
+        if row.id in asked
     ]
 
 

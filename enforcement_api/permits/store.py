@@ -32,6 +32,8 @@ from sync import codec
 from sync.entities import Permit
 from sync.plates import Plate
 
+MOST_OF_A_NUMBER = 100
+"""Permits of one number beyond which it is nobody's: some feeders may give all the same."""
 _c = permit_versions.c
 _CURRENT = _c.superseded_at.is_(None)
 
@@ -47,6 +49,16 @@ _KNOWN_AT: BindParameter[int] = bindparam("known_at")
 _THEN = (_c.sequence <= _KNOWN_AT, or_(_CURRENT, _c.superseded_at > _KNOWN_AT))
 _ALIKE, _ALIKE_THEN = _FOLDED.where(_CURRENT), _FOLDED.where(*_THEN)
 _OF_PLATE, _OF_PLATE_THEN = _PLATED.where(_CURRENT), _PLATED.where(*_THEN)
+_NUMBERED = (
+    select(_c.plate, _c.jurisdiction)
+    .where(
+        _c.site == bindparam("of_site"),
+        _c.permit_number == bindparam("of_number"),
+        _CURRENT,
+        or_(_c.ends_at.is_(None), _c.ends_at > bindparam("of_at")),
+    )
+    .limit(MOST_OF_A_NUMBER + 1)
+)
 _BASES = each_text(bindparam("of_bases", type_=Text)).table_valued("value")
 _OF_BASES = select(permit_versions).where(
     _c.site == bindparam("of_site"), _CURRENT, _c.base.in_(select(_BASES.c.value))
@@ -232,6 +244,17 @@ class Ledger:
 
 
 # Reading
+
+
+def plates_of(tx: Connection, site: str, permit_number: str, at: datetime) -> set[Plate]:
+    """The plates that a permit number has at a site from an instant on; none, if it is on more
+    than MOST_OF_A_NUMBER permits.
+    """
+    asked = {"of_site": site, "of_number": permit_number, "of_at": at}
+    rows = tx.execute(_NUMBERED, asked).all()
+    if len(rows) > MOST_OF_A_NUMBER:
+        return set()
+    return {Plate(row.plate, row.jurisdiction) for row in rows}
 
 
 def permits_for(

@@ -215,6 +215,15 @@ def patroller_of_badge(tx: Connection, site: str, badge: str) -> Patroller | Non
     return None if row is None else Patroller(row.id, row.badge, row.name, row.pin_hash)
 
 
+def patroller_named(tx: Connection, site: str, name: str) -> Patroller | None:
+    """Who has this id at the site, or else this badge."""
+    here = (patrollers.c.site == site, patrollers.c.id == name)
+    row = tx.execute(select(patrollers).where(*here)).first()
+    if row is None:
+        return patroller_of_badge(tx, site, name)
+    return Patroller(row.id, row.badge, row.name, row.pin_hash)
+
+
 def _lock(tx: Connection, site: str) -> None:
     """Let nobody else change the site's patrollers until the transaction ends."""
     row = select(sites.c.id).where(sites.c.id == site).with_for_update()

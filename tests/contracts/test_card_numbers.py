@@ -64,6 +64,7 @@ A_FEEDERS = {
 WITHIN = {
     ("putHolder", "/email"): "{}@example.org",
     ("putPaymentPage", "/return_url"): "https://example.org/merci?carte={}",
+    ("putPatrolSettings", "/texts/payment_url"): "https://example.org/payer?carte={}",
 }
 """Text of which a card number can be but a part."""
 
@@ -328,6 +329,8 @@ KEEP_TEXT = {
     ("putDeviceState", "/app_version"),
     ("enrolDevice", "/install_id"),
     ("putEvent", "/reason"),
+    ("putPatrolSettings", "/texts/avis/fr/footer"),
+    ("putPatrolMessage", "/text"),
     ("putInfraction", "/note"),
     ("putInfraction", "/place"),
     ("putInfraction", "/plate_raw"),
@@ -395,7 +398,8 @@ def test_card_number_is_nowhere(
     found = {where.partition(" ")[0] for where, text in wrote if holds(text, WORD)}
     tables = {"patrollers", "hotlist", "devices", "events", "infractions", "reviews", "audit_log",
               "permit_versions", "categories", "products", "holders", "requests", "vehicles",
-              "messages", "courtesy_permits", "subscription_events"}  # fmt: skip
+              "messages", "courtesy_permits", "subscription_events", "patrol_settings",
+              "patrol_messages"}  # fmt: skip
     assert tables <= found, tables - found
     assert any(Path(where).name.startswith("record.db") for where in found) == (
         service.parts.record.is_sqlite
