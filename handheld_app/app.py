@@ -85,12 +85,14 @@ class HandheldApp(App):
     def build(self) -> ScreenManager:
         put_on()
         self._wear()
+        from handheld_app.screens.chalk import ChalkScreen, MarkScreen
         from handheld_app.screens.check import CheckScreen
         from handheld_app.screens.enrol import EnrolScreen
         from handheld_app.screens.infraction import InfractionScreen, LastLookScreen
         from handheld_app.screens.pictures import PicturesScreen
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
+        from handheld_app.screens.recent import RecentScreen
         from handheld_app.screens.signin import SignInScreen
         from handheld_app.screens.sync import SyncScreen
 
@@ -107,6 +109,9 @@ class HandheldApp(App):
             ("pictures", PicturesScreen),
             ("lastlook", LastLookScreen),
             ("sync", SyncScreen),
+            ("recent", RecentScreen),
+            ("chalk", ChalkScreen),
+            ("mark", MarkScreen),
         ):
             self.screens.add_widget(screen(name=name, patrol=self.patrol, app=self))
         return self.screens
@@ -183,6 +188,11 @@ class HandheldApp(App):
             screen = "place"
         self.screens.current = screen
 
+    def take_photo(self, screen: str) -> None:
+        """Let a picture be chosen; that screen's `take` gets it."""
+        self.screens.get_screen("pictures").taker = screen
+        self.go("pictures")
+
     def switch_language(self) -> None:
         """The other language, everywhere, at once; it is remembered."""
         self.lang = lang = "en" if self.lang == "fr" else "fr"
@@ -254,9 +264,9 @@ class HandheldApp(App):
             self._refresh()
             then()
 
-        self.workers.write(do, saved, self._not_saved)
+        self.workers.write(do, saved, self.not_saved)
 
-    def _not_saved(self, error: Exception) -> None:
+    def not_saved(self, error: Exception) -> None:
         """Say so; what is shown is again what is remembered."""
         self._refresh()
         if isinstance(error, UnknownZone):

@@ -288,9 +288,12 @@ class Caption(Label):
 
 
 class Prose(Label):
-    """Words that take as many lines as they need; `muted` ones matter less."""
+    """Words that take as many lines as they need; `muted` ones matter less; with a `tone` they are
+    written on its ground.
+    """
 
     muted = BooleanProperty(False)
+    tone = StringProperty("")
 
 
 class PatrolScreen(Screen):

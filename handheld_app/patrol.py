@@ -78,6 +78,9 @@ SUGGESTED_CODE: Mapping[Verdict, str] = {
 }
 """The code that a verdict speaks for; a valid plate suggests none."""
 
+OVERSTAY = "T02"
+"""The code of a vehicle that stays longer than it may."""
+
 PERMIT_CODES = ("P01", "P02", "P03", "P04")
 """Codes that a valid permit contradicts."""
 
@@ -625,16 +628,6 @@ class Patrol:
         changes_at = sighting.check.judgement.changes_at
         return changes_at is not None and self.now() >= changes_at
 
-    def has_permits(self, raw: str, jurisdiction: str) -> bool:
-        """Whether what is typed so far is a plate with a permit at this site."""
-        try:
-            plate = Plate.parse(raw, jurisdiction)
-        except ValueError:
-            return False
-        return self._ask(
-            lambda view: not self._has_expired(view.state) and bool(view.permits_for(plate)), False
-        )
-
     def note_check(self, sighting: Sighting) -> None:
         """A check that somebody looked at: it is remembered here, and the service hears of it
         (DOMAIN 6: look-ups are logged with user and purpose). Writes to disk.
@@ -772,6 +765,25 @@ class Patrol:
             **chalk.facts(),
         )
 
+    def photos_of(self, chalk: Chalk) -> list[Photo]:
+        """The photos of a mark that are still here: evidence when the vehicle overstays."""
+        found = []
+        for sha256 in chalk.photos:
+            path = self._outbox.photo(sha256)
+            with contextlib.suppress(OSError):
+                found.append(Photo(sha256, path.stat().st_size, chalk.at, path, "context"))
+        self._outbox.hold(photo.sha256 for photo in found)
+        return found
+
+    def overstay(self, chalk: Chalk, sighting: Sighting) -> Draft:
+        """Begin an infraction about a marked vehicle whose time is up, with the mark's photos."""
+        draft = self.draft(sighting)
+        if OVERSTAY in {code.id for code in draft.known_codes}:
+            draft.codes = [OVERSTAY]
+        draft.place, draft.photos = chalk.place, self.photos_of(chalk)
+        draft.lot = draft.lot if draft.lot is not None else chalk.lot
+        return draft
+
     def marks(self) -> list[Chalk]:
         """The marks of the chosen site that nobody looked at again, the next one due in front."""
         return self.chalks.marks(self.device.site)
@@ -783,6 +795,22 @@ class Patrol:
     def mark_of(self, plate: Plate) -> Chalk | None:
         """The mark of a plate that nobody looked at again."""
         return self.chalks.of(plate, self.device.site)
+
+    def is_settled(self, raw: str, jurisdiction: str) -> bool:
+        """Whether what is typed so far can be judged without waiting for more: it is a plate with
+        a permit, or no longer the beginning of one.
+        """
+        try:
+            plate = Plate.parse(raw, jurisdiction)
+        except ValueError:
+            return False
+
+        def is_settled(view: View) -> bool:
+            if self._has_expired(view.state):
+                return False
+            return bool(view.permits_for(plate)) or not view.begins_a_plate(plate)
+
+        return self._ask(is_settled, False)
 
     def unjudged(self, raw: str, jurisdiction: str, *, typed: str | None = None) -> Unjudged:
         """A plate to record although it cannot be judged now. Raises UnusablePlate."""

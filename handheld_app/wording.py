@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from handheld_app.alerts import Alert
 from handheld_app.authority import WrongAuthority
+from handheld_app.chalk import Chalk
 from handheld_app.enrolment import NotALink
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
 from handheld_app.staff import WrongPin
 from sync.entities import ALL_ZONES, COURTESY, Localized, Permit, Site, Zone
 from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted, in_a_row
-from sync.plates import UnusablePlate
+from sync.plates import Plate, UnusablePlate
 from sync.replica import BeforeRetention
 from sync.validity import Check, Verdict, outcome
 
@@ -653,6 +655,7 @@ def lack(what: str, lang: str, *, photos: int = 0) -> str:
         "photos": ngettext("Add {n} photo.", "Add {n} photos.", photos, lang).format(n=photos),
         "photo_pending": _("A photo is being added.", lang),
         "too_many_photos": _("Too many photos: {n} at most.", lang).format(n=MOST_PHOTOS),
+        "faces": _("Say whether the faces in the photos are needed.", lang),
         "note": _("The note is too long: {n} characters at most.", lang).format(n=LONGEST_NOTE),
         "stale": _("Confirm that the age of the data was considered.", lang),
     }[what]
@@ -681,6 +684,125 @@ def caution(what: str, lang: str, *, age: str = "", verdict: str = "") -> str:
             lang,
         ),
     }[what]
+
+
+# Alerts
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWords:
+    """An alert in a word, in one line, and in the lines that tell all of it."""
+
+    word: str
+    short: str
+    lines: tuple[str, ...]
+    sign: str
+    tone: Tone
+
+
+def alert_words(
+    alert: Alert, site: Site, zones: Mapping[str, Zone], lang: str, *, now: datetime
+) -> AlertWords:
+    """What an alert says."""
+    clock = ZoneInfo(site.time_zone)
+    if alert.kind == "hotlist" and alert.entry is not None:
+        entry = alert.entry
+        word = _("WANTED PLATE", lang) if alert.urgent else _("PLATE TO WATCH", lang)
+        lines = (entry.reason, entry.instructions or "")
+        return AlertWords(word, word.capitalize(), lines, "alert", "bad")
+    if alert.kind == "two_vehicles" and alert.seen is not None:
+        seen = alert.seen
+        zone = zones.get(seen.zone)
+        where = zone_title(zone, lang) if zone is not None else seen.zone
+        told = _("{plate}, of the same permit, was checked {instant}", lang).format(
+            plate=plate_title(seen.plate, site), instant=instant(seen.at, clock, lang, now=now)
+        )
+        by = seen.device and _("by the handheld {name}", lang).format(name=seen.device)
+        place = " · ".join(filter(None, (where, seen.place)))
+        return AlertWords(
+            _("TWO VEHICLES", lang),
+            _("Two vehicles: {plate}", lang).format(plate=plate_title(seen.plate, site)),
+            tuple(filter(None, (told, place, by))),
+            "two-vehicles",
+            "bad",
+        )
+    if alert.kind == "repeated" and alert.notices:
+        last, count = alert.notices[0], len(alert.notices)
+        zone = zones.get(last.zone)
+        word = _("NOTICED TODAY", lang) if alert.today else _("NOTICED BEFORE", lang)
+        many = ngettext(
+            "{n} notice or warning of late", "{n} notices or warnings of late", count, lang
+        )
+        at = instant(last.observed_at, clock, lang, now=now)
+        codes = ", ".join(last.codes)
+        where = zone_title(zone, lang) if zone is not None else last.zone
+        telling = (
+            many.format(n=count),
+            _("Last: {instant}", lang).format(instant=at),
+            " · ".join(filter(None, (where, codes, last.number or ""))),
+        )
+        told = f"{word.capitalize()} · {count}"
+        return AlertWords(word, told, telling, "repeated", "wait")
+    if alert.kind == "no_notice":
+        until_ = alert.until and instant(alert.until, clock, lang, now=now)
+        line = _("No notice here until {instant}", lang).format(instant=until_ or "")
+        return AlertWords(
+            _("NO NOTICES NOW", lang), line, (line, localized(alert.reason, lang)), "paused", "wait"
+        )
+    word = _("OLD DATA", lang)
+    line = _("The data is old: sync before a notice is issued.", lang)
+    return AlertWords(word, word.capitalize(), (line,), "warning", "wait")
+
+
+def plate_title(plate: Plate, site: Site) -> str:
+    """A plate, with where it is from unless that is the site's own jurisdiction."""
+    if plate.jurisdiction == site.jurisdiction:
+        return plate.text
+    return f"{plate.text} · {short_jurisdiction(plate.jurisdiction)}"
+
+
+# Chalk
+
+
+def time_left(due_at: datetime, lang: str, *, now: datetime) -> str:
+    """How long until a marked vehicle's time is up, or since when it is."""
+    if now >= due_at:
+        return _("Time up for {duration}", lang).format(duration=duration(now - due_at, lang))
+    # The minute that has begun counts whole: nobody is sent too early.
+    left = due_at - now + timedelta(seconds=59)
+    return _("{duration} left", lang).format(duration=duration(left, lang))
+
+
+def chalk_words(chalk: Chalk, site: Site, lang: str, *, now: datetime) -> AlertWords:
+    """A mark of a vehicle, as it is told among what is known of its plate."""
+    left = time_left(chalk.due_at, lang, now=now)
+    place = " · ".join(filter(None, (chalk.lot, chalk.place)))
+    tone: Tone = "wait" if chalk.is_due(now) else "idle"
+    at = clock_time(chalk.at.astimezone(ZoneInfo(site.time_zone)), lang)
+    marked = _("Marked at {time}, for {duration}", lang).format(
+        time=at, duration=duration(chalk.due_at - chalk.at, lang)
+    )
+    lines = (left, marked, place, valves_words(chalk.valves, lang))
+    return AlertWords(_("MARKED", lang), left, lines, "chalk", tone)
+
+
+def chalk_due(chalk: Chalk, site: Site | None, lang: str, *, now: datetime) -> AlertWords:
+    """That a marked vehicle's time is up."""
+    plate = plate_title(chalk.plate, site) if site is not None else chalk.plate.text
+    left = time_left(chalk.due_at, lang, now=now)
+    place = " · ".join(filter(None, (chalk.lot, chalk.place)))
+    return AlertWords(_("TIME IS UP", lang), left, (plate, left, place), "time-up", "wait")
+
+
+def valves_words(valves: tuple[int | None, int | None], lang: str) -> str:
+    """Where the valves stood, as on a clock; empty when nobody looked."""
+    front, rear = valves
+    told = []
+    if front is not None:
+        told.append(_("front {hour}", lang).format(hour=front))
+    if rear is not None:
+        told.append(_("rear {hour}", lang).format(hour=rear))
+    return _("Valves: {told}", lang).format(told=", ".join(told)) if told else ""
 
 
 def spoil_reason(reason: str, lang: str) -> str:

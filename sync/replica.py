@@ -377,6 +377,17 @@ class View:
         """Every permit whose plate folds like this one, in any jurisdiction."""
         return [_permit(row) for row in self._execute(_SELECT_FOLD, (plate.fold,)).fetchall()]
 
+    def begins_a_plate(self, beginning: Plate) -> bool:
+        """Whether a permit's plate of the same jurisdiction begins with this one's text."""
+        after = "\N{REPLACEMENT CHARACTER}"  # sorts behind every letter and digit
+        text, begin = beginning.text, beginning.fold
+        found = self._execute(
+            "SELECT 1 FROM permit WHERE fold >= ? AND fold < ? AND plate >= ? AND plate < ?"
+            " AND jurisdiction = ? LIMIT 1",
+            (begin, begin + after, text, text + after, beginning.jurisdiction),
+        )
+        return found.fetchone() is not None
+
     def judge(self, plate: Plate, *, zone: str, at: datetime) -> Judgement:
         """The verdict alone. Raises UnknownZone, BeforeRetention."""
         self._may_judge(zone, at)

@@ -22,13 +22,18 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
 from kivy.utils import get_hex_from_color
 
+from handheld_app.alerts import Alert
 from handheld_app.controls import Key, PatrolScreen, Sheet
 from handheld_app.drafts import Draft, Sighting
 from handheld_app.patrol import JURISDICTIONS, NotReady, Recorded
+from handheld_app.screens.alert import AlertSheet
 from handheld_app.theme import NOTHING, look
 from handheld_app.wording import (
+    AlertWords,
     Face,
     age_of_knowledge,
+    alert_words,
+    chalk_due,
     face,
     gettext,
     localized,
@@ -39,6 +44,7 @@ from handheld_app.wording import (
     zone_title,
 )
 from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
+from sync.validity import Verdict
 
 ROWS = ("ABCD12", "EFGH34", "IJKL56", "MNOP78", "QRST90", "UVWXYZ")
 """Six keys a row, so that each is at least 48 dp wide on a screen of 360 dp: letters in the
@@ -80,6 +86,13 @@ def plan_for(height: float, rows: int) -> Plan:
     return LARGEST
 
 
+SETTLED = 1.0
+"""Seconds for which a verdict stands until it counts as a check that somebody looked at."""
+SWIPE = dp(72)
+"""How far a finger goes across the verdict to see the last checks."""
+REMIND_EVERY = 5
+"""Seconds after which it is looked whether a marked vehicle's time is up."""
+
 BACKSPACE, ENTER, KEYPAD_ENTER, ESCAPE = 8, 13, 271, 27
 
 
@@ -107,7 +120,9 @@ class PlateField(BoxLayout):
 
 
 class VerdictCard(ButtonBehavior, BoxLayout):
-    """The answer. Touched, it tells all that is known of the plate."""
+    """The answer. Touched, it tells all that is known of the plate; swiped, the last checks."""
+
+    swiped = ObjectProperty(lambda: None)
 
     word = StringProperty("")
     sign = StringProperty("looking")
@@ -126,6 +141,14 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     ink = ColorProperty()
     age_ground = ColorProperty()
     age_ink = ColorProperty()
+
+    def on_touch_up(self, touch: Any) -> bool:
+        if touch.grab_current is self and abs(touch.x - touch.ox) > SWIPE > abs(touch.y - touch.oy):
+            touch.ungrab(self)
+            self.state = "normal"
+            self.swiped()
+            return True
+        return bool(super().on_touch_up(touch))
 
     def ground_of_age(self, tones: Any, tone: str, stale: bool, age: str) -> Any:
         """The age stands out when stale, on whatever colour the verdict has."""
@@ -173,6 +196,11 @@ class JurisdictionSheet(Sheet):
         self.dismiss()
 
 
+def _gist(sighting: Sighting) -> tuple[Plate, str, Verdict]:
+    """What makes it another check: the plate, where, and what came of it."""
+    return sighting.plate, sighting.check.zone.id, sighting.verdict
+
+
 class CheckScreen(PatrolScreen):
     """Home. The verdict comes while typing as soon as a permit is found, else with Check."""
 
@@ -190,6 +218,11 @@ class CheckScreen(PatrolScreen):
         self._announced: tuple[Draft, Recorded] | None = None
         self._error: Exception | None = None
         self._sheet: Sheet | None = None
+        self._settling: Any = None
+        self._noted: Sighting | None = None
+        self._alerts: list[Alert] = []
+        self._reminded: set[str] = set()
+        self.ids.card.swiped = lambda: self.app.go("recent")
         self._offers: list[Callable[[], Offer]] = []
         self._plan_soon = Clock.create_trigger(lambda _: self._replan(), -1)
         self.ids.card.bind(size=self._plan_soon)
@@ -200,10 +233,12 @@ class CheckScreen(PatrolScreen):
         self._clocks = [
             Clock.schedule_interval(lambda _: self.show_age(), 20),
             Clock.schedule_interval(lambda _: self.judge_again(), 1),
+            Clock.schedule_interval(lambda _: self.remind(), REMIND_EVERY),
         ]
 
     def leave(self) -> None:
         self.app.hear_keys(None)
+        self.settle()
         for clock in self._clocks:
             clock.cancel()
 
@@ -229,12 +264,15 @@ class CheckScreen(PatrolScreen):
         self.typed()
 
     def typed(self) -> None:
-        """The text changed: judge it when it is a plate with a permit, else wait for Check."""
+        """The text changed: judge it when more letters cannot change what plate it is, else wait
+        for Check.
+        """
+        self._stop_settling()
         self._announced = self._error = None
         self.sighting = self.unjudged = None
         field = self.ids.plate
         self._typed = field.text
-        if self.patrol.has_permits(field.text, field.jurisdiction):
+        if self.patrol.is_settled(field.text, field.jurisdiction):
             self.check()
         else:
             self.show()
@@ -284,7 +322,58 @@ class CheckScreen(PatrolScreen):
         except NotReady as error:
             self.sighting, self._error = None, error
             self.unjudged = self.patrol.unjudged(*plate, typed=self._typed)
+        self._settle_soon()
         self.show()
+
+    # a check that somebody looked at
+
+    def _settle_soon(self) -> None:
+        self._stop_settling()
+        self._alerts = self.patrol.alerts(self.sighting) if self.sighting is not None else []
+        if self.sighting is not None:
+            self._settling = Clock.schedule_once(lambda _: self.settle(), SETTLED)
+
+    def _stop_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    def settle(self) -> None:
+        """The verdict was looked at: it is noted, and what must not be missed is in the way."""
+        if self._settling is None or self.sighting is None:
+            return
+        self._stop_settling()
+        sighting, before, self._noted = self.sighting, self._noted, self.sighting
+        if before is None or _gist(before) != _gist(sighting):
+            self.app.workers.write(
+                lambda: self.patrol.note_check(sighting), lambda _: None, lambda error: None
+            )
+        self._warn(sighting)
+
+    def _warn(self, sighting: Sighting) -> None:
+        new = [alert for alert in self._alerts if not self.patrol.is_acknowledged(alert)]
+        if self._sheet is not None or not any(alert.urgent for alert in new):
+            return
+
+        def seen() -> None:
+            for alert in new:
+                self.app.save(lambda alert=alert: self.patrol.acknowledge(alert, sighting))
+
+        self._lay(AlertSheet([self._alert_words(alert, sighting) for alert in new], seen=seen))
+
+    def _alert_words(self, alert: Alert, sighting: Sighting) -> AlertWords:
+        zones, lang = self.patrol.zones(), self.app.lang
+        return alert_words(alert, sighting.site, zones, lang, now=self.patrol.now())
+
+    def remind(self) -> None:
+        """The time of a marked vehicle is up: say so, once, when nobody is typing."""
+        due = [chalk for chalk in self.patrol.marks_due() if chalk.id not in self._reminded]
+        if not due or self.ids.plate.text or self._sheet is not None:
+            return
+        self._reminded |= {chalk.id for chalk in due}
+        lang, site, now = self.app.lang, self.patrol.site(), self.patrol.now()
+        told = [chalk_due(chalk, site, lang, now=now) for chalk in due]
+        self._lay(AlertSheet(told, seen=lambda: self.app.go("chalk")))
 
     def compare(self, plate: Plate) -> None:
         """A person chose one of the plates to compare; what was typed is recorded with it."""
@@ -300,6 +389,9 @@ class CheckScreen(PatrolScreen):
             self.app.go("sync" if self.patrol.site() is None else "place")
 
     def infraction(self) -> None:
+        self.settle()
+        if self._sheet is not None:
+            return  # an alert was not seen yet
         self.app.screens.get_screen("infraction").begin(self.sighting, self.unjudged)
         self.app.go("infraction")
 
@@ -368,9 +460,18 @@ class CheckScreen(PatrolScreen):
                 card.detail = ""
         if plan.tight:
             card.note = ""
+        if self.sighting is not None and self._alerts:
+            self._show_alerts(self.sighting)
         card.more = self.sighting is not None
         self.show_age()
         self._show_offers()
+
+    def _show_alerts(self, sighting: Sighting) -> None:
+        """What was seen already stays to be read; `stale` is told by the age itself."""
+        told = [alert for alert in self._alerts if alert.kind != "stale"]
+        if told:
+            more = f" · +{len(told) - 1}" if told[1:] else ""
+            self.ids.card.note = self._alert_words(told[0], sighting).short + more
 
     def _show_waiting(self, lang: str) -> None:
         card, text = self.ids.card, self.ids.plate.text

@@ -114,10 +114,14 @@ class InfractionScreen(PatrolScreen):
 
     def begin(self, sighting: Sighting | None, unjudged: Unjudged | None = None) -> None:
         """A new infraction, with what the verdict suggests."""
-        self.draft = self.patrol.draft(sighting, unjudged)
-        self.all_codes = not self.draft.codes
+        self.resume(self.patrol.draft(sighting, unjudged))
+
+    def resume(self, draft: Draft) -> None:
+        """Go on with an infraction that was begun elsewhere, or before a restart."""
+        self.draft = draft
+        self.all_codes = not draft.codes
         self.thumbnails.textures.clear()
-        self.ids.note.text = ""
+        self.ids.note.text = draft.note
         glide_to_top(self.ids.scroll)
 
     def refresh(self) -> None:
@@ -229,7 +233,7 @@ class InfractionScreen(PatrolScreen):
             box.add_widget(picture)
 
     def add_photo(self) -> None:
-        self.app.go("pictures")
+        self.app.take_photo("infraction")
 
     def take(self, source: Path) -> None:
         """Keep the chosen picture file as evidence."""

@@ -34,6 +34,8 @@ class PicturesScreen(PatrolScreen):
     folder = ObjectProperty(None, allownone=True)
     where = StringProperty("")
     empty = BooleanProperty(False)
+    taker = StringProperty("infraction")
+    """The screen that the picture is for."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -97,5 +99,5 @@ class PicturesScreen(PatrolScreen):
         self.refresh()
 
     def choose(self, picture: Path) -> None:
-        self.app.screens.get_screen("infraction").take(picture)
-        self.app.go("infraction")
+        self.app.screens.get_screen(self.taker).take(picture)
+        self.app.go(self.taker)

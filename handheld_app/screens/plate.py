@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kivy.properties import ObjectProperty, StringProperty
 
 from handheld_app.controls import Caption, Panel, PatrolScreen, Prose, glide_to_top
+from handheld_app.screens.alert import banner
 from handheld_app.wording import (
     age_of_knowledge,
+    alert_words,
+    chalk_words,
     face,
     gettext,
     localized,
     period,
     permit_title,
+    plate_title,
     short_jurisdiction,
     vehicle,
     verdict_word,
     zone_names,
 )
+from sync.entities import Site
+from sync.plates import Plate
 from sync.validity import outcome
 
 
@@ -29,6 +37,7 @@ class PlateScreen(PatrolScreen):
     sign = StringProperty("")
     tone = StringProperty("idle")
     reasons = StringProperty("")
+    others = ""
 
     def refresh(self) -> None:
         site = self.patrol.site()
@@ -42,6 +51,10 @@ class PlateScreen(PatrolScreen):
         self.reasons = "\n".join(seen.reasons)
         content = self.ids.content
         content.clear_widgets()
+        for alert in self.patrol.alerts(self.sighting):
+            told = alert_words(alert, site, zones, lang, now=self.patrol.now())
+            content.add_widget(banner(told))
+        self._show_chalk(site, lang)
         note = localized(check.zone.note, lang)
         content.add_widget(Caption(text=localized(check.zone.name, lang)))
         known = age_of_knowledge(self.patrol.known_at(), lang, now=self.patrol.now())
@@ -61,4 +74,33 @@ class PlateScreen(PatrolScreen):
             lines = [good_in, *period(permit, site, lang, now=check.at), vehicle(permit, lang)]
             panel.add_widget(Prose(text="\n".join(filter(None, lines)), muted=True))
             content.add_widget(panel)
+        self._ask_for_others(content)
         glide_to_top(self.ids.scroll)
+
+    def _show_chalk(self, site: Site, lang: str) -> None:
+        chalk = self.patrol.mark_of(self.sighting.plate)
+        if chalk is not None:
+            told = chalk_words(chalk, site, lang, now=self.patrol.now())
+            self.ids.content.add_widget(banner(told))
+
+    def _ask_for_others(self, content: Any) -> None:
+        """The other plates of the permit: found elsewhere than on the thread that draws."""
+        sighting, lang = self.sighting, self.app.lang
+        if not sighting.check.judgement.permits:
+            return
+
+        def show(plates: list[Plate]) -> None:
+            if self.sighting is not sighting or self.app.lang != lang or not plates:
+                return
+            panel = Panel()
+            self.others = ", ".join(plate_title(plate, sighting.site) for plate in plates)
+            panel.add_widget(Prose(text=self.others, bold=True))
+            content.add_widget(Caption(text=gettext("Other plates of this permit", lang)))
+            content.add_widget(panel)
+
+        self.app.workers.picture(lambda: self.patrol.other_plates(sighting), show)
+
+    def mark(self) -> None:
+        """Chalk: how long it stays."""
+        self.app.screens.get_screen("mark").begin(self.sighting.plate)
+        self.app.go("mark")

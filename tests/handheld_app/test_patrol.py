@@ -121,7 +121,7 @@ def test_a_damaged_index_gives_no_verdict_and_ends_no_program(
     replica = handheld.replica_of("1085")
     DAMAGES[damage](replica)
     replica.close()
-    assert not patrol.has_permits("ABC123", "CA-QC")
+    assert not patrol.is_settled("ABC123", "CA-QC")
     assert patrol.site() is None
     with pytest.raises(NotReady):
         patrol.check("ABC123", "CA-QC")
@@ -137,7 +137,7 @@ def test_a_damaged_page_of_permits_gives_no_verdict_of_them(
     with sqlite3.connect(file_of(handheld.replica_of("1085"))) as connection:
         connection.execute("DROP TABLE permit")
     connection.close()
-    assert not patrol.has_permits("ABC123", "CA-QC")
+    assert not patrol.is_settled("ABC123", "CA-QC")
     with pytest.raises(NotReady):
         patrol.check("ABC123", "CA-QC")
     with pytest.raises(DamagedIndex):  # which the next sync is told
@@ -175,15 +175,17 @@ def test_what_is_no_plate_is_not_judged(patrol: Patrol) -> None:
         patrol.check("A", "CA-QC")
 
 
-def test_a_verdict_while_typing_needs_a_permit(
+def test_a_verdict_comes_while_typing_once_more_letters_cannot_change_what_plate_it_is(
     handheld: Handheld, patrol: Patrol, world: World
 ) -> None:
     world.permit("ABC123")
     fill(handheld, world)
-    assert patrol.has_permits("ABC123", "CA-QC")
-    assert not patrol.has_permits("ABC12", "CA-QC")
-    assert not patrol.has_permits("ABC123", "CA-ON")
-    assert not patrol.has_permits("", "CA-QC")
+    assert patrol.is_settled("ABC123", "CA-QC")
+    assert not patrol.is_settled("ABC12", "CA-QC")
+    assert patrol.is_settled("ABC13", "CA-QC")
+    assert patrol.is_settled("ABC123", "CA-ON")
+    assert patrol.is_settled("4BC", "CA-QC")
+    assert not patrol.is_settled("", "CA-QC")
 
 
 def test_verdicts_use_the_services_time(handheld: Handheld, patrol: Patrol, world: World) -> None:
@@ -980,7 +982,7 @@ def test_an_index_gives_verdicts_for_72_hours_after_its_last_sync(
     with pytest.raises(IndexExpired) as error:
         patrol.check("ABC123", "CA-QC")
     assert error.value.age > timedelta(hours=72)
-    assert not patrol.has_permits("ABC123", "CA-QC")
+    assert not patrol.is_settled("ABC123", "CA-QC")
     assert patrol.warnings()[0] == "expired"
     world.synced_at = world.now
     fill(handheld, world)

@@ -153,6 +153,27 @@ class Hand:
             self.window.dispatch("on_key_down", key, 0, character, [])
         await self.frames()
 
+    async def swipe(self, widget: Any, across: float) -> None:
+        """Put a finger on it, draw it aside, and let go."""
+        from kivy.tests.common import UnitTestTouch
+
+        await self._at_rest(widget)
+        x, y = widget.to_window(*widget.center)
+        touch = UnitTestTouch(x, y)
+        touch.touch_down()
+        await self.frames()
+        touch.touch_move(x + across / 2, y)
+        touch.touch_move(x + across, y)
+        await self.frames()
+        touch.touch_up()
+        await self.frames()
+
+    async def close_sheet(self, check: Any) -> None:
+        """Acknowledge an alert that is in the way, if there is one."""
+        if check._sheet is not None:
+            await self.touch(check._sheet.ids.seen)
+            await self.until(lambda: check._sheet is None, "the sheet gone")
+
     async def speak(self, lang: str) -> None:
         if self.app.lang != lang:
             self.app.switch_language()
@@ -446,8 +467,8 @@ async def compares_many_look_alikes(hand: Hand, service: ServiceProcess) -> None
     service.ask("POST", "/v1/plate-updates", json={"updates": updates})
     await hand.resize(SIZES[0])
     check = await hand.type_plate("SOSBBO")
-    has_permits = hand.app.patrol.has_permits
-    await hand.until(lambda: has_permits("SQSBBD", "CA-NB"), "the look-alikes")
+    is_settled = hand.app.patrol.is_settled
+    await hand.until(lambda: is_settled("SQSBBD", "CA-NB"), "the look-alikes")
     await hand.touch(check.ids.check)
     assert len(check.sighting.check.suggestions) == len(plates)
     assert len(check.ids.offers.children) == len(plates)
