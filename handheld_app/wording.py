@@ -98,6 +98,30 @@ def hh_mm(at: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):%H:%M}"
 
 
+def _told_once(local: datetime, lang: str) -> str:
+    """A time of day that no other instant of that day has."""
+    words = clock_time(local, lang)
+    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
+        words += f" (UTC{local:%z})"
+    return words
+
+
+def dated_instant(at: datetime, zone: ZoneInfo, lang: str) -> str:
+    """An instant on the site's clock for paper, which is read on another day: always its date."""
+    local = at.astimezone(zone)
+    of = day(local.date(), lang)
+    return _("{day} at {time}", lang).format(day=of, time=_told_once(local, lang))
+
+
+def money(cents: int, lang: str) -> str:
+    """An amount in dollars: `52,00 $`, `$52.00`."""
+    dollars, rest = divmod(abs(cents), 100)
+    sign = "-" if cents < 0 else ""
+    if lang == "fr":
+        return f"{sign}{dollars:,}".replace(",", "\u00a0") + f",{rest:02}\u00a0$"
+    return f"{sign}${dollars:,}.{rest:02}"
+
+
 def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     """An instant on the site's clock, as near to today as it is: `demain à 15 h 05`.
 
@@ -105,9 +129,7 @@ def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     """
     local = at.astimezone(zone)
     today = now.astimezone(zone).date()
-    words = clock_time(local, lang)
-    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
-        words += f" (UTC{local:%z})"
+    words = _told_once(local, lang)
     if local.date() == today:
         return _("today at {time}", lang).format(time=words)
     if local.date() == today + timedelta(days=1):
@@ -812,6 +834,35 @@ def spoil_reason(reason: str, lang: str) -> str:
         "paper_torn": _("The paper is torn or lost", lang),
         "wrong_notice": _("The notice was a mistake", lang),
     }.get(reason, reason)
+
+
+def print_trouble(reason: str, lang: str) -> str:
+    """Why nothing, or not all, was printed, and what to do (`printing.printers.PrintFailed`)."""
+    return {
+        "no_printer": _("The printer is not found. Switch it on, then print again.", lang),
+        "not_allowed": _(
+            "This device may not use the printer: allow it in the device's settings, then print "
+            "again.",
+            lang,
+        ),
+        "busy": _(
+            "The printer takes nothing: it is busy or asleep. Wake it up, then print again.", lang
+        ),
+        "no_paper": _("The printer has no paper. Put a roll in, then print again.", lang),
+        "stopped": _(
+            "The printer stopped in the middle. Check its paper, cover and battery, throw away "
+            "what came out, then print again.",
+            lang,
+        ),
+        "gone": _(
+            "The printer went away in the middle. Come closer or plug it in, throw away what came "
+            "out, then print again.",
+            lang,
+        ),
+        "unsupported": _(
+            "This device cannot print in this way. Choose another kind of printer.", lang
+        ),
+    }[reason]
 
 
 def unsent_elsewhere(service: str, count: int, lang: str) -> str:
