@@ -517,6 +517,7 @@ Index(
     "ix_events_shared_permit",
     events.c.site,
     events.c.at,
+    events.c.id,
     sqlite_where=_is_shared,
     postgresql_where=_is_shared,
 )

@@ -59,10 +59,10 @@ PlatesOf = Callable[[Connection, str, str, datetime], Collection[Plate]]
 _c = events.c
 _SITE: BindParameter[str] = bindparam("of_site")
 _SUBJECT: BindParameter[str] = bindparam("of_subject")
-_OF_SUBJECT = (
-    select(events)
-    .where(_c.site == _SITE, _c.subject == _SUBJECT)
-    .order_by(_c.received_at, _c.at, _c.id)
+# Without an order: SQLite would rather read all of a site in order than sort a few.
+_OF_SUBJECT = select(events).where(_c.site == _SITE, _c.subject == _SUBJECT)
+_OF_SUBJECTS = select(events).where(
+    _c.site == _SITE, _c.subject.in_(bindparam("of_subjects", expanding=True))
 )
 _SHARED = (
     select(events)
@@ -275,17 +275,16 @@ def page(
 
 def of_subject(tx: Connection, site: str, subject: str) -> list[Event]:
     """What was told of something at a site, in the order in which it was received."""
-    return [
-        _event_of(row) for row in tx.execute(_OF_SUBJECT, {"of_site": site, "of_subject": subject})
-    ]
+    rows = tx.execute(_OF_SUBJECT, {"of_site": site, "of_subject": subject})
+    return sorted(map(_event_of, rows), key=lambda event: (event.received_at, event.at, event.id))
 
 
 def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, list[Event]]:
     """Of each of these messages, the devices' first words that it was seen, the earliest first."""
-    named = [f"message:{id}" for id in messages]
-    query = select(events).where(_c.site == site, _c.subject.in_(named), _c.subject.is_not(None))
+    asked = {"of_site": site, "of_subjects": [f"message:{id}" for id in messages]}
+    rows = sorted(tx.execute(_OF_SUBJECTS, asked), key=lambda row: (row.at, row.id))
     found: dict[str, dict[str, Event]] = {id: {} for id in messages}
-    for row in tx.execute(query.order_by(_c.at, _c.id)):
+    for row in rows:
         event = _event_of(row)
         found[row.subject.partition(":")[2]].setdefault(event.device, event)
     return {id: list(of_device.values()) for id, of_device in found.items()}

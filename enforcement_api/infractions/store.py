@@ -106,15 +106,11 @@ _NAMED = select(patrollers.c.id, patrollers.c.badge, patrollers.c.name).where(
         patrollers.c.id == bindparam("of_patroller"),
     ),
 )
-_ASKED = (
-    select(infractions)
-    .where(
-        _c.site == _SITE,
-        _c.device == bindparam("of_device"),
-        _c.state == literal_column("'information_requested'"),
-    )
-    .order_by(_c.observed_at.desc(), _c.id.desc())
-    .limit(MOST_QUESTIONS)
+# Without an order: SQLite would rather read all of a site in order than sort a few.
+_ASKED = select(_c.id, _c.number, _c.plate, _c.observed_at).where(
+    _c.site == _SITE,
+    _c.device == bindparam("of_device"),
+    _c.state == literal_column("'information_requested'"),
 )
 _CODES = (
     select(infraction_codes.c.infraction, infraction_codes.c.code)
@@ -626,9 +622,11 @@ class Question:
 
 def questions(tx: Connection, site: str, device: str) -> list[Question]:
     """What is asked of infractions that this device recorded, the latest observed first."""
-    rows = tx.execute(_ASKED, {"of_site": site, "of_device": device}).all()
-    if not rows:
+    found = tx.execute(_ASKED, {"of_site": site, "of_device": device}).all()
+    if not found:
         return []
+    newest = sorted(found, key=lambda row: (row.observed_at, row.id), reverse=True)
+    rows = newest[:MOST_QUESTIONS]
     asked: dict[str, Any] = {}
     query = select(reviews).where(
         reviews.c.site == site,

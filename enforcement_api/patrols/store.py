@@ -24,15 +24,11 @@ MOST_SHOWN = 200
 
 # Put together once, as every briefing asks them: that takes longer than executing them.
 _SETTINGS = select(patrol_settings.c.facts).where(patrol_settings.c.site == bindparam("of_site"))
-_CURRENT = (
-    select(patrol_messages)
-    .where(
-        _m.site == bindparam("of_site"),
-        _m.expires_at > bindparam("of_now"),
-        or_(_m.device.is_(None), _m.device == bindparam("of_device")),
-    )
-    .order_by(_m.at.desc(), _m.id.desc())
-    .limit(MOST_SHOWN)
+# Without an order: SQLite would rather read all of a site in order than sort a few.
+_CURRENT = select(patrol_messages).where(
+    _m.site == bindparam("of_site"),
+    _m.expires_at > bindparam("of_now"),
+    or_(_m.device.is_(None), _m.device == bindparam("of_device")),
 )
 
 
@@ -79,7 +75,9 @@ def delete_message(tx: Connection, site: str, id: str) -> None:
 def messages_for(tx: Connection, site: str, device: str, at: datetime) -> list[Message]:
     """What is told to a device at an instant, the newest first."""
     asked = {"of_site": site, "of_device": device, "of_now": at}
-    return [_of(row) for row in tx.execute(_CURRENT, asked)]
+    found = map(_of, tx.execute(_CURRENT, asked))
+    newest = sorted(found, key=lambda message: (message.at, message.id), reverse=True)
+    return newest[:MOST_SHOWN]
 
 
 def messages(

@@ -361,14 +361,20 @@ class _Purging:
         return self._all(files, where, some)
 
     def deleted(self, table: Table, where: ColumnElement[bool]) -> int:
-        """Delete rows; how many."""
+        """Delete rows; how many. They are looked for once, while others may write: among very many
+        look-ups it takes a while.
+        """
+        if not self.does:
+            return self.counted(table, where)
         key = list(table.primary_key.columns)[-1]
+        ids = self.record.read(lambda tx: tx.execute(select(key).where(where)).scalars().all())
 
-        def some(tx: Connection) -> int:
-            ids = select(key).where(where).limit(AT_ONCE)
-            return tx.execute(delete(table).where(where, key.in_(ids))).rowcount
+        def some(first: int, tx: Connection) -> int:
+            among = key.in_(ids[first : first + AT_ONCE])
+            return tx.execute(delete(table).where(where, among)).rowcount
 
-        return self._all(table, where, some)
+        firsts = range(0, len(ids), AT_ONCE)
+        return sum(self.record.write(partial(some, first)) for first in firsts)
 
     def emptied(self, table: Table, where: ColumnElement[bool], **values: Any) -> int:
         """Overwrite what is personal in rows, which `where` finds no more then; how many."""

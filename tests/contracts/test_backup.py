@@ -93,6 +93,12 @@ def fill(service: Service) -> None:
     assert device.put(f"/v1/infractions/{new_id()}", json=body).status_code == 201
     assert device.put(f"/v1/photos/{PHOTO_NAME}", content=PHOTO).status_code == 201
     attach(service, PROOF)
+    service.admin.put("/v1/sites/1085/patrol-settings", json={}).raise_for_status()
+    told = {"text": "Le P3 est fermé."}
+    message = service.admin.put(f"/v1/sites/1085/messages/{new_id()}", json=told).json()["id"]
+    read = {"kind": "message_read", "site": "1085", "at": "2026-11-23T15:15:00Z"}
+    answer = device.put(f"/v1/events/{new_id()}", json=read | {"message": message})
+    assert answer.status_code == 201
 
 
 def attach(service: Service, content: bytes, *, purpose: str = "proof") -> str:

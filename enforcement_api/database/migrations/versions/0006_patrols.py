@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("subject", sa.Text(), nullable=True))
     op.add_column("events", sa.Column("shared_permit", sa.Text(), nullable=True))
     _partial("ix_events_subject", "events", ["site", "subject"], "subject IS NOT NULL")
-    _partial("ix_events_shared_permit", "events", ["site", "at"], "shared_permit IS NOT NULL")
+    _partial("ix_events_shared_permit", "events", ["site", "at", "id"], "shared_permit IS NOT NULL")
     _partial(
         "ix_infractions_asked",
         "infractions",
