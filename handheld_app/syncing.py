@@ -45,11 +45,16 @@ SAID_NO: tuple[Connection, ...] = ("refused", "unauthorized", "revoked")
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """What the header shows. `trouble` is the service's or the network's own words."""
+    """What the header shows. `trouble` is the service's or the network's own words.
+
+    unsent     everything that the service does not have, events and refused items too
+    recorded   the infractions and photos among it that are still to be sent
+    """
 
     connection: Connection = "starting"
     synced_at: datetime | None = None
     unsent: int = 0
+    recorded: int = 0
     set_aside: int = 0
     trouble: str = ""
 
@@ -217,7 +222,10 @@ class Syncing:
         self._tell(connection=connection, trouble=trouble)
 
     def _count(self) -> None:
-        self._tell(unsent=self._outbox.unsent(), set_aside=self._outbox.refused())
+        box = self._outbox
+        self._tell(
+            unsent=box.unsent(), recorded=box.recorded_waiting(), set_aside=box.refused()
+        )
 
     def _tell(self, **changes: object) -> None:
         with self._lock:

@@ -181,6 +181,13 @@ def what_was_voided_here_is_remembered(db: Database) -> None:
     )
 
 
+@migrations()
+def what_is_not_sent_is_counted_by_its_kind(db: Database) -> None:
+    """Each check leaves an event; what a patroller waits for is counted without reading those."""
+    db.execute("DROP INDEX item_unsent")
+    db.execute("CREATE INDEX item_unsent ON item (state, kind) WHERE state != 'sent'")
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to send, sent, or refused by the service and set aside with its reason."""
@@ -653,6 +660,10 @@ class Outbox:
     def unsent(self) -> int:
         """How many items the service has not acknowledged, set-aside ones included."""
         return self._count(_UNSENT)
+
+    def recorded_waiting(self) -> int:
+        """How many infractions and photos are still to be sent; events are not counted."""
+        return self._count(f"{_WAITING} AND kind IN ('infraction', 'photo')")
 
     def refused(self) -> int:
         """How many items are set aside."""

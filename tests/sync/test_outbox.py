@@ -217,6 +217,7 @@ def test_looking_at_what_is_not_sent_does_not_read_what_was(outbox: Outbox) -> N
         lambda: outbox.sendable("https://a.example"),
         outbox.set_aside,
         outbox.unsent,
+        outbox.recorded_waiting,
         outbox.refused,
     )
     for look in looks:
@@ -226,6 +227,21 @@ def test_looking_at_what_is_not_sent_does_not_read_what_was(outbox: Outbox) -> N
     for query in asked:
         plan = outbox._reader.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
         assert "item USING INDEX item_unsent" in str(plan).replace("COVERING ", ""), query
+
+
+def test_checks_are_not_counted_among_what_was_recorded(outbox: Outbox) -> None:
+    for n in range(3):
+        outbox.put_event(f"e{n}", {"kind": "check"}, at=AT)
+    outbox.put_infraction("i1", {}, [outbox.keep_photo(b"a car")], at=AT)
+    assert (outbox.unsent(), outbox.recorded_waiting()) == (5, 2)
+    asked: list[str] = []
+    outbox._reader.set_trace_callback(asked.append)
+    outbox.recorded_waiting()
+    outbox._reader.set_trace_callback(None)
+    plan = outbox._reader.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert "item USING COVERING INDEX item_unsent (state=? AND kind=?)" in str(plan)
+    outbox.refuse(outbox.waiting()[3], "other content", at=AT)
+    assert outbox.recorded_waiting() == 1
 
 
 # kinds, services, order
