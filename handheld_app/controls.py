@@ -198,6 +198,7 @@ class Key(ButtonBehavior, Label):
 
     glyph = StringProperty("")
     digit = BooleanProperty(False)
+    selected = BooleanProperty(False)
 
 
 class SignedWords(AnchorLayout):

@@ -54,7 +54,6 @@ class Hours(GridLayout):
 
     def on_hour(self, *_: Any) -> None:
         for hour, key in self.keys.items():
-            key.digit = hour == self.hour
             key.selected = hour == self.hour
 
 
