@@ -223,9 +223,7 @@ class Syncing:
 
     def _count(self) -> None:
         box = self._outbox
-        self._tell(
-            unsent=box.unsent(), recorded=box.recorded_waiting(), set_aside=box.refused()
-        )
+        self._tell(unsent=box.unsent(), recorded=box.recorded_waiting(), set_aside=box.refused())
 
     def _tell(self, **changes: object) -> None:
         with self._lock:

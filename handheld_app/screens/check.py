@@ -260,6 +260,11 @@ class CheckScreen(PatrolScreen):
         self.typed()
 
     def clear(self) -> None:
+        """On to the next car. A verdict that a plate has by itself was looked at; `unknown` may
+        have been that of half a plate.
+        """
+        if self.sighting is not None and self.sighting.verdict != "unknown":
+            self.settle()
         self.ids.plate.text = ""
         self.typed()
 
@@ -273,7 +278,7 @@ class CheckScreen(PatrolScreen):
         field = self.ids.plate
         self._typed = field.text
         if self.patrol.is_settled(field.text, field.jurisdiction):
-            self.check()
+            self.judge()
         else:
             self.show()
 
@@ -307,11 +312,17 @@ class CheckScreen(PatrolScreen):
         self.typed()
         self._typed = typed
         if judged:
-            self.check()
+            self.judge()
 
     # judging
 
     def check(self) -> None:
+        """A person asks for the verdict: it counts as looked at."""
+        self.judge()
+        self.settle()
+
+    def judge(self) -> None:
+        """The verdict on what is typed, or why there is none."""
         field = self.ids.plate
         plate = (field.text, field.jurisdiction)
         self._error = self.unjudged = None
@@ -405,14 +416,14 @@ class CheckScreen(PatrolScreen):
         """Something may have been learnt: judge anew what is being looked at."""
         self.refresh()
         if self.sighting is not None:
-            self.check()
+            self.judge()
 
     def judge_again(self) -> None:
         """Also without network a verdict changes when its instant comes."""
         if self.sighting is None:
             return
         if self.patrol.is_over(self.sighting) or self.patrol.is_expired():
-            self.check()
+            self.judge()
 
     def refresh(self) -> None:
         lang = self.app.lang
@@ -422,7 +433,7 @@ class CheckScreen(PatrolScreen):
         if not self.ready:
             self.sighting = None  # a revocation or another site took what it was judged with
         elif self.sighting is not None and self.sighting.check.zone != zone:
-            self.check()
+            self.judge()
         self.show()
 
     def _replan(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from handheld_app.chalk import Chalk
 from sync.entities import HotlistEntry, Notice, Vehicle
 from sync.plates import Plate
-from tests.handheld_app.conftest import CODES, World, fill
+from tests.handheld_app.conftest import CODES, World
 from tests.handheld_app.test_screens import at_work
 from tests.handheld_app.test_window import Hand, hand, pictures
 
