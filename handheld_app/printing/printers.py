@@ -59,6 +59,9 @@ ANSWERED = 0.5
 ANSWERED_AT_LAST = 10.0
 """The same after a print: some answer once the paper is out."""
 
+LOOKED_AT = 0.1
+"""Seconds after which a connection that is waited for is looked at again."""
+
 ROWS = 64
 """Rows of dots a command: small printers have little memory, and what was broken off spoils no more
 of the next print than one command.
@@ -381,11 +384,16 @@ class Device:
     def _wait(self, for_what: int, seconds: float) -> bool:
         """Whether it is ready within so many seconds. Raises OSError if the other side is gone."""
         self._poll.register(self._fd, for_what)
-        for _fd, event in self._poll.poll(seconds * 1000):
-            if event & for_what:
-                return True
-            raise ConnectionResetError(errno.ECONNRESET, "the printer is gone")
-        return False
+        until = time.monotonic() + seconds
+        while True:
+            left = max(0.0, until - time.monotonic())
+            # Looked at again and again: Linux wakes nobody up for some room in a serial line.
+            for _fd, event in self._poll.poll(min(left, LOOKED_AT) * 1000):
+                if event & for_what:
+                    return True
+                raise ConnectionResetError(errno.ECONNRESET, "the printer is gone")
+            if not left:
+                return False
 
 
 def _open(path: str, create: bool) -> int:
