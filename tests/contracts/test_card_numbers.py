@@ -398,7 +398,7 @@ def test_card_number_is_nowhere(
     found = {where.partition(" ")[0] for where, text in wrote if holds(text, WORD)}
     tables = {"patrollers", "hotlist", "devices", "events", "infractions", "reviews", "audit_log",
               "permit_versions", "categories", "products", "holders", "requests", "vehicles",
-              "messages", "courtesy_permits", "subscription_events", "patrol_settings",
+              "messages", "courtesy_permits", "subscription_events",
               "patrol_messages"}  # fmt: skip
     assert tables <= found, tables - found
     assert any(Path(where).name.startswith("record.db") for where in found) == (
