@@ -26,7 +26,7 @@ _WIDTH = 12
 """Texts that are followed at the same time."""
 
 _LIKELY_LENGTHS = {2: 0.1, 3: 0.25, 4: 0.5}
-"""How much a short reading counts beside a longer one: the rest of a plate is often in the shade."""
+"""How much a short reading counts beside a longer one: the rest of it may lie in shade."""
 
 
 def beam_search(steps: Sequence[Step], width: int = _WIDTH) -> list[tuple[str, float]]:

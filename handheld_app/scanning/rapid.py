@@ -34,7 +34,7 @@ _Pixels = NDArray[np.uint8]
 """Height, width, 3: red, green, blue."""
 _Floats = NDArray[np.float32]
 
-_FINE, _COARSE, _LARGE = 90_000, 25_000, 230_000
+_FINE, _COARSE, _LARGE = 90_000, 25_000, 160_000
 """Pixels that the detector looks at: as a rule; for letters that fill the picture, which it does
 not see at a fine scale; for a small plate in a large picture."""
 _LONGEST_SIDE = 960
@@ -190,7 +190,7 @@ def _session(model: Path) -> Any:
         ) from error
 
 
-def _as_input(pixels: _Pixels) -> _Floats:
+def _as_input(pixels: NDArray[Any]) -> _Floats:
     """As the networks were trained: blue, green, red, each from -1 to 1, channels first."""
     scaled = pixels[..., ::-1].astype(np.float32) / 127.5 - 1
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])

@@ -30,7 +30,7 @@ class Candidate:
 class ReadingError(Exception):
     """A picture cannot be read.
 
-    ReaderMissing      what reads plates is not installed on this device; the message says what to do
+    ReaderMissing   what reads plates is not installed on this device; the message says what to do
     """
 
 
