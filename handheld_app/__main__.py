@@ -115,7 +115,7 @@ def configure(data_dir: Path) -> None:
     Config.set("graphics", "width", 412)
     Config.set("graphics", "height", 915)
     Config.set("graphics", "minimum_width", 360)
-    Config.set("graphics", "minimum_height", 600)
+    Config.set("graphics", "minimum_height", 360)
     Config.set("kivy", "exit_on_escape", 0)
     Config.set("input", "mouse", "mouse,disable_multitouch")
 

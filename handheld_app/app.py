@@ -15,7 +15,6 @@ from kivy.metrics import dp
 from kivy.properties import (
     BooleanProperty,
     ColorProperty,
-    NumericProperty,
     ObjectProperty,
     StringProperty,
 )
@@ -27,15 +26,10 @@ from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.syncing import SAID_NO, SyncStatus
-from handheld_app.theme import PALETTES, SCALES, look, put_on
+from handheld_app.theme import PALETTES, SCALES, look, measures, put_on
 from handheld_app.wording import gettext, hh_mm, refused_items
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
-
-ROOMY = 868
-"""Height in dp from which the check screen has room for keys of 56 dp and a large verdict."""
-LOW = 592
-"""Height in dp below which its keys must be lower than 48 dp, lest no verdict fit."""
 
 KEEP_TIME_EVERY = 60
 """Seconds after which it is looked whether the time is to be written down."""
@@ -48,9 +42,7 @@ class HandheldApp(App):
 
     title = "Patrouille"
     lang = StringProperty("fr")
-    compact = BooleanProperty(False)
     left_handed = BooleanProperty(False)
-    key_height = NumericProperty(0)
     status = ObjectProperty(SyncStatus())
     sync_words = StringProperty("")
     sync_sign = StringProperty("sync")
@@ -157,8 +149,7 @@ class HandheldApp(App):
         self.handheld.sync()
 
     def _measure(self, *_: Any) -> None:
-        self.compact = Window.height < dp(ROOMY)
-        self.key_height = dp((48 if Window.height >= dp(LOW) else 44) if self.compact else 56)
+        look.measures = measures(Window.width / dp(1), Window.height / dp(1))
 
     # the look
 

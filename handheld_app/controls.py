@@ -10,6 +10,7 @@ from typing import Any
 from kivy.clock import Clock
 from kivy.core.text import Label as CoreLabel
 from kivy.core.text.markup import MarkupLabel
+from kivy.core.window import Window
 from kivy.metrics import dp
 from kivy.properties import (
     BooleanProperty,
@@ -24,6 +25,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.label import Label
 from kivy.uix.modalview import ModalView
 from kivy.uix.screenmanager import Screen
+from kivy.uix.scrollview import ScrollView
 from kivy.uix.textinput import TextInput
 
 from handheld_app.theme import GAP
@@ -321,7 +323,19 @@ class PatrolScreen(Screen):
 
 
 class Sheet(ModalView):
-    """Lies over the screen until something is chosen."""
+    """Lies over the screen until something is chosen; what is higher than the screen scrolls."""
+
+    height: Any
+    _scroll: ScrollView | None = None
+
+    def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
+        if self._scroll is None:
+            self._scroll = ScrollView(bar_width=dp(4))
+            super().add_widget(self._scroll, *args, **kwargs)
+        self._scroll.add_widget(widget)
+
+    def on_height(self, *_: Any) -> None:
+        self.height = min(self.height, Window.height - 2 * GAP)
 
 
 class Alert(ModalView):

@@ -189,6 +189,16 @@ SCALES = (100, 115, 130)
 
 NOTHING: Colour = [0, 0, 0, 0]
 
+LOW = 592
+"""Height in dp below which keys must be lower than 48 dp, lest no verdict fit."""
+ROOMY = 868
+"""Height in dp from which there is room for larger keys and a large verdict."""
+TALL = 1100
+"""Of a tablet."""
+TABLET = 1.2
+WIDEST = 680
+"""Width in dp of a list on a screen that is wider."""
+
 TARGET = dp(48)
 """The smallest side of anything that a gloved finger touches."""
 GAP = dp(8)
@@ -271,6 +281,49 @@ _Colours: Any = type(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What has another size on another screen, in dp; `typed`, of letters, in sp."""
+
+    wide: bool
+    """Whether the keypad is beside the verdict."""
+    header: float
+    plate: float
+    action: float
+    key: float
+    """Height of a key."""
+    keypad: float
+    """Width of the keypad, beside the verdict."""
+    typed: float
+    letters: float
+    """How many times larger all letters are, on a tablet."""
+    margin: float
+    """On both sides of a list, which is no wider than can be read with ease."""
+    sheet: float
+    """Width of what is laid over a screen."""
+
+
+def measures(width: float, height: float) -> Measures:
+    """For a window of so many dp. From 360 by 592 upright and 640 by 360 lying, keys are at least
+    48 dp in both directions.
+    """
+    margin, sheet = max(12.0, (width - WIDEST) / 2), min(width * 0.92, 520.0)
+    if width > height:
+        large = height >= 600
+        key = (height - 2 * 8 - 5 * 8) / 6
+        keypad = max(344.0, width / 2 if large else 0)
+        if large:
+            return Measures(True, 64, 96, 64, min(key, 124), keypad, 60, TABLET, margin, sheet)
+        return Measures(True, 48, 54, 48, key, keypad, 40, 1, margin, sheet)
+    if height < LOW:
+        return Measures(False, 48, 54, 48, 44, 0, 40, 1, margin, sheet)
+    if height < ROOMY:
+        return Measures(False, 48, 54, 48, 48, 0, 40, 1, margin, sheet)
+    if height < TALL or width < 600:
+        return Measures(False, 58, 80, 56, 56, 0, 50, 1, margin, sheet)
+    return Measures(False, 64, 104, 68, 80, 0, 68, TABLET, margin, sheet)
+
+
 class Look(_Colours):
     """What is worn now. A colour of the palette is a property of the same name in capitals:
     `look.INK`; `look.TONES["bad"]` is a ground and what is on it.
@@ -283,6 +336,7 @@ class Look(_Colours):
     """Size of letters of so many sp at this scale; another function for each, so that what kv
     computes with it is computed anew."""
 
+    measures = ObjectProperty(measures(412, 915), rebind=True)
     TONES: Any = ObjectProperty({})
     TARGET, GAP, RADIUS, EDGE, NOTHING = TARGET, GAP, RADIUS, EDGE, NOTHING
 
@@ -300,8 +354,11 @@ class Look(_Colours):
         }
 
     def on_scale(self, *_: Any) -> None:
-        scale = self.scale / 100
+        scale = self.scale / 100 * self.measures.letters
         self.sp = lambda size: sp(size * scale)
+
+    def on_measures(self, *_: Any) -> None:
+        self.on_scale()
 
     @staticmethod
     def icon(name: str) -> str:
@@ -327,7 +384,19 @@ def put_on() -> None:
     LabelBase.register("icons", str(_icon_font()))
     global_idmap["_"] = gettext
     global_idmap["theme"] = look
-    here = Path(__file__).parent
+    here, known = Path(__file__).parent, len(Builder.rules)
     for kv in [here / "theme.kv", *sorted((here / "screens").glob("*.kv"))]:
         if str(kv) not in Builder.files:
             Builder.load_file(str(kv))
+    for _, rule in Builder.rules[known:]:
+        _said_last_holds(rule)
+
+
+def _said_last_holds(rule: Any) -> None:
+    """What a screen says of a piece stands instead of what the piece says of itself, also when a
+    colour changes later. (Kivy keeps both, and whichever is told last would hold.)
+    """
+    for child in rule.children:
+        for said in child.properties.values():
+            said.ignore_prev = True
+        _said_last_holds(child)

@@ -56,31 +56,53 @@ LONGEST_TYPED = LONGEST + 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the verdict's card is laid out: `beside` its sign or under it, on one line if `tight`.
+    """How the verdict's card is laid out: its sign `above` the word or beside or under it; all on
+    one line if `tight`; a long word on two lines if `wrap`.
 
-    The rest are sizes of letters in sp.
+    The rest are sizes of letters in sp, and in dp the room at the edge and above what to compare.
     """
 
-    beside: bool
+    above: bool
     tight: bool
+    wrap: bool
     icon: int
     word: int
     detail: int
     note: int
     age: int
+    edge: int = 5
+    apart: int = 6
 
 
-TIGHT = Plan(True, True, 34, 22, 14, 12, 12)
-SMALL = Plan(True, False, 42, 30, 16, 13, 13)
-MEDIUM = Plan(True, False, 60, 40, 19, 15, 15)
-LARGE = Plan(False, False, 54, 46, 20, 15, 15)
-LARGEST = Plan(False, False, 68, 46, 20, 15, 15)
+TIGHT = Plan(False, True, False, 34, 22, 14, 12, 12, edge=1, apart=0)
+SMALL = Plan(False, False, False, 40, 40, 15, 13, 12, edge=2, apart=0)
+LYING = Plan(False, False, True, 40, 40, 15, 13, 12, edge=3, apart=0)
+MEDIUM = Plan(False, False, True, 60, 44, 19, 15, 15)
+LARGE = Plan(True, False, False, 54, 46, 20, 15, 15)
+LARGEST = Plan(True, False, False, 68, 46, 20, 15, 15)
+HUGE = Plan(True, False, False, 120, 72, 28, 20, 18)
 
 
-def plan_for(height: float, rows: int) -> Plan:
-    """The plan for a card of this height in dp, with so many rows of plates to compare."""
+LITTLE = (TIGHT, SMALL, LYING)
+"""Plans in which some things are left for the screen behind the card."""
+
+
+def plan_for(width: float, height: float, rows: int) -> Plan:
+    """The plan for a card of this width and height in dp, with so many rows of plates to compare.
+
+    From 344 by 118, which is what a screen of 360 by 640 leaves, the word has 40 sp or more.
+    """
+    if width >= 600 and height >= 400:
+        return HUGE
     wanted = 56 * max(0, rows - 1)
-    for least, plan in ((112, TIGHT), (176, SMALL), (250 + wanted, MEDIUM), (280 + wanted, LARGE)):
+    plans = (
+        (112, TIGHT),
+        (160, SMALL),
+        (184, LYING),
+        (250 + wanted, MEDIUM),
+        (280 + wanted, LARGE),
+    )
+    for least, plan in plans:
         if height < least:
             return plan
     return LARGEST
@@ -97,9 +119,12 @@ BACKSPACE, ENTER, KEYPAD_ENTER, ESCAPE = 8, 13, 271, 27
 
 
 class Keypad(GridLayout):
-    """A to Z and 0 to 9; calls `typed` with what was touched."""
+    """A to Z and 0 to 9; calls `typed` with what was touched. The digits lie under the thumb: on
+    the right, or on the left if `mirrored`.
+    """
 
     typed = ObjectProperty(lambda glyph: None)
+    mirrored = BooleanProperty(False)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -108,7 +133,24 @@ class Keypad(GridLayout):
             key = Key(glyph=glyph, digit=glyph.isdigit())
             key.bind(on_press=lambda key: self.typed(key.glyph))
             self.keys[glyph] = key
-            self.add_widget(key)
+        self.on_mirrored()
+
+    def on_mirrored(self, *_: Any) -> None:
+        self.clear_widgets()
+        for row in ROWS:
+            digits = sum(glyph.isdigit() for glyph in row)
+            shown = row[-digits:] + row[:-digits] if self.mirrored and digits else row
+            for glyph in shown:
+                self.add_widget(self.keys[glyph])
+
+
+def order(box: Any, mirrored: bool) -> None:
+    """The children as kv has them, or the other way round."""
+    if not hasattr(box, "upright"):
+        box.upright = list(box.children)
+    wanted = box.upright[::-1] if mirrored else box.upright
+    if box.children != wanted:
+        box.children[:] = wanted
 
 
 class PlateField(BoxLayout):
@@ -135,6 +177,8 @@ class VerdictCard(ButtonBehavior, BoxLayout):
     stale = BooleanProperty(False)
     more = BooleanProperty(False)
     plan = ObjectProperty(LARGEST, rebind=True)
+    beside = BooleanProperty(False)
+    """Whether the sign stands beside all that is told."""
     room = NumericProperty(0)
     """Height that is left for the reasons and the note."""
     ground = ColorProperty()
@@ -212,6 +256,7 @@ class CheckScreen(PatrolScreen):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.ids.update(self.ids.card.ids)  # the answer's parts are this screen's too
         self.ids.keypad.typed = self.type
         self._clocks: list[Any] = []
         self._typed = ""
@@ -226,6 +271,9 @@ class CheckScreen(PatrolScreen):
         self._offers: list[Callable[[], Offer]] = []
         self._plan_soon = Clock.create_trigger(lambda _: self._replan(), -1)
         self.ids.card.bind(size=self._plan_soon)
+        self.app.bind(left_handed=self._mirror)
+        look.bind(measures=self._mirror)
+        self._mirror()
 
     def on_pre_enter(self, *_: Any) -> None:
         super().on_pre_enter()
@@ -241,6 +289,14 @@ class CheckScreen(PatrolScreen):
         self.settle()
         for clock in self._clocks:
             clock.cancel()
+
+    def _mirror(self, *_: Any) -> None:
+        """Put everything where the thumb of the hand that holds the device reaches it."""
+        left = self.app.left_handed
+        self.ids.keypad.mirrored = left
+        order(self.ids.plate, left)
+        order(self.ids.actions, left)
+        order(self.ids.halves, left and look.measures.wide)
 
     def begin(self) -> None:
         """Ready for the next plate, of the site's own jurisdiction."""
@@ -442,7 +498,8 @@ class CheckScreen(PatrolScreen):
 
     def _plan(self) -> Plan:
         rows = -(-len(self._offers) // self._columns()) if self._offers else 0
-        return plan_for(self.ids.card.height / dp(1), rows)
+        card = self.ids.card
+        return plan_for(card.width / dp(1), card.height / dp(1), rows)
 
     def _columns(self) -> int:
         return 3 if self.ids.card.width >= dp(350) and len(self._offers) > 2 else 2
@@ -467,7 +524,7 @@ class CheckScreen(PatrolScreen):
             self._show_face(seen, self.sighting, lang)
         if self._offers:
             card.note = ""
-            if plan in (TIGHT, SMALL):
+            if plan in LITTLE:
                 card.detail = ""
         if plan.tight:
             card.note = ""
@@ -507,7 +564,7 @@ class CheckScreen(PatrolScreen):
             warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
             if warnings:
                 card.sign, card.detail = "warning", warning(warnings[0], lang, left=left)
-                if card.plan in (TIGHT, SMALL):
+                if card.plan in LITTLE:
                     card.note = ""  # no room for both
         elif len(normalise(text)) > LONGEST:
             card.word = gettext("Too long", lang)
@@ -532,10 +589,10 @@ class CheckScreen(PatrolScreen):
 
     def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
         card, plan = self.ids.card, self.ids.card.plan
-        little = plan in (TIGHT, SMALL)
+        little = plan in LITTLE
         card.tone, card.sign, card.word = seen.tone, seen.sign, seen.word
         comparing = bool(sighting.check.suggestions)
-        if plan is SMALL and comparing:
+        if plan in (SMALL, LYING) and comparing:
             card.aside = gettext("Compare:", lang)
             return
         reasons = seen.reasons
@@ -593,8 +650,9 @@ class CheckScreen(PatrolScreen):
         if not offers:
             return
         columns = 1 if card.plan.tight else self._columns()
+        high = 48 * look.measures.letters + 8
         left = card.height / dp(1) - (0 if card.plan.tight else 1.2 * card.plan.word + 26 + 30)
-        rows = 1 if card.plan.tight else max(1, int(left // 56))
+        rows = 1 if card.plan.tight else max(1, int(left // high))
         shown, box.cols = len(offers), min(columns, len(offers))
         if len(offers) > rows * columns:
             shown = rows * columns - 1
