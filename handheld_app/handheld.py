@@ -145,10 +145,11 @@ class Handheld:
         return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def forget_sites(self) -> None:
-        """Leave no plate of any site here, opened or not, and no verifier of a PIN. What was
-        recorded stays, and so does who is at work.
+        """Leave no plate of any site here, opened or not, and no verifier of a PIN on disk. What
+        was recorded stays, and so does who is at work.
         """
-        self.staff.wipe()
+        who = self.patrol.at_work()
+        self.staff.wipe(but="" if who is None else who.badge)
         self.notebook.wipe(but=KEPT_PAGES)
         self.briefings.forget()
         for replica in list(self._replicas.values()):

@@ -341,6 +341,16 @@ class Patrol:
         who = self._who
         return who if who is not None and self._latest() < who.until else None
 
+    def at_work(self) -> SignedIn | None:
+        """Who signed in and did not sign out, also when their time is over by now."""
+        return self._who
+
+    def tries_left(self, badge: str) -> int | None:
+        """How many more wrong PINs of a badge this device takes before it must ask the service;
+        None: it must be asked now.
+        """
+        return self._staff.tries_left(badge, at=self._latest())
+
     def sign_in(self, badge: str, pin: str) -> SignedIn:
         """Begin a patroller's work, by this device's own verifier, else by the service.
 
@@ -454,18 +464,19 @@ class Patrol:
             raise LookupError("no shift is under way")
         checks = self._notebook.since("check", shift.started_at, most=MOST_SUMMED)
         items = [
-            item.body or {}
+            item
             for item in self.log(most=MOST_SUMMED)
             if (item.body or {}).get("shift") == shift.id
         ]
+        bodies = [item.body or {} for item in items]
         voided = self._outbox.voided()
         return Summary(
             shift,
             verdicts=Counter(str(page.body["verdict"]) for page in checks),
-            outcomes=Counter(str(body["outcome"]) for body in items),
-            voided=sum(1 for item in self.log(most=MOST_SUMMED) if item.id in voided),
+            outcomes=Counter(str(body["outcome"]) for body in bodies),
+            voided=sum(1 for item in items if item.id in voided),
             chalked=self._notebook.count("chalk", shift.started_at),
-            photos=sum(len(body.get("photos", ())) for body in items),
+            photos=sum(len(body.get("photos", ())) for body in bodies),
             unsent=self.unsent(),
         )
 
@@ -901,16 +912,28 @@ class Patrol:
     # drafts outlive a restart
 
     def keep_draft(self, draft: Draft) -> None:
-        """Remember what was given so far: nothing that was typed is lost. Writes to disk."""
-        self._notebook.keep("draft", draft.id, as_json(draft), at=draft.begun.corrected)
+        """Remember what was given so far: nothing that was typed is lost. It stays that of who
+        began it. Writes to disk.
+        """
+        page = self._notebook.page("draft", draft.id)
+        of = (page.key if page is not None else "") or self._patroller()
+        self._notebook.keep("draft", draft.id, as_json(draft), at=draft.begun.corrected, key=of)
+
+    def _patroller(self) -> str:
+        """Who is at work, also when their time is over; empty: nobody."""
+        return "" if self._who is None else self._who.patroller
 
     def drop_draft(self, draft: Draft) -> None:
         """It was recorded, or given up. Writes to disk."""
         self._notebook.forget("draft", draft.id)
 
     def kept_draft(self) -> Draft | None:
-        """The infraction that was being recorded when the program ended, if any."""
+        """The infraction that was being recorded when the program ended, if any. Another
+        patroller's is not theirs to record, and waits.
+        """
         for page in self._notebook.latest("draft", most=10):
+            if page.key and self._who is not None and page.key != self._patroller():
+                continue
             try:
                 draft = from_json(page.body)
             except MalformedDraft:
@@ -920,6 +943,23 @@ class Patrol:
                 self._outbox.hold(photo.sha256 for photo in draft.photos)
                 return draft
         return None
+
+    def keep_typed(self, text: str, jurisdiction: str) -> None:
+        """Remember a plate that is being typed; empty: none is. Writes to disk."""
+        if not text:
+            self._notebook.forget("typed", "plate")
+            return
+        body = {"text": _storable(text), "jurisdiction": jurisdiction}
+        self._notebook.keep("typed", "plate", body, at=self.now(), key=self._patroller())
+
+    def typed(self) -> tuple[str, str] | None:
+        """The plate that was being typed when the program ended, and where it is from. None:
+        nothing was, or somebody else did.
+        """
+        page = self._notebook.page("typed", "plate")
+        if page is None or page.key != self._patroller():
+            return None
+        return str(page.body["text"]), str(page.body["jurisdiction"])
 
     def photos_required(self, draft: Draft) -> int:
         """How many photos the chosen codes ask for; none when nothing is issued."""

@@ -52,10 +52,16 @@ class StaffFile:
         self._cost = cost or Cost()
         self._lock = threading.Lock()
         self._verifiers = _read(path)
+        self._in_memory = False
 
     def badges(self) -> list[str]:
         """Whose verifiers are here."""
         return sorted(self._verifiers)
+
+    def tries_left(self, badge: str, *, at: datetime) -> int | None:
+        """How often its PIN may be wrong here; None when the service must be asked."""
+        verifier = self._verifiers.get(badge)
+        return verifier.left if verifier is not None and is_good(verifier, at=at) else None
 
     def sign_in(self, badge: str, pin: str, *, at: datetime) -> SignedIn:
         """By this device's own verifier. Raises NotKnownHere, WrongPin, OSError.
@@ -90,18 +96,24 @@ class StaffFile:
             if badge in self._verifiers:
                 self._keep(badge, None)
 
-    def wipe(self) -> None:
-        """Leave no verifier here."""
+    def wipe(self, *, but: str = "") -> None:
+        """Leave no verifier in the file; that of one badge, of who is at work, is good until the
+        program ends, so that what they are recording is not locked away from them.
+        """
         with self._lock:
-            self._verifiers = {}
+            self._verifiers = {
+                badge: verifier for badge, verifier in self._verifiers.items() if badge == but
+            }
+            self._in_memory = bool(self._verifiers)
             self._path.unlink(missing_ok=True)
 
     def _keep(self, badge: str, verifier: Verifier | None) -> None:
         kept = {name: other for name, other in self._verifiers.items() if name != badge}
         if verifier is not None:
             kept[badge] = verifier
-        text = json.dumps([other.as_json() for other in kept.values()], ensure_ascii=False)
-        write_durably(self._path, text.encode(), mode=0o600)
+        if not self._in_memory:
+            text = json.dumps([other.as_json() for other in kept.values()], ensure_ascii=False)
+            write_durably(self._path, text.encode(), mode=0o600)
         self._verifiers = kept
 
 

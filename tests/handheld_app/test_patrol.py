@@ -891,8 +891,13 @@ def test_another_enrolment_and_a_revocation_leave_no_verifier(
     handheld: Handheld, patrol: Patrol
 ) -> None:
     handheld.forget_sites()
-    assert handheld.staff.badges() == []
+    assert not (handheld.folder / "staff.json").exists()
     assert patrol.signed_in() is not None  # what is being recorded is still recorded
+    patrol.sign_in(BADGE, PIN)  # and so it is after the device was locked
+    assert not (handheld.folder / "staff.json").exists()
+    patrol.sign_out()
+    handheld.forget_sites()
+    assert handheld.staff.badges() == []
 
 
 def test_a_clock_set_back_while_the_device_was_off_extends_nothing(
