@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from handheld_app import display
+from handheld_app.positions import Fixed
 from handheld_app.wording import LANGUAGES, damaged_file, folder_unusable, no_window
 from sync.files import make_folder
 from sync.languages import language
@@ -37,6 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the screens")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where pictures are chosen")
     parser.add_argument(
+        "--position",
+        type=_position,
+        metavar="LAT,LON[,ACCURACY]",
+        help="where this device is, in degrees and metres (demos, tests)",
+    )
+    parser.add_argument(
         "--check-display", action="store_true", help="only say whether a window can be opened"
     )
     given = parser.parse_args(arguments)
@@ -53,6 +60,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _open(given, given.data_dir.absolute(), spoken)
     except KeyboardInterrupt:  # before the window was there to be closed
         return INTERRUPTED
+
+
+def _position(text: str) -> Fixed:
+    try:
+        return Fixed.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("LAT,LON[,ACCURACY], as in 45.4,-71.9,8") from error
 
 
 def _data_dir(environment: Mapping[str, str]) -> Path:
@@ -74,7 +88,12 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     from handheld_app.app import HandheldApp
 
     app = HandheldApp(
-        data_dir, server=given.server, code=given.enrol, lang=given.lang, pictures=given.pictures
+        data_dir,
+        server=given.server,
+        code=given.enrol,
+        lang=given.lang,
+        pictures=given.pictures,
+        position=given.position,
     )
     for path in app.patrol.damaged_files():
         print(damaged_file(path, spoken), file=sys.stderr)

@@ -46,7 +46,10 @@ WINDOWLESS = (
 )  # fmt: skip
 """Modules that, with what they import, are all but the screens."""
 
-OPTIONAL: dict[str, str] = {}
+OPTIONAL: dict[str, str] = {
+    "android": "comes with every APK; on a desktop no position is known",
+    "jnius": "comes with every APK; on a desktop no position is known",
+}
 """Modules that an APK or a desktop may lack, and what the handheld does then. Each is imported
 where that is caught: within a function, or in a `try` for ImportError."""
 
