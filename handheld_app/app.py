@@ -22,9 +22,11 @@ from kivy.uix.screenmanager import NoTransition, ScreenManager
 
 from handheld_app.controls import Alert
 from handheld_app.drafts import Draft
+from handheld_app.duty import RECORDING, Duty
 from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.patrol import NotSignedIn, Recorded
+from handheld_app.positions import Positions, Source, receiver
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.theme import PALETTES, SCALES, look, measures, put_on
 from handheld_app.wording import gettext, hh_mm, refused_items
@@ -44,6 +46,8 @@ class HandheldApp(App):
     lang = StringProperty("fr")
     left_handed = BooleanProperty(False)
     status = ObjectProperty(SyncStatus())
+    messages = NumericProperty(0)
+    """How many of a supervisor's messages were not read yet."""
     sync_words = StringProperty("")
     sync_sign = StringProperty("sync")
     sync_color = ColorProperty()
@@ -59,11 +63,21 @@ class HandheldApp(App):
         pictures: Path | None = None,
         now: Callable[[], datetime] = utc_now,
         boot: Callable[[], float] = seconds_since_boot,
+        position: Source | None = None,
         **kwargs: Any,
     ) -> None:
+        """`position` tells where the device is; None: its own receiver, if it has one."""
         super().__init__(**kwargs)
-        self.handheld = Handheld(data_dir, now=now, boot=boot, changed=self._sync_changed)
+        positions = Positions(position or receiver(boot))
+        self.handheld = Handheld(
+            data_dir,
+            now=now,
+            boot=boot,
+            changed=self._sync_changed,
+            locate=lambda: positions.at(self.handheld.clock.now()),
+        )
         self.patrol = self.handheld.patrol
+        self.duty = Duty(self, boot=boot, positions=positions)
         self.exports = data_dir.absolute() / "exports"
         self.lang = lang or self.patrol.device.lang
         self.pictures = pictures or _pictures_folder()
@@ -85,6 +99,7 @@ class HandheldApp(App):
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
         from handheld_app.screens.recent import RecentScreen
+        from handheld_app.screens.shift import ShiftScreen
         from handheld_app.screens.signin import SignInScreen
         from handheld_app.screens.sync import SyncScreen
 
@@ -94,6 +109,7 @@ class HandheldApp(App):
         for name, screen in (
             ("enrol", EnrolScreen),
             ("place", PlaceScreen),
+            ("shift", ShiftScreen),
             ("signin", SignInScreen),
             ("check", CheckScreen),
             ("plate", PlateScreen),
@@ -113,6 +129,7 @@ class HandheldApp(App):
         look.bind(palette=self._repaint)
         self._repaint()
         self._keeping_time = Clock.schedule_interval(lambda _: self._keep_time(), KEEP_TIME_EVERY)
+        self.duty.start()
         self.screens.get_screen("enrol").prefill(self._server, self._code)
         enrolled = self.patrol.device.enrolled
         self.handheld.sync()
@@ -135,6 +152,7 @@ class HandheldApp(App):
     def on_stop(self) -> None:
         self._stopped = True
         self._keeping_time.cancel()
+        self.duty.stop()
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
         look.unbind(palette=self._repaint)
         self.handheld.stop_syncing()
@@ -143,9 +161,11 @@ class HandheldApp(App):
         self.handheld.close()
 
     def on_pause(self) -> bool:
+        self.duty.paused()
         return True
 
     def on_resume(self) -> None:
+        self.duty.look()  # it may have slept for so long that it is locked now
         self.handheld.sync()
 
     def _measure(self, *_: Any) -> None:
@@ -204,6 +224,8 @@ class HandheldApp(App):
     def _key_down(
         self, _: Any, key: int, scancode: int, character: str | None, modifiers: list[str]
     ) -> bool:
+        if self.duty.heard(key, character or ""):
+            return True
         if self._hearing is None or {"ctrl", "alt", "meta"} & set(modifiers):
             return False
         self._hearing(key, character or "")
@@ -223,11 +245,13 @@ class HandheldApp(App):
         )
 
     def signed_in(self, then: str) -> None:
-        """Go on with that screen."""
-        if self.screens.current == "signin":
+        """Go on with what was under way, or with that screen of an infraction."""
+        if self.screens.current != "signin":
+            self._refresh()
+        elif then in RECORDING:
             self.go(then)
         else:
-            self._refresh()
+            self.duty.to_work()
 
     def _signed_out(self, error: Exception) -> None:
         if not isinstance(error, NotSignedIn):
@@ -296,11 +320,8 @@ class HandheldApp(App):
     def _take_status(self, status: SyncStatus) -> None:
         self.status = status
         self._show_status()
-        name = self.screens.current
-        if name in ("place", "sync"):
-            self._refresh()
-        elif name == "check":
-            self.screens.current_screen.synced()
+        self.screens.current_screen.synced()
+        self.duty.synced()
 
     def _show_status(self) -> None:
         status, lang, site = self.status, self.lang, self.patrol.site()

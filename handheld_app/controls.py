@@ -311,6 +311,9 @@ class PatrolScreen(Screen):
     def refresh(self) -> None:
         """Show what `patrol` says; called on entering and when the language changes."""
 
+    def synced(self) -> None:
+        """The sync stands otherwise than before, and may have learnt something."""
+
     def may_leave(self) -> bool:
         """Whether another screen may be shown now."""
         return True

@@ -22,7 +22,7 @@ from handheld_app.chalk import Chalk
 from handheld_app.enrolment import NotALink
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
 from handheld_app.staff import WrongPin
-from sync.entities import ALL_ZONES, COURTESY, Localized, Permit, Site, Zone
+from sync.entities import ALL_ZONES, COURTESY, Localized, Lot, Permit, Site, Zone
 from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted, in_a_row
 from sync.plates import Plate, UnusablePlate
 from sync.replica import BeforeRetention
@@ -557,6 +557,65 @@ def sign_in_trouble(error: Exception, lang: str) -> str:
             lang,
         ).format(reason=error.reason.rstrip("."))
     return _("The sign-in could not be kept: is the storage full?", lang)
+
+
+def pin_forgotten(left: int | None, lang: str) -> str:
+    """What to do about a forgotten PIN; `left`: how many more wrong ones this device takes."""
+    words = [
+        _(
+            "A supervisor gives you a new PIN. With network, this device takes it at once; "
+            "without, only the PIN that it knows.",
+            lang,
+        )
+    ]
+    if left is None:
+        words.append(_("This device must ask the service now: find a network.", lang))
+    else:
+        words.append(
+            ngettext(
+                "{n} more wrong PIN, and only the service can let you in.",
+                "{n} more wrong PINs, and only the service can let you in.",
+                left,
+                lang,
+            ).format(n=left)
+        )
+    words.append(_("What you typed stays here, whatever happens.", lang))
+    return "\n\n".join(words)
+
+
+def leave_on(count: int, lang: str) -> str:
+    """That a device must not be switched off yet; empty when all is sent."""
+    if count <= 0:
+        return ""
+    return ngettext(
+        "{n} item is not sent yet: leave this device on, with network, until it is.",
+        "{n} items are not sent yet: leave this device on, with network, until they are.",
+        count,
+        lang,
+    ).format(n=count)
+
+
+def more_messages(count: int, lang: str) -> str:
+    """How many messages wait behind the one that is shown."""
+    return ngettext("{n} more message", "{n} more messages", count, lang).format(n=count)
+
+
+def you_are_near(lot: Lot, lang: str) -> str:
+    """The lot where the device is, and its zone."""
+    name = lot.name if lot.zone is None else f"{lot.name} ({lot.zone})"
+    return _("You are near: {lot}", lang).format(lot=name)
+
+
+def draft_told(what: str, lang: str) -> str:
+    """What should be known of an infraction that is being recorded."""
+    return {
+        "restored": _("This infraction was not finished: it is as you left it.", lang),
+        "revoked": _(
+            "This device was revoked: this infraction can still be recorded and sent. Then hand "
+            "the device in.",
+            lang,
+        ),
+    }[what]
 
 
 def warning(what: str, lang: str, *, left: int = 0) -> str:

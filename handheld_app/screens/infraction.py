@@ -21,6 +21,7 @@ from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Recorde
 from handheld_app.wording import (
     age_of_knowledge,
     caution,
+    draft_told,
     gettext,
     instant,
     lack,
@@ -103,6 +104,9 @@ class InfractionScreen(PatrolScreen):
     trouble_tone = StringProperty("bad")
     photos_title = StringProperty("")
     warning = StringProperty("")
+    told = StringProperty("")
+    """That it came back after a restart, or goes on although the device was revoked."""
+    restored = BooleanProperty(False)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -116,18 +120,28 @@ class InfractionScreen(PatrolScreen):
         """A new infraction, with what the verdict suggests."""
         self.resume(self.patrol.draft(sighting, unjudged))
 
-    def resume(self, draft: Draft) -> None:
+    def resume(self, draft: Draft, *, restored: bool = False) -> None:
         """Go on with an infraction that was begun elsewhere, or before a restart."""
-        self.draft = draft
+        self.draft, self.restored = draft, restored
         self.all_codes = not draft.codes
         self.thumbnails.textures.clear()
         self.ids.note.text = draft.note
         glide_to_top(self.ids.scroll)
 
+    def synced(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        told = [what for what in ("restored",) if self.restored]
+        if self.app.status.connection == "revoked":
+            told.append("revoked")
+        self.told = " ".join(draft_told(what, self.app.lang) for what in told)
+
     def refresh(self) -> None:
         if self.draft is None:
             return
         self.ids.summary.tell(self.draft, self)
+        self._tell()
         warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
         self.warning = warning_in_full(warnings[0], self.app.lang, left=left) if warnings else ""
         self._show_codes()

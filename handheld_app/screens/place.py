@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from kivy.clock import Clock
 from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
 from handheld_app.syncing import SAID_NO
-from handheld_app.wording import clock_time, gettext, localized, trouble, zone_title
+from handheld_app.wording import (
+    clock_time,
+    gettext,
+    localized,
+    trouble,
+    you_are_near,
+    zone_title,
+)
 from sync.entities import Site
+
+LOCATE_EVERY = 2
+"""Seconds after which it is looked where the device is by now."""
 
 
 class PlaceScreen(PatrolScreen):
-    """Choose before a patrol, change at any time."""
+    """The start of a shift: choose before it, change at any time."""
 
     site_name = StringProperty("")
     trouble = StringProperty("")
@@ -23,14 +35,32 @@ class PlaceScreen(PatrolScreen):
     to_enrol = BooleanProperty(False)
     """Whether nothing goes on before this device is enrolled again."""
     can_go = BooleanProperty(False)
+    has_shift = BooleanProperty(False)
+    """Whether a shift is under way at this site."""
+    go_words = StringProperty("")
     signed_in = BooleanProperty(False)
     who = StringProperty("")
     who_detail = StringProperty("")
+    locates = BooleanProperty(False)
+    """Whether this device may know where it is."""
+    near = StringProperty("")
+    near_detail = StringProperty("")
+    near_zone = StringProperty("")
+    """The zone to take with a touch; empty: none."""
     _shown: object = None
 
+    def on_pre_enter(self, *_: Any) -> None:
+        super().on_pre_enter()
+        self._locating = Clock.schedule_interval(lambda _: self._show_near(), LOCATE_EVERY)
+
+    def leave(self) -> None:
+        self._locating.cancel()
+
     def sign(self) -> None:
-        """Out, or in."""
-        if self.signed_in:
+        """Out, or in; a shift under way ends first."""
+        if self.signed_in and self.patrol.shift is not None:
+            self.app.go("shift")
+        elif self.signed_in:
             self.patrol.sign_out()
             self.refresh()
         else:
@@ -49,6 +79,38 @@ class PlaceScreen(PatrolScreen):
                 until = clock_time(who.until.astimezone(ZoneInfo(site.time_zone)), lang)
                 words = gettext("Until {time}. Touch to sign out.", lang)
                 self.who_detail = words.format(time=until)
+            shift = self.patrol.shift
+            if shift is not None and site is not None:
+                since = clock_time(shift.started_at.astimezone(ZoneInfo(site.time_zone)), lang)
+                words = gettext("Shift since {time}. Touch to end it.", lang)
+                self.who_detail = words.format(time=since)
+
+    def synced(self) -> None:
+        self.refresh()
+
+    def _show_near(self) -> None:
+        """The lot where the device is, and its zone: a suggestion, never more."""
+        self.locates = self.app.duty.positions.known_here
+        if not self.locates:
+            return
+        lang, lot = self.app.lang, self.patrol.suggested_lot()
+        self.near_zone, self.near_detail = "", gettext("Choose the zone below.", lang)
+        if lot is not None:
+            self.near = you_are_near(lot, lang)
+            if lot.zone == self.patrol.device.zone:
+                self.near_detail = gettext("Its zone is chosen.", lang)
+            elif lot.zone in self.patrol.zones():
+                self.near_zone = lot.zone
+                self.near_detail = gettext("Touch to take this zone.", lang)
+        elif self.patrol.position() is not None:
+            self.near = gettext("No lot is near you", lang)
+        else:
+            self.near = gettext("Looking where you are", lang)
+
+    def take_near(self) -> None:
+        """Work in the zone of the lot nearby."""
+        if self.near_zone:
+            self.choose_zone(self.near_zone)
 
     def refresh(self) -> None:
         lang, device, site = self.app.lang, self.patrol.device, self.patrol.site()
@@ -57,6 +119,15 @@ class PlaceScreen(PatrolScreen):
         self.site_name = "" if several else (site.name if site else device.site)
         self._show_who(lang, site)
         self._show_trouble(fetched=site is not None)
+        self._show_near()
+        shift = self.patrol.shift
+        self.has_shift = shift is not None and shift.site == device.site
+        if self.has_shift:
+            self.go_words = gettext("Go on checking", lang)
+        elif self.signed_in:
+            self.go_words = gettext("Start the shift", lang)
+        else:
+            self.go_words = gettext("Start checking", lang)
         self.can_go = device.zone in zones
         shown = (lang, device.sites, device.site, device.zone, site, zones)
         if shown == self._shown:
@@ -105,4 +176,7 @@ class PlaceScreen(PatrolScreen):
         self.app.save(lambda: self.patrol.choose_zone(zone))
 
     def start(self) -> None:
-        self.app.go("check")
+        if self.signed_in and not self.has_shift:
+            self.app.duty.start_shift()
+        else:
+            self.app.go("check")

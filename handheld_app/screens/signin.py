@@ -6,13 +6,18 @@ from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen
 from handheld_app.signing_in import PIN_DIGITS, SignedIn, is_pin
-from handheld_app.wording import sign_in_trouble
+from handheld_app.wording import leave_on, pin_forgotten, sign_in_trouble
 
 
 class SignInScreen(PatrolScreen):
     """Before recording. Checking needs nobody to sign in."""
 
     trouble = StringProperty("")
+    left = StringProperty("")
+    """What the one before recorded and is not sent yet."""
+    advice = StringProperty("")
+    forgotten = BooleanProperty(False)
+    """Whether it is told what to do about a forgotten PIN."""
     busy = BooleanProperty(False)
     ready = BooleanProperty(False)
     then = StringProperty("check")
@@ -22,11 +27,24 @@ class SignInScreen(PatrolScreen):
     def begin(self, then: str) -> None:
         """Ask who it is, and go on with that screen."""
         self.then, self._error = then, None
+        self.forgotten = False
         self.ids.badge.text = self.patrol.device.badge
         self.ids.pin.text = ""
 
     def refresh(self) -> None:
-        self.trouble = sign_in_trouble(self._error, self.app.lang) if self._error else ""
+        lang, status = self.app.lang, self.app.status
+        self.trouble = sign_in_trouble(self._error, lang) if self._error else ""
+        self.left = leave_on(status.unsent - status.set_aside, lang)
+        left = self.patrol.tries_left(self.ids.badge.text.strip())
+        self.advice = pin_forgotten(left, lang) if self.forgotten else ""
+
+    def synced(self) -> None:
+        self.refresh()
+
+    def ask_forgotten(self) -> None:
+        """Tell what to do, or no more."""
+        self.forgotten = not self.forgotten
+        self.refresh()
 
     def leave(self) -> None:
         self.ids.pin.text = ""

@@ -76,6 +76,9 @@ class SyncScreen(PatrolScreen):
         super().on_pre_enter()
         glide_to_top(self.ids.scroll)
 
+    def synced(self) -> None:
+        self.refresh()
+
     def refresh(self) -> None:
         lang, patrol, status = self.app.lang, self.patrol, self.app.status
         site, state = patrol.site(), patrol.state()
