@@ -15,6 +15,7 @@ from kivy.metrics import dp
 from kivy.properties import (
     BooleanProperty,
     ColorProperty,
+    NumericProperty,
     ObjectProperty,
     StringProperty,
 )

@@ -35,13 +35,13 @@ class Ledger:
         if torn:
             path.write_bytes(whole + b"\n" if whole else b"")
         self.done = len(whole.splitlines())
-        self._file = open(path, "ab", buffering=0)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def write(self, **line: Any) -> None:
         """One step is done."""
         told = {**line, "step": self.done, "rss": round(rss_mb(), 1), "pid": os.getpid()}
-        self._file.write(json.dumps(told).encode() + b"\n")
-        os.fsync(self._file.fileno())
+        os.write(self._file, json.dumps(told).encode() + b"\n")
+        os.fsync(self._file)
         self.done += 1
 
 
