@@ -30,12 +30,15 @@ from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.positions import Positions, Source, receiver
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.theme import PALETTES, SCALES, look, measures, put_on
-from handheld_app.wording import gettext, hh_mm, refused_items
+from handheld_app.wording import gettext, hh_mm, refused_items, short_age
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
 
 KEEP_TIME_EVERY = 60
 """Seconds after which it is looked whether the time is to be written down."""
+
+AGE_EVERY = 20
+"""Seconds after which the age of what is known is told anew."""
 
 _OUT_OF_REACH = ("offline", "untrusted", "failing")
 
@@ -53,6 +56,9 @@ class HandheldApp(App):
     sync_sign = StringProperty("sync")
     sync_color = ColorProperty()
     sync_ground = ColorProperty()
+    age_words = StringProperty("")
+    """How old what is known is, in few words; empty while nothing is."""
+    age_stale = BooleanProperty(False)
 
     def __init__(
         self,
@@ -96,6 +102,7 @@ class HandheldApp(App):
         from handheld_app.screens.check import CheckScreen
         from handheld_app.screens.enrol import EnrolScreen
         from handheld_app.screens.infraction import InfractionScreen, LastLookScreen
+        from handheld_app.screens.menu import MenuSheet
         from handheld_app.screens.pictures import PicturesScreen
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
@@ -103,7 +110,9 @@ class HandheldApp(App):
         from handheld_app.screens.shift import ShiftScreen
         from handheld_app.screens.signin import SignInScreen
         from handheld_app.screens.sync import SyncScreen
+        from handheld_app.screens.work import EntryScreen, WorkScreen
 
+        self._menu = MenuSheet
         self._measure()
         Window.softinput_mode = "below_target"
         self.screens = ScreenManager(transition=NoTransition())
@@ -121,6 +130,8 @@ class HandheldApp(App):
             ("recent", RecentScreen),
             ("chalk", ChalkScreen),
             ("mark", MarkScreen),
+            ("work", WorkScreen),
+            ("entry", EntryScreen),
         ):
             self.screens.add_widget(screen(name=name, patrol=self.patrol, app=self))
         return self.screens
@@ -131,6 +142,7 @@ class HandheldApp(App):
         self._repaint()
         self._keeping_time = Clock.schedule_interval(lambda _: self._keep_time(), KEEP_TIME_EVERY)
         self.duty.start()
+        self._ageing = Clock.schedule_interval(lambda _: self._show_age(), AGE_EVERY)
         self.screens.get_screen("enrol").prefill(self._server, self._code)
         enrolled = self.patrol.device.enrolled
         self.handheld.sync()
@@ -154,6 +166,7 @@ class HandheldApp(App):
         self._stopped = True
         self._keeping_time.cancel()
         self.duty.stop()
+        self._ageing.cancel()
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
         look.unbind(palette=self._repaint)
         self.handheld.stop_syncing()
@@ -196,6 +209,8 @@ class HandheldApp(App):
         """Show a screen, unless the one that is shown has something under way."""
         if not self.screens.current_screen.may_leave():
             return
+        if screen == "sync":
+            self.screens.get_screen("sync").came_from(self.screens.current)
         if screen == "check" and self.patrol.device.zone == "":
             screen = "place"
         self.screens.current = screen
@@ -204,6 +219,10 @@ class HandheldApp(App):
         """Let a picture be chosen; that screen's `take` gets it."""
         self.screens.get_screen("pictures").taker = screen
         self.go("pictures")
+
+    def open_menu(self) -> None:
+        """The way to everything that is not the next plate."""
+        self._menu(app=self).open()
 
     def switch_language(self) -> None:
         """The other language, everywhere, at once; it is remembered."""
@@ -327,7 +346,8 @@ class HandheldApp(App):
     def _show_status(self) -> None:
         status, lang, site = self.status, self.lang, self.patrol.site()
         self.sync_ground, self.sync_color = look.BAR_SOFT, look.BAR_WAIT
-        waiting = status.unsent - status.set_aside
+        waiting = status.recorded
+        self._show_age()
         if status.connection in SAID_NO:
             words, sign = gettext("Refused", lang), "warning"
         elif status.set_aside:
@@ -346,6 +366,15 @@ class HandheldApp(App):
             words, sign = gettext("Syncing", lang), "sync"
             self.sync_color = look.BAR_INK
         self.sync_words, self.sync_sign = words, sign
+
+    def _show_age(self) -> None:
+        """Beside the state of the sync, on every screen (DOMAIN 2.7)."""
+        patrol = self.patrol
+        if patrol.site() is None:
+            self.age_words, self.age_stale = "", False
+            return
+        self.age_words = short_age(patrol.known_at(), self.lang, now=patrol.now())
+        self.age_stale = patrol.is_stale()
 
 
 def _pictures_folder() -> Path:

@@ -238,13 +238,19 @@ class HeaderAction(ButtonBehavior, BoxLayout):
     smallest = NumericProperty("11sp")
 
 
+class SyncPill(ButtonBehavior, BoxLayout):
+    """How the sync stands, what waits to be sent, and the age of what is known."""
+
+    shown = BooleanProperty(True)
+
+
 class Header(BoxLayout):
-    """The bar at the top of every screen but the check screen: back, title, language."""
+    """The bar at the top of every screen but the check screen: back, title, language, sync."""
 
     title = StringProperty("")
     back = StringProperty("")
-    sync = BooleanProperty(False)
-    """Whether the state of the sync is shown too."""
+    sync = BooleanProperty(True)
+    """Whether the state of the sync is shown too: there is one once the device is enrolled."""
 
 
 class Choice(ButtonBehavior, BoxLayout):

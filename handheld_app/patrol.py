@@ -1086,23 +1086,51 @@ class Patrol:
         it down.
         """
         voided, waiting = self._outbox.voided(), self._outbox.photos_waiting()
+        items = [
+            item for item in self.log(most=MOST_LISTED) if since is None or item.put_at >= since
+        ]
+        notices: dict[str, Notice | None] = self._ask(
+            lambda view: {item.id: view.notice(item.id) for item in items}, {}
+        )
+        answers = {page.id: page for page in self._notebook.latest("answered", most=MOST_LISTED)}
         briefing = self.briefing()
         entries = []
-        for item in self.log(most=MOST_LISTED):
-            if since is not None and item.put_at < since:
-                break
-            answered = self._notebook.page("answered", item.id)
+        for item in items:
+            answered = answers.get(item.id)
             entry = entry_of(
                 item,
-                notice=self._ask(lambda view, id=item.id: view.notice(id), None),  # type: ignore[misc]
+                notice=notices.get(item.id),
                 voided=voided,
                 photos_waiting=waiting.get(item.id, 0),
                 question=briefing.question_of(item.id),
                 answered_at=answered.at if answered is not None else None,
+                answer="" if answered is None else str(answered.body.get("text", "")),
             )
             if matches(entry, text):
                 entries.append(entry)
         return entries
+
+    def entry(self, id: str) -> Entry | None:
+        """One of them; None if it is not among the last that were recorded here."""
+        return next((entry for entry in self.work() if entry.item.id == id), None)
+
+    def photos_of(self, entry: Entry) -> list[Photo]:
+        """The photos of an infraction; those that are here still."""
+        photos = [
+            Photo(
+                told["sha256"],
+                told["bytes"],
+                codec.parse_instant(told["taken_at"]),
+                self._outbox.photo(told["sha256"]),
+                told.get("shows", "other"),
+            )
+            for told in entry.body.get("photos", ())
+        ]
+        return [photo for photo in photos if photo.path.exists()]
+
+    def voidable_until(self, entry: Entry) -> datetime:
+        """When the grace time of an infraction is over."""
+        return entry.item.put_at + self.briefing().settings.void_within
 
     def start_of_today(self) -> datetime:
         """Midnight at the site; of the device's own day before a site is known."""
@@ -1130,15 +1158,15 @@ class Patrol:
 
     def answer(self, entry: Entry, text: str) -> None:
         """Answer what a supervisor asks about an infraction. Writes to disk."""
-        who = self.signed_in()
+        who, told = self.signed_in(), _storable(text).strip()[:LONGEST_NOTE]
         self.tell_service(
             "answer",
             str(entry.body["site"]),
             infraction=entry.item.id,
-            text=_storable(text).strip()[:LONGEST_NOTE],
+            text=told,
             patroller=entry.body["patroller"] if who is None else who.patroller,
         )
-        self._notebook.keep("answered", entry.item.id, {}, at=self.now())
+        self._notebook.keep("answered", entry.item.id, {"text": told}, at=self.now())
 
     def spoil(self, item: Item, reason: str) -> None:
         """The number of a recorded notice is of no use, as when its paper tore; the service is

@@ -140,6 +140,14 @@ def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     return _("{day} at {time}", lang).format(day=of, time=words)
 
 
+def short_instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
+    """An instant in a list: the time alone when it is today's."""
+    of, time = at.astimezone(zone), hh_mm(at, zone)
+    if of.date() == now.astimezone(zone).date():
+        return time
+    return f"{day(of.date(), lang, year=False)}, {time}"
+
+
 def _about(near: str, dated: str, at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     """A phrase around an instant: French says `depuis hier`, but `depuis le 20 novembre`."""
     words = instant(at, zone, lang, now=now)
@@ -376,6 +384,13 @@ def age_of_knowledge(known_at: datetime | None, lang: str, *, now: datetime) -> 
     if age < timedelta(minutes=1):
         return _("Data up to date", lang)
     return _("Data {age} old", lang).format(age=duration(age, lang))
+
+
+def short_age(known_at: datetime | None, lang: str, *, now: datetime) -> str:
+    """The same where there is little room."""
+    if known_at is None:
+        return _("Age unknown", lang)
+    return _("Data: {age}", lang).format(age=duration(max(now - known_at, timedelta()), lang))
 
 
 def no_window(what: str, lang: str, *, packages: Iterable[str] = ()) -> str:
@@ -924,6 +939,82 @@ def print_trouble(reason: str, lang: str) -> str:
     }[reason]
 
 
+def void_reason(reason: str, lang: str) -> str:
+    """Why an infraction was taken back, by its patroller or by a supervisor (DOMAIN 5)."""
+    return {
+        "misread_plate": _("Plate misread", lang),
+        "permit_valid_at_the_time": _("Permit valid at the time", lang),
+        "replacement_under_way": _("Replacement under way", lang),
+        "wrong_code": _("Wrong code", lang),
+        "duplicate": _("Duplicate", lang),
+        "emergency": _("Emergency", lang),
+        "deficient_signs": _("Deficient signs", lang),
+        "stale_replica": _("Stale copy on the handheld", lang),
+    }.get(reason, reason)
+
+
+def work_look(state: str) -> tuple[Tone, str]:
+    """The colour and the sign of what became of an infraction."""
+    looks: Mapping[str, tuple[Tone, str]] = {
+        "waiting": ("wait", "unsent"),
+        "photos_missing": ("wait", "picture"),
+        "received": ("idle", "cloud"),
+        "question": ("wait", "question"),
+        "answered": ("idle", "answered"),
+        "confirmed": ("good", "check"),
+        "voided_here": ("idle", "void"),
+        "voided": ("bad", "void"),
+        "refused": ("bad", "warning"),
+        "paid": ("good", "paid"),
+        "contested": ("wait", "contested"),
+        "upheld": ("good", "upheld"),
+        "cancelled": ("bad", "void"),
+    }
+    return looks[state]
+
+
+def work_state(state: str, lang: str, *, photos: int = 0) -> str:
+    """What became of an infraction; `photos`: how many the service lacks."""
+    if state == "photos_missing":
+        return ngettext("{n} photo to send", "{n} photos to send", photos, lang).format(n=photos)
+    return {
+        "waiting": _("To be sent", lang),
+        "received": _("Received", lang),
+        "question": _("Question from the supervisor", lang),
+        "answered": _("Question answered", lang),
+        "confirmed": _("Confirmed", lang),
+        "voided_here": _("Voided here", lang),
+        "voided": _("Voided by the supervisor", lang),
+        "refused": _("Refused by the service", lang),
+        "paid": _("Paid", lang),
+        "contested": _("Contested", lang),
+        "upheld": _("Upheld", lang),
+        "cancelled": _("Cancelled", lang),
+    }[state]
+
+
+def work_reason(state: str, reason: str, lang: str) -> str:
+    """Why it was voided, or refused; empty where there is no reason."""
+    return void_reason(reason, lang) if state in ("voided", "voided_here") else reason
+
+
+def questions_asked(count: int, lang: str) -> str:
+    """How many infractions a supervisor asks about."""
+    return ngettext("{n} question", "{n} questions", count, lang).format(n=count)
+
+
+def stock_answers(lang: str) -> tuple[str, ...]:
+    """What a supervisor is often answered."""
+    return (
+        _("The plate is as recorded: see the photo.", lang),
+        _("The plate was misread.", lang),
+        _("No permit was on display.", lang),
+        _("The signs were there and could be read.", lang),
+        _("I spoke with the driver.", lang),
+        _("I have nothing to add.", lang),
+    )
+
+
 def unsent_elsewhere(service: str, count: int, lang: str) -> str:
     """What waits here for another service than the one this device is enrolled with."""
     return ngettext(
@@ -957,12 +1048,3 @@ def photos_title(taken: int, required: int, lang: str) -> str:
         return title
     needed = ngettext("{n} more needed", "{n} more needed", missing, lang)
     return f"{title} · {needed.format(n=missing)}"
-
-
-def sent_state(state: str, lang: str) -> str:
-    """What became of something in the outbox."""
-    return {
-        "waiting": _("To be sent", lang),
-        "sent": _("Received by the service", lang),
-        "set_aside": _("Refused by the service", lang),
-    }.get(state, state)

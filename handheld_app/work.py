@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -54,7 +54,8 @@ _DECIDED: Mapping[str, WorkState] = {
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An infraction that was recorded here. `reason`: why it was voided or refused; `question`:
-    what a supervisor asks; `photos_waiting`: how many the service lacks.
+    what a supervisor asks; `answer`: what was answered last, and when; `photos_waiting`: how many
+    the service lacks.
     """
 
     item: Item
@@ -62,6 +63,8 @@ class Entry:
     reason: str = ""
     question: Question | None = None
     photos_waiting: int = 0
+    answer: str = ""
+    answered_at: datetime | None = None
 
     @property
     def body(self) -> Mapping[str, Any]:
@@ -87,8 +90,29 @@ def entry_of(
     photos_waiting: int,
     question: Question | None,
     answered_at: datetime | None,
+    answer: str = "",
 ) -> Entry:
     """What became of an infraction. Pure; the newest that is known decides."""
+    found = _entry_of(
+        item,
+        notice=notice,
+        voided=voided,
+        photos_waiting=photos_waiting,
+        question=question,
+        answered_at=answered_at,
+    )
+    return replace(found, answer=answer, answered_at=answered_at)
+
+
+def _entry_of(
+    item: Item,
+    *,
+    notice: Notice | None,
+    voided: Mapping[str, str],
+    photos_waiting: int,
+    question: Question | None,
+    answered_at: datetime | None,
+) -> Entry:
     if item.id in voided:
         return Entry(item, "voided_here", voided[item.id])
     if item.state == "set_aside":
@@ -118,6 +142,13 @@ def may_void(entry: Entry, *, patroller: str | None, at: datetime, within: timed
         and entry.state in ("waiting", "photos_missing", "received", "question", "answered")
         and at - entry.item.put_at <= within
     )
+
+
+def asked_first(entries: Sequence[Entry], since: datetime) -> list[Entry]:
+    """Those about which a supervisor asks, whatever their age, then the rest recorded since."""
+    asked = [entry for entry in entries if entry.state == "question"]
+    rest = [entry for entry in entries if entry.state != "question" and entry.item.put_at >= since]
+    return asked + rest
 
 
 def matches(entry: Entry, text: str) -> bool:

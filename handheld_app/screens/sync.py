@@ -1,62 +1,25 @@
-"""How the sync stands, what was recorded here, and what became of it."""
+"""How the sync stands, and what the service refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from kivy.app import App
-from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
+from kivy.properties import BooleanProperty, StringProperty
 
-from handheld_app.controls import (
-    Action,
-    Choice,
-    Fact,
-    Notice,
-    Panel,
-    PatrolScreen,
-    Prose,
-    Sheet,
-    glide_to_top,
-)
-from handheld_app.patrol import SPOIL_REASONS
+from handheld_app.controls import Fact, Notice, PatrolScreen, glide_to_top
 from handheld_app.wording import (
     age_of_knowledge,
     damaged_file,
     gettext,
     instant,
-    outcome_words,
-    sent_state,
-    spoil_reason,
     trouble,
     unsent_elsewhere,
     warning_in_full,
 )
-from sync import codec
 from sync.outbox import Item
 
 MOST_SHOWN = 100
-
-
-class SpoilSheet(Sheet):
-    """Why a number is of no use."""
-
-    chosen = ObjectProperty(lambda reason: None)
-    number = StringProperty("")
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.rows: dict[str, Choice] = {}
-        for reason in SPOIL_REASONS:
-            row = Choice(sign="open", title=spoil_reason(reason, App.get_running_app().lang))
-            row.bind(on_release=lambda _, reason=reason: self._choose(reason))
-            self.rows[reason] = row
-            self.ids.reasons.add_widget(row)
-
-    def _choose(self, reason: str) -> None:
-        self.dismiss()
-        self.chosen(reason)
 
 
 class SyncScreen(PatrolScreen):
@@ -68,8 +31,12 @@ class SyncScreen(PatrolScreen):
     told = StringProperty("")
     """What became of the last thing that was asked for here."""
     told_tone = StringProperty("idle")
-    spoil: Action | None = None
-    _shown: object = None
+    back = StringProperty("check")
+
+    def came_from(self, screen: str) -> None:
+        """Go back there afterwards: what is under way is not left for a look at the sync."""
+        if screen not in ("sync", "enrol", "work"):
+            self.back = screen
 
     def on_pre_enter(self, *_: object) -> None:
         self.told = ""
@@ -102,13 +69,12 @@ class SyncScreen(PatrolScreen):
             (gettext("Subscriptions heard of", lang), fed),
             (gettext("Permits", lang), age),
             (gettext("Notice numbers left", lang), str(patrol.numbers_left())),
-            (gettext("Not sent yet", lang), str(status.unsent - status.set_aside)),
+            (gettext("Not sent yet", lang), str(status.recorded)),
             (gettext("Refused items", lang), str(status.set_aside)),
         ):
             facts.add_widget(Fact(name=name, value=value))
         self._show_warnings(lang)
         self._show_refused(lang)
-        self._show_log(lang)
 
     def _show_warnings(self, lang: str) -> None:
         box, left = self.ids.warnings, self.patrol.numbers_left()
@@ -130,58 +96,6 @@ class SyncScreen(PatrolScreen):
                 item.kind, self._what(item)
             )
             box.add_widget(Notice(text=f"{what}\n{item.problem or ''}", tone="bad"))
-
-    def _show_log(self, lang: str) -> None:
-        spoiled, last = self.patrol.spoiled(), self.patrol.spoilable()
-        rows = [
-            (item, self._told_of(item, lang, spoiled=item.id in spoiled))
-            for item in self.patrol.log(most=MOST_SHOWN)
-        ]
-        shown = (lang, last and last.id, [(item.id, told) for item, told in rows])
-        if shown == self._shown:
-            return  # a button that a finger is on stays where it is
-        self._shown = shown
-        box = self.ids.log
-        box.clear_widgets()
-        self.spoil = None
-        for item, told in rows:
-            panel = Panel()
-            panel.add_widget(Prose(text=self._what(item), bold=True))
-            for line in told:
-                panel.add_widget(Prose(text=line, muted=True))
-            if last is not None and item.id == last.id:
-                self.spoil = Action(text=gettext("This number was not used", lang))
-                self.spoil.bind(on_release=lambda _, item=item: self.ask_spoil(item))
-                panel.add_widget(self.spoil)
-            box.add_widget(panel)
-        if not rows:
-            nothing = gettext("Nothing recorded on this device yet.", lang)
-            box.add_widget(Prose(text=nothing, muted=True))
-
-    def _told_of(self, item: Item, lang: str, *, spoiled: bool) -> list[str]:
-        """What became of an infraction, a line each."""
-        body, site = item.body or {}, self.patrol.site()
-        words = [outcome_words(body["outcome"], site.instrument if site else "avis", lang)]
-        if site is not None:
-            at = codec.parse_instant(body["observed_at"])
-            words.append(instant(at, ZoneInfo(site.time_zone), lang, now=self.patrol.now()))
-        told = [" · ".join(words), sent_state(item.state, lang)]
-        if body.get("number"):
-            number = gettext("No. {number}", lang).format(number=body["number"])
-            if spoiled:
-                number += " · " + gettext("spoiled", lang)
-            told.append(number)
-        elif body["outcome"] == "notice":
-            told.append(gettext("Without a number", lang))
-        return told
-
-    def ask_spoil(self, item: Item) -> None:
-        """Why the number is of no use."""
-        number = str((item.body or {})["number"])
-        SpoilSheet(number=number, chosen=lambda reason: self._spoil(item, reason)).open()
-
-    def _spoil(self, item: Item, reason: str) -> None:
-        self.app.save(lambda: self.patrol.spoil(item, reason), self.app.sync_now)
 
     def export(self) -> None:
         """Write what was refused or damaged to a file, and say where."""
