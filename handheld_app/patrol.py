@@ -776,7 +776,7 @@ class Patrol:
             **chalk.facts(),
         )
 
-    def photos_of(self, chalk: Chalk) -> list[Photo]:
+    def photos_of_mark(self, chalk: Chalk) -> list[Photo]:
         """The photos of a mark that are still here: evidence when the vehicle overstays."""
         found = []
         for sha256 in chalk.photos:
@@ -791,7 +791,7 @@ class Patrol:
         draft = self.draft(sighting)
         if OVERSTAY in {code.id for code in draft.known_codes}:
             draft.codes = [OVERSTAY]
-        draft.place, draft.photos = chalk.place, self.photos_of(chalk)
+        draft.place, draft.photos = chalk.place, self.photos_of_mark(chalk)
         draft.lot = draft.lot if draft.lot is not None else chalk.lot
         return draft
 

@@ -157,7 +157,7 @@ class ChalkSheet(Sheet):
         for line in filter(None, lines):
             self.ids.facts.add_widget(Prose(text=line, bold=True))
         self.pictures = Thumbnails()
-        self._photos = patrol.photos_of(chalk)
+        self._photos = patrol.photos_of_mark(chalk)
         self.app = app
         self.show_photos()
 
