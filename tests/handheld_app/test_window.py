@@ -93,8 +93,9 @@ class Hand:
         return self.app.screens.current_screen
 
     def pass_time(self, span: timedelta) -> None:
-        """As if so much time had gone by since the window was opened."""
+        """As if so much time had gone by since the window was opened, with a finger on it now."""
         self._later[0] = span
+        self.app.duty.idle.touched()
 
     # doing
 
