@@ -21,15 +21,17 @@ from kivy.properties import (
 )
 from kivy.uix.screenmanager import NoTransition, ScreenManager
 
-from handheld_app.controls import Alert
+from handheld_app.controls import Alert, Header
+from handheld_app.cues import MODES, Cues, shaker
 from handheld_app.drafts import Draft
 from handheld_app.duty import RECORDING, Duty
 from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
+from handheld_app.keyboard import ESCAPE, Keyboard
 from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.positions import Positions, Source, receiver
 from handheld_app.syncing import SAID_NO, SyncStatus
-from handheld_app.theme import PALETTES, SCALES, look, measures, put_on
+from handheld_app.theme import PALETTES, SCALES, look, measures, put_on, take_off
 from handheld_app.wording import gettext, hh_mm, refused_items, short_age
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
@@ -90,6 +92,8 @@ class HandheldApp(App):
         self.pictures = pictures or _pictures_folder()
         self._server, self._code = server, code
         self.workers = Workers(self._soon)
+        self.cues = Cues(self.handheld.folder / "sounds", shaker=shaker())
+        self.keyboard = Keyboard()
         self._hearing: Callable[[int, str], None] | None = None
         self._stopped = False
 
@@ -107,6 +111,7 @@ class HandheldApp(App):
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
         from handheld_app.screens.recent import RecentScreen
+        from handheld_app.screens.settings import SettingsScreen
         from handheld_app.screens.shift import ShiftScreen
         from handheld_app.screens.signin import SignInScreen
         from handheld_app.screens.sync import SyncScreen
@@ -132,12 +137,14 @@ class HandheldApp(App):
             ("mark", MarkScreen),
             ("work", WorkScreen),
             ("entry", EntryScreen),
+            ("settings", SettingsScreen),
         ):
             self.screens.add_widget(screen(name=name, patrol=self.patrol, app=self))
         return self.screens
 
     def on_start(self) -> None:
         Window.bind(on_resize=self._measure, on_key_down=self._key_down)
+        Window.bind(on_touch_down=self.keyboard.hide)
         look.bind(palette=self._repaint)
         self._repaint()
         self._keeping_time = Clock.schedule_interval(lambda _: self._keep_time(), KEEP_TIME_EVERY)
@@ -168,11 +175,16 @@ class HandheldApp(App):
         self.duty.stop()
         self._ageing.cancel()
         Window.unbind(on_resize=self._measure, on_key_down=self._key_down)
+        Window.unbind(on_touch_down=self.keyboard.hide)
         look.unbind(palette=self._repaint)
+        self.keyboard.hide()
+        self.cues.close()
         self.handheld.stop_syncing()
         self.screens.current_screen.leave()
         self.workers.close()
         self.handheld.close()
+        for screen in self.screens.screens:
+            take_off(screen)
 
     def on_pause(self) -> bool:
         self.duty.paused()
@@ -193,10 +205,17 @@ class HandheldApp(App):
         look.palette = device.palette if device.palette in PALETTES else "day"
         look.scale = device.text_scale if device.text_scale in SCALES else 100
         self.left_handed = device.left_handed
+        self.cues.mode = device.cues if device.cues in MODES else "sound"
 
     def prefer(self, **settings: Any) -> None:
-        """Change how the screens look or lie, at once; it is remembered."""
-        self.save(lambda: self.patrol.prefer(**settings), self._wear)
+        """Change how the screens look, lie or sound, at once; it is remembered."""
+
+        def worn() -> None:
+            self._wear()
+            if "cues" in settings:
+                self.cues.play("good")
+
+        self.save(lambda: self.patrol.prefer(**settings), worn)
 
     def _repaint(self, *_: Any) -> None:
         """What has its colour from elsewhere than kv."""
@@ -213,6 +232,7 @@ class HandheldApp(App):
             self.screens.get_screen("sync").came_from(self.screens.current)
         if screen == "check" and self.patrol.device.zone == "":
             screen = "place"
+        self.keyboard.hide()
         self.screens.current = screen
 
     def take_photo(self, screen: str) -> None:
@@ -246,10 +266,24 @@ class HandheldApp(App):
     ) -> bool:
         if self.duty.heard(key, character or ""):
             return True
-        if self._hearing is None or {"ctrl", "alt", "meta"} & set(modifiers):
+        if {"ctrl", "alt", "meta"} & set(modifiers):
             return False
-        self._hearing(key, character or "")
-        return True
+        if self.keyboard.key_down(key, modifiers):
+            return True
+        if self._hearing is not None:
+            self._hearing(key, character or "")
+            return True
+        if key == ESCAPE:
+            self._back()
+            return True
+        return False
+
+    def _back(self) -> None:
+        """Where the arrow in the header leads."""
+        for widget in self.screens.current_screen.walk(restrict=True):
+            if isinstance(widget, Header) and widget.back:
+                self.go(widget.back)
+                return
 
     # who is at work
 

@@ -201,6 +201,8 @@ class Key(ButtonBehavior, Label):
     glyph = StringProperty("")
     digit = BooleanProperty(False)
     selected = BooleanProperty(False)
+    by_keyboard = True
+    """Whether Tab stops here on a real keyboard."""
 
 
 class SignedWords(AnchorLayout):

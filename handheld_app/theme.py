@@ -407,6 +407,12 @@ def put_on() -> None:
         _said_last_holds(rule)
 
 
+def take_off(root: Any) -> None:
+    """Of a window that is closed: its pieces follow no change of the look any more."""
+    for widget in root.walk(restrict=True):
+        Builder.unbind_widget(widget.uid)
+
+
 def _said_last_holds(rule: Any) -> None:
     """What a screen says of a piece stands instead of what the piece says of itself, also when a
     colour changes later. (Kivy keeps both, and whichever is told last would hold.)

@@ -49,6 +49,11 @@ def gettext(message: str, lang: str) -> str:
 _ = gettext
 
 
+def N_(message: str) -> str:
+    """A message that is translated later, where the language is known."""
+    return message
+
+
 def ngettext(one: str, many: str, n: int, lang: str) -> str:
     """The form of the message for so many."""
     return _catalogue(lang).ngettext(one, many, n)

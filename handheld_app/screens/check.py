@@ -25,6 +25,7 @@ from kivy.utils import get_hex_from_color
 from handheld_app.alerts import Alert
 from handheld_app.controls import Key, PatrolScreen, Sheet
 from handheld_app.drafts import Draft, Sighting
+from handheld_app.keyboard import BACKSPACE, ENTER, ESCAPE, KEYPAD_ENTER
 from handheld_app.patrol import JURISDICTIONS, NotReady, Recorded
 from handheld_app.screens.alert import AlertSheet
 from handheld_app.theme import NOTHING, look
@@ -115,8 +116,6 @@ SWIPE = dp(72)
 REMIND_EVERY = 5
 """Seconds after which it is looked whether a marked vehicle's time is up."""
 
-BACKSPACE, ENTER, KEYPAD_ENTER, ESCAPE = 8, 13, 271, 27
-
 
 class Keypad(GridLayout):
     """A to Z and 0 to 9; calls `typed` with what was touched. The digits lie under the thumb: on
@@ -131,6 +130,7 @@ class Keypad(GridLayout):
         self.keys: dict[str, Key] = {}
         for glyph in "".join(ROWS):
             key = Key(glyph=glyph, digit=glyph.isdigit())
+            key.by_keyboard = False  # a real keyboard has it already
             key.bind(on_press=lambda key: self.typed(key.glyph))
             self.keys[glyph] = key
         self.on_mirrored()
@@ -253,11 +253,13 @@ class CheckScreen(PatrolScreen):
     unjudged = ObjectProperty(None, allownone=True)
     """A plate that could not be judged, and can be recorded all the same."""
     where = StringProperty("")
+    left_handed = BooleanProperty(False)
+    wide = BooleanProperty(False)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ids.update(self.ids.card.ids)  # the answer's parts are this screen's too
-        self.ids.keypad.typed = self.type
+        self.ids.keypad.typed = self.touch_key
         self._clocks: list[Any] = []
         self._typed = ""
         self._announced: tuple[Draft, Recorded] | None = None
@@ -268,12 +270,10 @@ class CheckScreen(PatrolScreen):
         self._alerts: list[Alert] = []
         self._reminded: set[str] = set()
         self.ids.card.swiped = lambda: self.app.go("recent")
+        self._told: Any = None
         self._offers: list[Callable[[], Offer]] = []
         self._plan_soon = Clock.create_trigger(lambda _: self._replan(), -1)
         self.ids.card.bind(size=self._plan_soon)
-        self.app.bind(left_handed=self._mirror)
-        look.bind(measures=self._mirror)
-        self._mirror()
 
     def on_pre_enter(self, *_: Any) -> None:
         super().on_pre_enter()
@@ -290,13 +290,14 @@ class CheckScreen(PatrolScreen):
         for clock in self._clocks:
             clock.cancel()
 
-    def _mirror(self, *_: Any) -> None:
+    def on_left_handed(self, *_: Any) -> None:
         """Put everything where the thumb of the hand that holds the device reaches it."""
-        left = self.app.left_handed
-        self.ids.keypad.mirrored = left
-        order(self.ids.plate, left)
-        order(self.ids.actions, left)
-        order(self.ids.halves, left and look.measures.wide)
+        order(self.ids.plate, self.left_handed)
+        order(self.ids.actions, self.left_handed)
+        order(self.ids.halves, self.left_handed and self.wide)
+
+    def on_wide(self, *_: Any) -> None:
+        self.on_left_handed()
 
     def begin(self) -> None:
         """Ready for the next plate, of the site's own jurisdiction."""
@@ -304,6 +305,10 @@ class CheckScreen(PatrolScreen):
         self.clear()
 
     # typing
+
+    def touch_key(self, glyph: str) -> None:
+        self.app.cues.play("key")
+        self.type(glyph)
 
     def type(self, glyph: str) -> None:
         field = self.ids.plate
@@ -329,7 +334,7 @@ class CheckScreen(PatrolScreen):
         for Check.
         """
         self._stop_settling()
-        self._announced = self._error = None
+        self._announced = self._error = self._told = None
         self.sighting = self.unjudged = None
         field = self.ids.plate
         self._typed = field.text
@@ -339,10 +344,7 @@ class CheckScreen(PatrolScreen):
             self.show()
 
     def _key_down(self, key: int, character: str) -> None:
-        if self._sheet is not None:
-            if key == ESCAPE:
-                self._sheet.dismiss()
-        elif key == BACKSPACE:
+        if key == BACKSPACE:
             self.backspace()
         elif key == ESCAPE:
             self.clear()
@@ -353,13 +355,7 @@ class CheckScreen(PatrolScreen):
 
     def ask_jurisdiction(self) -> None:
         current = self.ids.plate.jurisdiction
-        self._lay(JurisdictionSheet(chosen=self.take_jurisdiction, current=current))
-
-    def _lay(self, sheet: Sheet) -> None:
-        """Open it; no key is typed under it."""
-        self._sheet = sheet
-        sheet.bind(on_dismiss=lambda _: setattr(self, "_sheet", None))
-        sheet.open()
+        JurisdictionSheet(chosen=self.take_jurisdiction, current=current).open()
 
     def take_jurisdiction(self, jurisdiction: str) -> None:
         """The plate is from there: what was judged is judged anew."""
@@ -391,6 +387,14 @@ class CheckScreen(PatrolScreen):
             self.unjudged = self.patrol.unjudged(*plate, typed=self._typed)
         self._settle_soon()
         self.show()
+        self._sound()
+
+    def _sound(self) -> None:
+        """The cue of the verdict, once; again when it has become another."""
+        told = self._error or (self.sighting and (self.sighting.plate, self.sighting.verdict))
+        if told != self._told:
+            self._told = told
+            self.app.cues.play("error" if self._error else self.ids.card.tone)
 
     # a check that somebody looked at
 
@@ -427,6 +431,13 @@ class CheckScreen(PatrolScreen):
                 self.app.save(lambda alert=alert: self.patrol.acknowledge(alert, sighting))
 
         self._lay(AlertSheet([self._alert_words(alert, sighting) for alert in new], seen=seen))
+
+    def _lay(self, sheet: Sheet) -> None:
+        """Put it in the way, with its cue."""
+        self._sheet = sheet
+        sheet.bind(on_dismiss=lambda _: setattr(self, "_sheet", None))
+        sheet.open()
+        self.app.cues.play("alert")
 
     def _alert_words(self, alert: Alert, sighting: Sighting) -> AlertWords:
         zones, lang = self.patrol.zones(), self.app.lang
@@ -671,5 +682,5 @@ class CheckScreen(PatrolScreen):
         rest = Offer(text=f"[b]{words}[/b]")
         if narrow:
             rest.size_hint_x, rest.width = None, dp(48)
-        rest.bind(on_release=lambda _: self._lay(CompareSheet([make() for make in self._offers])))
+        rest.bind(on_release=lambda _: CompareSheet([make() for make in self._offers]).open())
         return rest

@@ -174,6 +174,14 @@ class Hand:
             await self.touch(check._sheet.ids.seen)
             await self.until(lambda: check._sheet is None, "the sheet gone")
 
+    async def press(self, *names: str) -> None:
+        """Keys of a real keyboard that write nothing."""
+        keys = {"tab": 9, "enter": 13, "escape": 27, "up": 273, "down": 274, "right": 275}
+        for name in names:
+            *held, key = name.split("-")
+            self.window.dispatch("on_key_down", keys[key], 0, None, held)
+            await self.frames(8)
+
     async def speak(self, lang: str) -> None:
         if self.app.lang != lang:
             self.app.switch_language()
@@ -221,7 +229,7 @@ class Hand:
                 picture = self.picture()
                 self._nothing_is_wrong(name, picture)
                 looked()
-                self._keep(picture, f"{name}-{lang}-{size[0]}x{size[1]}")
+                self.keep(picture, f"{name}-{lang}-{size[0]}x{size[1]}")
         await self.resize(here)
 
     async def _look_in_more_sizes(self, name: str) -> None:
@@ -265,7 +273,7 @@ class Hand:
         picture = Image.frombytes("RGB", (width, height), pixels)
         return picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
 
-    def _keep(self, picture: Image.Image, name: str) -> None:
+    def keep(self, picture: Image.Image, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
         picture.save(SCREENSHOTS / f"{name}.png", compress_level=1)
         self.seen.append(name)
