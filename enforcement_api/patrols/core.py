@@ -60,7 +60,7 @@ class SettingsShape(Shape):
     blur_faces: Annotated[bool, Strict()] = True
     chalk_minutes: Annotated[
         list[Annotated[int, Strict(), Field(ge=1, le=7 * DAY_MINUTES)]],
-        Field(min_length=1, max_length=MOST_CHALK_TIMES),
+        Field(min_length=1, max_length=MOST_CHALK_TIMES, json_schema_extra={"uniqueItems": True}),
         AfterValidator(_each_once),
     ] = Field(default_factory=lambda: [15, 30, 60, 120])
 

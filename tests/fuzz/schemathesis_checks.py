@@ -28,6 +28,7 @@ BEYOND_A_PATTERN = re.compile(
     "|".join(
         (
             "is no plate",  # what is typed is folded before it is counted
+            "is no (device|patroller) of this site",
             "must lie between the years",  # of a `date` or `date-time`
             "must be an instant (with its offset|such as)",
             "must be a date or an instant",

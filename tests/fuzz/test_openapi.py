@@ -18,7 +18,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prey]:
         yield made
 
 
-OF_DEVICES = "^(put(Infraction|Photo|NumberBlock|Event|DeviceState)|renewToken|signIn)$"
+OF_DEVICES = "^(put(Infraction|Photo|NumberBlock|Event|DeviceState)|getBriefing|renewToken|signIn)$"
 """What nobody but a device may do: anybody else is told so, whatever they send."""
 
 
