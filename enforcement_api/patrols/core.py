@@ -49,15 +49,16 @@ class SettingsShape(Shape):
 
     `repeat_days`: how far back an earlier notice of a plate is told. `two_vehicles_minutes`: within
     which two vehicles of one permit are told (P05). `void_minutes`: how long patrollers may void
-    their own. `idle_lock_minutes`: after which a handheld asks for the PIN. `blur_faces`: whether
-    faces are blurred in photos. `chalk_minutes`: the time limits to choose from.
+    their own. `idle_lock_minutes`: after which a handheld asks for the PIN. `ask_about_faces`:
+    whether a photo in which a face is found needs a word that it is needed. `chalk_minutes`: the
+    time limits to choose from.
     """
 
     repeat_days: Annotated[int, Strict(), Field(ge=0, le=365)] = 7
     two_vehicles_minutes: Minutes = 120
     void_minutes: Minutes = 10
     idle_lock_minutes: Annotated[int, Strict(), Field(ge=1, le=DAY_MINUTES)] = 10
-    blur_faces: Annotated[bool, Strict()] = True
+    ask_about_faces: Annotated[bool, Strict()] = True
     chalk_minutes: Annotated[
         list[Annotated[int, Strict(), Field(ge=1, le=7 * DAY_MINUTES)]],
         Field(min_length=1, max_length=MOST_CHALK_TIMES, json_schema_extra={"uniqueItems": True}),
@@ -97,7 +98,7 @@ SETTINGS_EXAMPLE: dict[str, Any] = {
         "two_vehicles_minutes": 120,
         "void_minutes": 10,
         "idle_lock_minutes": 10,
-        "blur_faces": True,
+        "ask_about_faces": True,
         "chalk_minutes": [15, 30, 60, 120],
     },
     "texts": {

@@ -27,7 +27,7 @@ SETTINGS = {
     "two_vehicles_minutes": 120,
     "void_minutes": 10,
     "idle_lock_minutes": 10,
-    "blur_faces": True,
+    "ask_about_faces": True,
     "chalk_minutes": [15, 30, 60, 120],
 }
 NOTHING = {"operator": None, "how_to_pay": None, "how_to_contest": None, "footer": None}
@@ -141,7 +141,7 @@ def test_settings_that_make_no_sense_are_refused_and_named(service: Service) -> 
         "/settings/two_vehicles_minutes": {"settings": {"two_vehicles_minutes": -1}},
         "/settings/void_minutes": {"settings": {"void_minutes": 1441}},
         "/settings/idle_lock_minutes": {"settings": {"idle_lock_minutes": 0}},
-        "/settings/blur_faces": {"settings": {"blur_faces": "yes"}},
+        "/settings/ask_about_faces": {"settings": {"ask_about_faces": "yes"}},
         "/settings/chalk_minutes": {"settings": {"chalk_minutes": []}},
         "/settings/chalk_minutes/0": {"settings": {"chalk_minutes": [0]}},
         "/settings/unheard": {"settings": {"unheard": 1}},
