@@ -420,6 +420,7 @@ infraction_photos = Table(
     Column("sha256", String, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("taken_at", Instant, nullable=False),
+    Column("shows", String),
     Index("ix_infraction_photos_sha256", "sha256"),
 )
 

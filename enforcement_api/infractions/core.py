@@ -52,6 +52,9 @@ Placed = Literal["known", "lost", "unknown"]
 """What the record can say of a device's cursor: it holds what the device knew; it did, until a
 restore lost it; it never heard of such a cursor."""
 
+Shows = Literal["plate", "context", "sign"]
+"""What a photo is of, if the patroller said so."""
+
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future an observation may lie before it is flagged."""
 
@@ -123,6 +126,12 @@ def _verdict(value: object) -> object:
 def _outcome(value: object) -> object:
     if value not in get_args(Outcome):
         raise ValueError(N_("must be notice, warning or no_issue"))
+    return value
+
+
+def _shows(value: object) -> object:
+    if value not in get_args(Shows):
+        raise ValueError(N_("must be plate, context or sign"))
     return value
 
 
@@ -215,6 +224,7 @@ class Photo(_Sent):
     sha256: Sha256
     bytes: Size
     taken_at: Instant
+    shows: Annotated[Shows, BeforeValidator(_shows, json_schema_input_type=Shows)] | None = None
 
 
 _ADDED = ("clock_uncertainty_ms", "clock_jumped")
@@ -268,6 +278,9 @@ class InfractionIn(_Sent):
         for name in _ADDED:
             if content[name] is None:
                 del content[name]  # so that what was received before has the hash it had
+        for photo in content["photos"]:
+            if photo["shows"] is None:
+                del photo["shows"]  # likewise
         return hashlib.sha256(codec.canonical(content).encode()).hexdigest()
 
     def plate_at(self, jurisdiction: str) -> Plate | None:
@@ -301,6 +314,7 @@ EXAMPLE: Mapping[str, Any] = {
     "note": "pare-brise déneigé, aucun permis affiché",
     "photos": [
         {"sha256": "9f86d08188" + "0" * 54, "bytes": 812345, "taken_at": "2026-11-23T15:14:40Z"}
+        | {"shows": "plate"}
     ],
 }
 
@@ -328,6 +342,7 @@ LOG_EXAMPLE: dict[str, Any] = {
             "sha256": _PHOTO,
             "bytes": 812345,
             "taken_at": "2026-11-23T15:14:40Z",
+            "shows": "plate",
             "present": False,
             "url": f"/v1/photos/{_PHOTO}",
         }
@@ -531,6 +546,7 @@ class Infraction:
                     "sha256": photo.sha256,
                     "bytes": photo.bytes,
                     "taken_at": codec.instant(photo.taken_at),
+                    "shows": photo.shows,
                     "present": photo.sha256 in self.photos_present,
                     "url": f"/v1/photos/{photo.sha256}",
                 }

@@ -349,6 +349,7 @@ def _insert(
                     "sha256": photo.sha256,
                     "bytes": photo.bytes,
                     "taken_at": photo.taken_at,
+                    "shows": photo.shows,
                 }
                 for i, photo in enumerate(sent.photos)
             ],
@@ -812,7 +813,9 @@ def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
         for row in tx.execute(_CODES, asked):
             named.setdefault(row.infraction, []).append(row.code)
         for row in tx.execute(_PHOTOS, asked):
-            photo = Photo.model_construct(sha256=row.sha256, bytes=row.bytes, taken_at=row.taken_at)
+            photo = Photo.model_construct(
+                sha256=row.sha256, bytes=row.bytes, taken_at=row.taken_at, shows=row.shows
+            )
             shown.setdefault(row.infraction, []).append(photo)
             if row.is_present:
                 present.setdefault(row.infraction, set()).add(row.sha256)

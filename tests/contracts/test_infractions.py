@@ -290,6 +290,25 @@ def test_photo_that_arrives_completes_the_infraction(log: InfractionLog) -> None
     assert [photo["present"] for photo in found["photos"]] == [True, True, True]
 
 
+def test_what_a_photo_shows_comes_back_and_is_part_of_what_was_sent(log: InfractionLog) -> None:
+    told = [
+        {"sha256": sha256(picture(shade=n)), "bytes": 1000, "taken_at": "2026-11-23T16:59:00Z"}
+        for n in range(4)
+    ]
+    shown = [*zip(told, ("plate", "context", "sign"), strict=False)]
+    photos = [photo | {"shows": shows} for photo, shows in shown] + told[3:]
+    id, body = new_id(), log.infraction(photos=photos)
+    assert log.put(body, id).status_code == 201
+    assert log.put(body, id).status_code == 200
+    found = log.get(id)["photos"]
+    assert [photo["shows"] for photo in found] == ["plate", "context", "sign", None]
+    other = log.infraction(photos=[photos[0] | {"shows": "sign"}, *photos[1:]])
+    assert log.put(other, id).json()["type"] == "/problems/infraction-conflict"
+    refused = log.put(log.infraction(photos=[photos[0] | {"shows": "face"}]))
+    assert refused.status_code == 422
+    assert "plate, context or sign" in refused.text
+
+
 def test_nothing_is_kept_when_the_transaction_fails(
     log: InfractionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

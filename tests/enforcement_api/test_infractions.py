@@ -24,6 +24,7 @@ from tests.enforcement_api.infraction_log import (
     picture,
     sha256,
 )
+from tests.service import infraction
 
 
 def problem(answer: Any, slug: str, status: int) -> dict[str, Any]:
@@ -577,6 +578,19 @@ def test_same_content_has_the_same_hash_however_it_is_written(quiet: InfractionL
     assert other not in hashes
 
 
+def test_what_photos_show_leaves_the_hash_of_what_came_before_as_it_was() -> None:
+    photo = {"sha256": "ab" * 32, "bytes": 812345, "taken_at": "2026-11-23T16:59:40Z"}
+    body = infraction(at=datetime.fromisoformat("2026-11-23T17:00:00Z"), photos=[photo])
+    before = "8531eb205c6516a4c9e5565fba26aecd82141a5f96a77ec343f67a0bd7da132f"
+
+    def hash_with(**shows: str | None) -> str:
+        told = body | {"photos": [photo | shows]}
+        return core.read(json.dumps(told).encode()).sent.hash()
+
+    assert hash_with() == hash_with(shows=None) == before
+    assert len({before, *(hash_with(shows=each) for each in ("plate", "context", "sign"))}) == 4
+
+
 @pytest.mark.parametrize(
     ("given", "now", "differs"),
     [
@@ -603,5 +617,5 @@ def test_described_vehicle_and_photo_come_back_as_sent(log: InfractionLog) -> No
     found = log.get(log.record(vehicle=vehicle, photos=[photo]))
     assert found["vehicle"] == vehicle
     url = f"/v1/photos/{photo['sha256']}"
-    assert found["photos"] == [{**photo, "present": False, "url": url}]
+    assert found["photos"] == [{**photo, "shows": None, "present": False, "url": url}]
     assert found["complete"] is False
