@@ -28,11 +28,13 @@ from handheld_app.duty import RECORDING, Duty
 from handheld_app.enrolment import is_link
 from handheld_app.handheld import Handheld, seconds_since_boot, utc_now
 from handheld_app.keyboard import ESCAPE, Keyboard
+from handheld_app.notices import why_not_printed
 from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.positions import Positions, Source, receiver
+from handheld_app.scanning.frames import FrameSource, open_camera
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.theme import PALETTES, SCALES, look, measures, put_on, take_off
-from handheld_app.wording import gettext, hh_mm, refused_items, short_age
+from handheld_app.wording import gettext, hh_mm, not_printed, refused_items, short_age
 from handheld_app.workers import Workers
 from sync.replica import UnknownZone
 
@@ -70,6 +72,7 @@ class HandheldApp(App):
         code: str = "",
         lang: str | None = None,
         pictures: Path | None = None,
+        open_camera: Callable[[], FrameSource] = open_camera,
         now: Callable[[], datetime] = utc_now,
         boot: Callable[[], float] = seconds_since_boot,
         position: Source | None = None,
@@ -94,6 +97,9 @@ class HandheldApp(App):
         self.workers = Workers(self._soon)
         self.cues = Cues(self.handheld.folder / "sounds", shaker=shaker())
         self.keyboard = Keyboard()
+        self.open_camera = open_camera
+        self.printing: frozenset[str] = frozenset()
+        """The infractions that are at the printer now."""
         self._hearing: Callable[[int, str], None] | None = None
         self._stopped = False
 
@@ -102,14 +108,21 @@ class HandheldApp(App):
     def build(self) -> ScreenManager:
         put_on()
         self._wear()
+        from handheld_app.screens.capture import CaptureScreen
         from handheld_app.screens.chalk import ChalkScreen, MarkScreen
         from handheld_app.screens.check import CheckScreen
         from handheld_app.screens.enrol import EnrolScreen
-        from handheld_app.screens.infraction import InfractionScreen, LastLookScreen
+        from handheld_app.screens.infraction import InfractionScreen
+        from handheld_app.screens.issued import IssuedScreen
+        from handheld_app.screens.lastlook import LastLookScreen
         from handheld_app.screens.menu import MenuSheet
+        from handheld_app.screens.notice import NoticeScreen
+        from handheld_app.screens.photo import PhotoScreen
+        from handheld_app.screens.pick import PickScreen
         from handheld_app.screens.pictures import PicturesScreen
         from handheld_app.screens.place import PlaceScreen
         from handheld_app.screens.plate import PlateScreen
+        from handheld_app.screens.printer import PrinterScreen
         from handheld_app.screens.recent import RecentScreen
         from handheld_app.screens.settings import SettingsScreen
         from handheld_app.screens.shift import ShiftScreen
@@ -129,8 +142,14 @@ class HandheldApp(App):
             ("check", CheckScreen),
             ("plate", PlateScreen),
             ("infraction", InfractionScreen),
+            ("pick", PickScreen),
+            ("capture", CaptureScreen),
             ("pictures", PicturesScreen),
+            ("photo", PhotoScreen),
             ("lastlook", LastLookScreen),
+            ("notice", NoticeScreen),
+            ("issued", IssuedScreen),
+            ("printer", PrinterScreen),
             ("sync", SyncScreen),
             ("recent", RecentScreen),
             ("chalk", ChalkScreen),
@@ -188,6 +207,7 @@ class HandheldApp(App):
 
     def on_pause(self) -> bool:
         self.duty.paused()
+        self.screens.get_screen("infraction").keep_now()
         return True
 
     def on_resume(self) -> None:
@@ -236,9 +256,12 @@ class HandheldApp(App):
         self.screens.current = screen
 
     def take_photo(self, screen: str) -> None:
-        """Let a picture be chosen; that screen's `take` gets it."""
-        self.screens.get_screen("pictures").taker = screen
-        self.go("pictures")
+        """Let a photo be taken, or a picture be chosen where there is no camera: that screen's
+        `shoot` or `take` gets it, then `photos_done` goes on.
+        """
+        capture = self.screens.get_screen("capture")
+        capture.taker = self.screens.get_screen("pictures").taker = screen
+        self.go("pictures" if capture.is_blind else "capture")
 
     def open_menu(self) -> None:
         """The way to everything that is not the next plate."""
@@ -361,12 +384,45 @@ class HandheldApp(App):
         self.handheld.sync()
 
     def recorded(self, draft: Draft, recorded: Recorded) -> None:
-        """An infraction is in the outbox: send it, and on to the next car."""
+        """An infraction is in the outbox: send it, and hand it over if it is one to hand over."""
         self.handheld.sync()
+        if draft.outcome == "no_issue":
+            self.next_car(draft, recorded)
+            return
+        self.screens.get_screen("issued").begin(draft, recorded)
+        self.go("issued")
+
+    def next_car(self, draft: Draft, recorded: Recorded) -> None:
+        """On with checking; what was recorded is told until the next key."""
         check = self.screens.get_screen("check")
         check.begin()
         check.announce(draft, recorded)
         self.go("check")
+
+    # notices on paper
+
+    def print_notice(self, infraction: str) -> None:
+        """Print what was issued, while whatever else is gone on with."""
+        if infraction in self.printing:
+            return
+        self.printing = self.printing | {infraction}
+        self.workers.ask(
+            lambda: self.handheld.notices.print(infraction),
+            lambda _: self._printed(infraction, None),
+            lambda error: self._printed(infraction, error),
+        )
+
+    def _printed(self, infraction: str, error: Exception | None) -> None:
+        self.printing = self.printing - {infraction}
+        shown = self.screens.current_screen
+        shown.printed(infraction)
+        if error is None or getattr(shown, "infraction", None) == infraction:
+            return
+        # Somebody has gone on to the next car: they must hear of it all the same.
+        item = self.patrol.recorded(infraction)
+        number = ((item.body if item else None) or {}).get("number") or ""
+        words = not_printed(number, why_not_printed(error, self.lang), self.lang)
+        Alert(words=words, close=gettext("Close", self.lang)).open()
 
     def _sync_changed(self, status: SyncStatus) -> None:
         self._soon(lambda: self._take_status(status))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -251,6 +252,8 @@ class Header(BoxLayout):
 
     title = StringProperty("")
     back = StringProperty("")
+    go_back = ObjectProperty(None, allownone=True)
+    """What is called with `back` instead of showing that screen, where something is asked first."""
     sync = BooleanProperty(True)
     """Whether the state of the sync is shown too: there is one once the device is enrolled."""
 
@@ -329,6 +332,9 @@ class PatrolScreen(Screen):
     def leave(self) -> None:
         """Save what was typed here: another screen is shown, or the window closes."""
 
+    def printed(self, infraction: str) -> None:
+        """A notice was printed, or was not: show it, if it is to be seen here."""
+
     def on_leave(self, *_: Any) -> None:
         self.leave()
 
@@ -362,6 +368,26 @@ class Alert(ModalView):
         content.add_widget(self.notice)
         content.add_widget(self.close)
         self.add_widget(content)
+
+
+class Question(Sheet):
+    """A sentence, and two ways to go on: to do it, or to leave things as they are."""
+
+    def __init__(self, *, words: str, yes: str, no: str, do: Callable[[], None], **kw: Any) -> None:
+        super().__init__(**kw)
+        self.yes, self.no = Action(text=yes), Action(text=no, primary=True)
+        self._do = do
+        self.yes.bind(on_release=lambda _: self.agree())
+        self.no.bind(on_release=lambda _: self.dismiss())
+        content = BoxLayout(orientation="vertical", spacing=GAP, size_hint_y=None)
+        content.bind(minimum_height=content.setter("height"), height=self.setter("height"))
+        for part in (Notice(text=words, tone="wait"), self.yes, self.no):
+            content.add_widget(part)
+        self.add_widget(content)
+
+    def agree(self) -> None:
+        self.dismiss()
+        self._do()
 
 
 def glide_to_top(scroll: Any) -> None:

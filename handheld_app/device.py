@@ -28,7 +28,8 @@ class Device:
     only one whose certificates are believed for this service (PEM); empty: the device's own.
     `badge` is that of the last who signed in. `seen_at`: the latest instant that is known to have
     been. `palette`, `text_scale` (per cent), `left_handed` and `cues` are how the screens look,
-    lie and sound. `others`: what a later version wrote here, kept for it.
+    lie and sound. `printer` is `PrinterChoice` as JSON. `others`: what a later version wrote here,
+    kept for it.
     """
 
     install_id: str
@@ -48,6 +49,7 @@ class Device:
     text_scale: int = 100
     left_handed: bool = False
     cues: str = "sound"
+    printer: dict[str, Any] | None = None
     clock: dict[str, Any] | None = None
     seen_at: str = ""
     mismatches: int = 0

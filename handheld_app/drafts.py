@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from handheld_app.evidence import Photo, Refusal, Shows
+from handheld_app.evidence import WANTED, Photo, Refusal, Shows
 from handheld_app.locating import Position
 from sync import codec
 from sync.clock import ClockReading
@@ -79,7 +79,7 @@ class Draft:
     plate_missing_reason: str | None = None
     note: str = ""
     photos: list[Photo] = field(default_factory=list)
-    photos_pending: int = 0
+    expected: list[Shows] = field(default_factory=list)
     photo_refused: Refusal | None = None
     stale_accepted: bool = False
     faces_accepted: bool = False
@@ -101,20 +101,32 @@ class Draft:
         self.outcome = outcome
         self.stale_accepted = False
 
-    def expect_photo(self) -> None:
+    @property
+    def photos_pending(self) -> int:
+        """How many photos were taken and are not kept yet."""
+        return len(self.expected)
+
+    def next_shows(self) -> Shows:
+        """What the next photo is to show: the first that none shows yet."""
+        shown = {photo.shows for photo in self.photos} | set(self.expected)
+        return next((shows for shows in WANTED if shows not in shown), "other")
+
+    def expect_photo(self, shows: Shows = "other") -> None:
         """A photo was chosen and is being kept; until then nothing is recorded without it."""
-        self.photos_pending += 1
+        self.expected.append(shows)
         self.photo_refused = None
 
     def keep_photo(self, photo: Photo) -> None:
         """The photo that was expected is kept; the same picture is there once only."""
-        self.photos_pending -= 1
+        if photo.shows in self.expected:
+            self.expected.remove(photo.shows)
         if photo.sha256 not in {known.sha256 for known in self.photos}:
             self.photos.append(photo)
+            self.faces_accepted = self.faces_accepted and not photo.faces
 
-    def miss_photo(self, reason: Refusal) -> None:
+    def miss_photo(self, reason: Refusal, shows: Shows = "other") -> None:
         """The photo that was expected does not come, and why."""
-        self.photos_pending -= 1
+        self.expected.remove(shows)
         self.photo_refused = reason
 
     def remove_photo(self, photo: Photo) -> None:
@@ -128,7 +140,12 @@ class Draft:
 
     def frozen(self) -> Draft:
         """The draft as it is now, for recording: what changes later changes nothing in it."""
-        return replace(self, codes=list(self.codes), photos=list(self.photos))
+        return replace(
+            self,
+            codes=list(self.codes),
+            photos=list(self.photos),
+            expected=list(self.expected),
+        )
 
 
 # As JSON, for the notebook

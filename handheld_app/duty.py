@@ -18,7 +18,7 @@ from handheld_app.positions import Positions
 from handheld_app.signing_in import SignedIn
 from handheld_app.wording import gettext
 
-RECORDING = ("infraction", "pictures", "lastlook")
+RECORDING = ("infraction", "pick", "capture", "pictures", "photo", "lastlook", "notice")
 """Screens on which an infraction is being recorded."""
 
 LOOK_EVERY = 1

@@ -23,6 +23,12 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 Shows = Literal["plate", "context", "sign", "other"]
 """What a photo is of; `other` until somebody says."""
 
+WANTED: tuple[Shows, ...] = ("plate", "context", "sign")
+"""What the photos of an infraction show, in the order in which they are asked for."""
+
+QUALITY = 90
+"""Of the JPEG that a picture of the camera becomes, once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:
@@ -69,6 +75,20 @@ def read_picture(source: Path) -> bytes:
     except Exception as error:  # Pillow raises many kinds for a file that is no picture
         raise PhotoRefused("not_a_picture") from error
     return content
+
+
+def encode(frame: Image.Image) -> bytes:
+    """What the camera saw, as a JPEG: these bytes are the original. Takes its time. Raises
+    PhotoRefused.
+    """
+    file = io.BytesIO()
+    try:
+        frame.convert("RGB").save(file, "JPEG", quality=QUALITY)
+    except (OSError, ValueError, MemoryError) as error:
+        raise PhotoRefused("not_a_picture") from error
+    if file.tell() > LARGEST:
+        raise PhotoRefused("too_large")
+    return file.getvalue()
 
 
 def thumbnail(picture: Path, side: int) -> bytes:

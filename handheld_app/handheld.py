@@ -29,9 +29,11 @@ from handheld_app.authority import fetch_authority
 from handheld_app.briefing import Briefings
 from handheld_app.device import DeviceFile
 from handheld_app.edges import DeviceEdges
+from handheld_app.faces import count_faces
 from handheld_app.ids import uuid7
 from handheld_app.locating import Position
 from handheld_app.notebook import Notebook
+from handheld_app.notices import Notices
 from handheld_app.patrol import Patrol
 from handheld_app.signing_in import Cost
 from handheld_app.staff import StaffFile
@@ -86,6 +88,7 @@ class Handheld:
         boot_id: Callable[[], str] = which_start,
         changed: Callable[[SyncStatus], None] = lambda status: None,
         locate: Callable[[], Position | None] = lambda: None,
+        count_faces: Callable[[bytes], int | None] = count_faces,
         transport: httpx.BaseTransport | None = None,
         pin_cost: Cost | None = None,
     ) -> None:
@@ -117,6 +120,7 @@ class Handheld:
             notebook=self.notebook,
             briefings=self.briefings,
             locate=locate,
+            count_faces=count_faces,
             ask_sign_in=self._ask_sign_in,
             ask_enrolment=self._ask_enrolment,
             fetch_authority=lambda address, pin: fetch_authority(
@@ -124,6 +128,9 @@ class Handheld:
             ),
             forget_others=self._forget_others,
             new_id=lambda: uuid7(now()),
+        )
+        self.notices = Notices(
+            self.patrol, self.device_file, self.notebook, replica_of=self.replica_of
         )
         self._sweep_sites()
 

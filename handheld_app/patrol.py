@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+from PIL.Image import Image
+
 from handheld_app.alerts import Alert
 from handheld_app.briefing import Briefing, Briefings, Message
 from handheld_app.chalk import Chalk, Chalks, Found
@@ -31,7 +33,7 @@ from handheld_app.drafts import (
     from_json,
 )
 from handheld_app.enrolment import asked
-from handheld_app.evidence import Photo, PhotoRefused, read_picture
+from handheld_app.evidence import Photo, PhotoRefused, Shows, encode, read_picture
 from handheld_app.locating import Position, lots_at
 from handheld_app.notebook import Notebook
 from handheld_app.shifts import Shift, Shifts, Summary
@@ -226,11 +228,13 @@ class Patrol:
         new_id: Callable[[], str],
         forget_others: Callable[[], None] = lambda: None,
         locate: Callable[[], Position | None] = lambda: None,
+        count_faces: Callable[[bytes], int | None] = lambda picture: None,
     ) -> None:
         """`ask_sign_in` takes a badge and a PIN; `ask_enrolment` the address, the code, the install
         id and the authority (PEM) to believe, empty for the device's own; `fetch_authority` an
         address and the pin; `forget_others` removes what an earlier enrolment left and this one has
-        no right to; `locate` tells where the device is, if it knows.
+        no right to; `locate` tells where the device is, if it knows; `count_faces` how many faces a
+        picture shows, None when this device cannot tell.
         """
         self._device = device
         self._replica_of = replica_of
@@ -242,6 +246,7 @@ class Patrol:
         self._notebook = notebook
         self._briefings = briefings
         self._locate = locate
+        self._count_faces = count_faces
         self.shifts = Shifts(notebook)
         self.chalks = Chalks(notebook)
         self.watch = Watch(notebook, self.briefing)
@@ -1017,20 +1022,44 @@ class Patrol:
 
         return self._ask(judge, None, of=draft)
 
-    def take_photo(self, source: Path) -> Photo:
+    def take_photo(self, source: Path, shows: Shows = "other") -> Photo:
         """Keep a picture file as evidence: its bytes unaltered, its hash and the time now.
 
         Reads and writes files, so not on the thread that draws. Raises PhotoRefused.
         """
-        picture = read_picture(source)
-        taken_at = self.now()
+        return self._keep(read_picture(source), self.now(), shows)
+
+    def keep_frame(self, frame: Image, taken_at: datetime, shows: Shows = "other") -> Photo:
+        """Keep what the camera saw at an instant: it is made a JPEG once, which is the original.
+
+        Computes and writes, so not on the thread that draws. Raises PhotoRefused.
+        """
+        return self._keep(encode(frame), taken_at, shows)
+
+    def _keep(self, picture: bytes, taken_at: datetime, shows: Shows) -> Photo:
         try:
             sha256 = self._outbox.keep_photo(picture)
         except NoRoom as error:
             raise PhotoRefused("no_room") from error
         except OSError as error:
             raise PhotoRefused("not_kept") from error
-        return Photo(sha256, len(picture), taken_at, self._outbox.photo(sha256))
+        asked = self.briefing().settings.ask_about_faces
+        faces = self._count_faces(picture) if asked else None
+        return Photo(sha256, len(picture), taken_at, self._outbox.photo(sha256), shows, faces)
+
+    def would_record(self, draft: Draft) -> dict[str, Any]:
+        """What would be recorded of the draft as it is, with the number that it would get. Raises
+        Lacking when nobody is signed in, NotReady.
+        """
+        who = self.signed_in()
+        if who is None:
+            raise Lacking(("sign_in",))
+        number = self.number_of(draft)
+        return self._infraction(draft, who) | ({} if number is None else {"number": number})
+
+    def recorded(self, id: str) -> Item | None:
+        """An infraction that was recorded here."""
+        return self._outbox.infraction(id)
 
     def record(self, draft: Draft) -> Recorded:
         """Record the infraction; it is in the outbox, on disk, when this returns. A notice takes

@@ -20,6 +20,7 @@ from handheld_app.alerts import Alert
 from handheld_app.authority import WrongAuthority
 from handheld_app.chalk import Chalk
 from handheld_app.enrolment import NotALink
+from handheld_app.locating import Position
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
 from handheld_app.staff import WrongPin
 from sync.entities import ALL_ZONES, COURTESY, Localized, Lot, Permit, Site, Zone
@@ -756,8 +757,8 @@ def lack(what: str, lang: str, *, photos: int = 0) -> str:
         "photos": ngettext("Add {n} photo.", "Add {n} photos.", photos, lang).format(n=photos),
         "photo_pending": _("A photo is being added.", lang),
         "too_many_photos": _("Too many photos: {n} at most.", lang).format(n=MOST_PHOTOS),
-        "faces": _("Say whether the faces in the photos are needed.", lang),
         "note": _("The note is too long: {n} characters at most.", lang).format(n=LONGEST_NOTE),
+        "faces": _("A photo shows a face: take it again, or say that it is needed.", lang),
         "stale": _("Confirm that the age of the data was considered.", lang),
     }[what]
 
@@ -1044,6 +1045,109 @@ def photo_refused(reason: str, lang: str) -> str:
         ),
         "not_kept": _("The photo could not be kept: is the storage full?", lang),
     }[reason]
+
+
+def photo_shows(shows: str, lang: str) -> str:
+    """What a photo is of."""
+    return {
+        "plate": _("Plate", lang),
+        "context": _("Context", lang),
+        "sign": _("Sign", lang),
+        "other": _("Other", lang),
+    }[shows]
+
+
+def photo_wanted(shows: str, lang: str) -> str:
+    """What to take now, as the title of the camera."""
+    return {
+        "plate": _("Photo of the plate", lang),
+        "context": _("Photo of the place", lang),
+        "sign": _("Photo of the sign", lang),
+        "other": _("Another photo", lang),
+    }[shows]
+
+
+def no_camera(reason: str, lang: str) -> str:
+    """Why there is no picture of the camera, and what to do."""
+    return {
+        "absent": _("There is no camera on this device: choose a picture instead.", lang),
+        "refused": _(
+            "This device lets no camera be used: allow it in the device's settings, then try "
+            "again. A picture can be chosen instead.",
+            lang,
+        ),
+    }.get(reason, _("The camera does not answer. A picture can be chosen instead.", lang))
+
+
+def faces_found(count: int, lang: str) -> str:
+    """What was found in a photo."""
+    return ngettext("{n} face", "{n} faces", count, lang).format(n=count)
+
+
+def plate_source(source: str, lang: str) -> str:
+    """How the plate came to be known."""
+    return _("Read from a photo", lang) if source == "scanned" else _("Typed", lang)
+
+
+def position_words(position: Position | None, lang: str) -> str:
+    """Where the device is, and how sure that is."""
+    if position is None:
+        return _("Position not known", lang)
+    lat, lon = decimal(position.lat, 5, lang), decimal(position.lon, 5, lang)
+    return _("{lat}; {lon}, within {n} m", lang).format(
+        lat=lat, lon=lon, n=max(1, round(position.accuracy_m))
+    )
+
+
+def decimal(number: float, places: int, lang: str) -> str:
+    """A number as the language writes it."""
+    written = f"{number:.{places}f}"
+    return written.replace(".", ",") if lang == "fr" else written
+
+
+def printer_kind(kind: str, lang: str) -> str:
+    """How a printer is reached."""
+    return {
+        "bluetooth": "Bluetooth",
+        "usb": "USB",
+        "network": _("Network", lang),
+        "file": _("File", lang),
+    }.get(kind, kind)
+
+
+def printer_address_hint(kind: str, lang: str) -> str:
+    """What the address of such a printer looks like."""
+    return {
+        "bluetooth": _("Its address, such as AA:BB:CC:DD:EE:FF", lang),
+        "usb": _("A device, such as /dev/usb/lp0", lang),
+        "network": _("Its address, such as 192.168.1.50", lang),
+        "file": _("Where to write, such as /tmp/notice.bin", lang),
+    }.get(kind, "")
+
+
+def printer_words(printer: Any, lang: str) -> str:
+    """Which printer was chosen (`printing.printers.PrinterChoice`), if any."""
+    if printer is None:
+        return _("None chosen", lang)
+    return f"{printer_kind(printer.kind, lang)} · {printer.address} · {paper(printer.width, lang)}"
+
+
+def not_printed(number: str, why: str, lang: str) -> str:
+    """That a notice was not printed, told when something else is looked at by then."""
+    return _("Notice {number} was not printed. {why}", lang).format(number=number, why=why)
+
+
+def not_shown(reason: str, lang: str) -> str:
+    """Why there is no notice to be seen (`printing.notice.NotPrintable`; empty: something else)."""
+    return {
+        "no_number": _("A notice without a number cannot be printed or shown.", lang),
+        "nothing_issued": _("Nothing is issued, so that there is no notice.", lang),
+    }.get(reason, _("What stands on the notice is not on this device any more: sync first.", lang))
+
+
+def paper(width: int, lang: str) -> str:
+    """How wide a printer's paper is."""
+    return _("{n} mm", lang).format(n=58 if width <= 384 else 80)
 
 
 def photos_title(taken: int, required: int, lang: str) -> str:

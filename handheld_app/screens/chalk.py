@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ from kivy.clock import Clock
 from kivy.factory import Factory
 from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, StringProperty
 from kivy.uix.gridlayout import GridLayout
+from PIL.Image import Image
 
 from handheld_app.chalk import HOURS, Chalk, Found
 from handheld_app.controls import Action, Choice, Key, PatrolScreen, Prose, Sheet, glide_to_top
-from handheld_app.evidence import Photo, PhotoRefused
+from handheld_app.evidence import Photo, PhotoRefused, Shows
 from handheld_app.patrol import NotReady
 from handheld_app.screens.infraction import Thumbnails
 from handheld_app.wording import (
@@ -228,9 +231,33 @@ class MarkScreen(PatrolScreen):
     def add_photo(self) -> None:
         self.app.take_photo("mark")
 
+    def next_shows(self) -> Shows:
+        """What the next photo is to show: nothing in particular."""
+        return "other"
+
+    def shown(self) -> set[Shows]:
+        """What there are photos of."""
+        return {photo.shows for photo in self.photos}
+
+    def photo_trouble(self, lang: str) -> tuple[str, str]:
+        """What is to be said of the photos, and its tone."""
+        return self.trouble, "bad"
+
+    has_enough = True
+    """One photo will do."""
+
+    def photos_done(self) -> None:
+        self.app.go("mark")
+
     def take(self, source: Path) -> None:
         """Keep the chosen picture."""
+        self._keep_photo(lambda: self.patrol.take_photo(source))
 
+    def shoot(self, frame: Image, at: datetime, shows: Shows) -> None:
+        """Keep what the camera saw at that instant."""
+        self._keep_photo(lambda: self.patrol.keep_frame(frame, at, shows))
+
+    def _keep_photo(self, keep: Callable[[], Photo]) -> None:
         def kept(photo: Photo) -> None:
             self.photos = [*self.photos, photo]
             self.trouble = ""
@@ -240,7 +267,7 @@ class MarkScreen(PatrolScreen):
             reason = error.reason if isinstance(error, PhotoRefused) else "not_kept"
             self.trouble = photo_refused(reason, self.app.lang)
 
-        self.app.workers.write(lambda: self.patrol.take_photo(source), kept, refused)
+        self.app.workers.write(keep, kept, refused)
 
     def show_photos(self) -> None:
         box = self.ids.photos

@@ -1,48 +1,56 @@
-"""Record an infraction: codes, outcome, photos, note; then a last look."""
+"""Record an infraction: codes, outcome, photos, vehicle, place, note; all in one list.
+
+The verdict fills in what it can, so that three touches are enough: Infraction, Last look, Issue.
+Whatever is given is in the notebook a moment later: a restart loses nothing of it.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from kivy.clock import Clock
 from kivy.core.image import Image as CoreImage
-from kivy.factory import Factory
 from kivy.metrics import dp
 from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
+from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
-from kivy.uix.relativelayout import RelativeLayout
+from PIL.Image import Image
 
-from handheld_app.controls import Action, Caption, Choice, Fact, Notice, PatrolScreen, glide_to_top
-from handheld_app.drafts import Draft, Sighting, Unjudged
-from handheld_app.evidence import Photo, PhotoRefused, thumbnail
-from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS, Recorded
+from handheld_app.controls import Action, Caption, Choice, PatrolScreen, Question, glide_to_top
+from handheld_app.drafts import Draft, PlateSource, Sighting, Unjudged, as_json
+from handheld_app.evidence import Photo, PhotoRefused, Shows, thumbnail
+from handheld_app.patrol import NO_ISSUE_REASONS, PLATE_MISSING_REASONS
+from handheld_app.screens.pick import Offer
+from handheld_app.stock import COLOURS, MAKES, PHRASES, kept_colour, shown_colour
 from handheld_app.wording import (
-    age_of_knowledge,
-    caution,
     draft_told,
     gettext,
-    instant,
     lack,
     localized,
     no_issue_reason,
     outcome_short,
-    outcome_words,
     photo_refused,
+    photo_shows,
     photos_title,
     plate_missing_reason,
+    position_words,
     short_jurisdiction,
-    vehicle_seen,
     verdict_look,
     verdict_word,
     warning_in_full,
-    zone_title,
 )
+from sync.entities import Vehicle
 
 OUTCOMES = ("notice", "warning", "no_issue")
 THUMBNAIL = 240
 """Pixels of the longer side of a photo on these screens."""
+KEPT_WITHIN = 0.3
+"""Seconds after which what was given is on its way to the notebook."""
 
 
 class Summary(BoxLayout):
@@ -68,10 +76,12 @@ class Summary(BoxLayout):
         self.tone, self.sign = verdict_look(draft.sighting.verdict)
 
 
-class Snapshot(RelativeLayout):
-    """A photo of the draft, with the button that takes it out."""
+class Snapshot(ButtonBehavior, BoxLayout):
+    """A photo of the draft and what it shows; touched, it is seen large."""
 
     texture = ObjectProperty(None, allownone=True)
+    shows = StringProperty("")
+    faces = BooleanProperty(False)
 
 
 class Thumbnails:
@@ -94,6 +104,17 @@ class Thumbnails:
         self.textures[sha256] = CoreImage(io.BytesIO(png), ext="png").texture
         screen.show_photos()
 
+    def snapshots(self, draft: Draft, screen: Any) -> list[Snapshot]:
+        """The draft's photos as they are shown, each with what it shows under it."""
+        return [
+            Snapshot(
+                texture=self.of(photo, screen),
+                shows=photo_shows(photo.shows, screen.app.lang),
+                faces=bool(photo.faces),
+            )
+            for photo in draft.photos
+        ]
+
 
 class InfractionScreen(PatrolScreen):
     """What happened, in one list that can be filled from top to bottom."""
@@ -103,29 +124,48 @@ class InfractionScreen(PatrolScreen):
     trouble = StringProperty("")
     trouble_tone = StringProperty("bad")
     photos_title = StringProperty("")
+    photos_wanted = BooleanProperty(False)
+    """Whether the codes ask for more photos than there are."""
     warning = StringProperty("")
+    make = StringProperty("")
+    colour = StringProperty("")
+    lot = StringProperty("")
+    position = StringProperty("")
     told = StringProperty("")
     """That it came back after a restart, or goes on although the device was revoked."""
     restored = BooleanProperty(False)
+    unkept = BooleanProperty(False)
+    """Whether the disk does not take what is given."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.thumbnails = Thumbnails()
+        self._keep_soon = Clock.create_trigger(lambda _: self.keep_now(), KEPT_WITHIN)
+        self._begun: Any = None
+        self._filling = False
+        self._enough: int | None = None
 
-    def leave(self) -> None:
-        if self.draft is not None:
-            self.draft.note = self.ids.note.text
+    # the draft
 
-    def begin(self, sighting: Sighting | None, unjudged: Unjudged | None = None) -> None:
-        """A new infraction, with what the verdict suggests."""
-        self.resume(self.patrol.draft(sighting, unjudged))
+    def begin(
+        self,
+        sighting: Sighting | None,
+        unjudged: Unjudged | None = None,
+        *,
+        source: PlateSource = "typed",
+    ) -> None:
+        """A new infraction, with what the verdict suggests. `source`: how the plate was read."""
+        self.resume(self.patrol.draft(sighting, unjudged, source=source))
+        self._begun = as_json(self.draft)
+        self._keep_soon()
 
     def resume(self, draft: Draft, *, restored: bool = False) -> None:
         """Go on with an infraction that was begun elsewhere, or before a restart."""
         self.draft, self.restored = draft, restored
+        self._begun, self.unkept = None, False
         self.all_codes = not draft.codes
         self.thumbnails.textures.clear()
-        self.ids.note.text = draft.note
+        self._fill()
         glide_to_top(self.ids.scroll)
 
     def synced(self) -> None:
@@ -137,17 +177,94 @@ class InfractionScreen(PatrolScreen):
             told.append("revoked")
         self.told = " ".join(draft_told(what, self.app.lang) for what in told)
 
+    def _fill(self) -> None:
+        self._filling = True
+        self.ids.note.text, self.ids.place.text = self.draft.note, self.draft.place
+        self._filling = False
+
+    def typed(self) -> None:
+        """The note or the place was changed."""
+        if self.draft is not None and not self._filling:
+            self.draft.note, self.draft.place = self.ids.note.text, self.ids.place.text
+            self.changed()
+
+    def changed(self) -> None:
+        """Something was given: it is kept soon."""
+        self._keep_soon()
+
+    def keep_now(self) -> None:
+        """Keep what was given so far, on another thread."""
+        self._keep_soon.cancel()
+        if self.draft is None:
+            return
+        frozen = self.draft.frozen()
+        self.app.workers.write(
+            lambda: self.patrol.keep_draft(frozen),
+            lambda _: self._kept(unkept=False),
+            lambda error: self._kept(unkept=True),
+        )
+
+    def _kept(self, *, unkept: bool) -> None:
+        if unkept != self.unkept:
+            self.unkept = unkept
+            self._show_warning()
+
+    def finish(self) -> None:
+        """It was recorded, or given up: nothing of it is kept any more."""
+        self._keep_soon.cancel()
+        self.draft = None
+
+    def leave(self) -> None:
+        if self._keep_soon.is_triggered:
+            self.keep_now()
+
+    def give_up(self, back: str) -> None:
+        """Go back to checking; what was given is thrown away only if somebody says so."""
+        if self._begun is not None and self._begun == as_json(self.draft):
+            self._drop(back)
+            return
+        lang = self.app.lang
+        self.question = Question(
+            words=gettext("What was recorded of this infraction so far would be lost.", lang),
+            yes=gettext("Abandon it", lang),
+            no=gettext("Go on recording", lang),
+            do=lambda: self._drop(back),
+        )
+        self.question.open()
+
+    def _drop(self, back: str) -> None:
+        draft = self.draft
+        self.finish()
+        self.app.workers.write(
+            lambda: self.patrol.drop_draft(draft), lambda _: None, lambda error: None
+        )
+        self.app.go(back)
+
+    # showing
+
     def refresh(self) -> None:
         if self.draft is None:
             return
+        if self.draft.position is None:
+            self.draft.position = self.patrol.position()
         self.ids.summary.tell(self.draft, self)
         self._tell()
-        warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
-        self.warning = warning_in_full(warnings[0], self.app.lang, left=left) if warnings else ""
+        self._show_warning()
         self._show_codes()
         self._show_outcomes()
         self._show_reasons()
+        self._show_vehicle()
+        self._show_place()
         self.show_photos()
+
+    def _show_warning(self) -> None:
+        lang = self.app.lang
+        warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
+        self.warning = warning_in_full(warnings[0], lang, left=left) if warnings else ""
+        if self.unkept:
+            self.warning = gettext(
+                "What you type cannot be kept against a restart: is the storage full?", lang
+            )
 
     def _show_codes(self) -> None:
         lang, box = self.app.lang, self.ids.codes
@@ -174,6 +291,7 @@ class InfractionScreen(PatrolScreen):
             codes.append(code)
         if not codes:
             self.all_codes = True
+        self.changed()
         self._show_codes()
         self.show_photos()
 
@@ -199,6 +317,7 @@ class InfractionScreen(PatrolScreen):
 
     def choose_outcome(self, outcome: str) -> None:
         self.draft.decide(outcome)
+        self.changed()
         self._show_outcomes()
         self._show_reasons()
         self.show_photos()
@@ -226,33 +345,166 @@ class InfractionScreen(PatrolScreen):
 
     def _choose_reason(self, field: str, reason: str) -> None:
         setattr(self.draft, field, reason)
+        self.changed()
         self._show_reasons()
+
+    # the vehicle and where it stands
+
+    def _show_vehicle(self) -> None:
+        vehicle, lang = self.draft.vehicle, self.app.lang
+        self.make = (vehicle and vehicle.make) or ""
+        self.colour = shown_colour(vehicle and vehicle.colour, lang)
+
+    def _show_place(self) -> None:
+        lots = {lot.id: lot.name for lot in self.patrol.lots()}
+        self.lot = lots.get(self.draft.lot, self.draft.lot or "")
+        self.position = position_words(self.draft.position, self.app.lang)
+
+    def _describe(self, **changes: str | None) -> None:
+        vehicle = replace(self.draft.vehicle or Vehicle(None, None), **changes)
+        self.draft.vehicle = vehicle if vehicle.make or vehicle.colour else None
+        self.changed()
+
+    def pick_make(self) -> None:
+        self._pick(
+            lambda lang: Offer(
+                gettext("Make of the vehicle", lang),
+                {make: make for make in MAKES},
+                gettext("Another make", lang),
+            ),
+            take=lambda make: self._describe(make=make or None),
+            chosen=self.make,
+        )
+
+    def pick_colour(self) -> None:
+        vehicle = self.draft.vehicle
+        self._pick(
+            lambda lang: Offer(
+                gettext("Colour of the vehicle", lang),
+                {kept_colour(each): gettext(each, lang) for each in COLOURS},
+                gettext("Another colour", lang),
+            ),
+            take=lambda colour: self._describe(colour=colour or None),
+            chosen=(vehicle and vehicle.colour) or "",
+        )
+
+    def pick_lot(self) -> None:
+        zone = self.draft.zone
+        lots = [lot for lot in self.patrol.lots() if zone is None or lot.zone in (None, zone.id)]
+        self._pick(
+            lambda lang: Offer(gettext("Lot", lang), {lot.id: lot.name for lot in lots}),
+            take=self._take_lot,
+            chosen=self.draft.lot or "",
+        )
+
+    def _take_lot(self, lot: str) -> None:
+        self.draft.lot = lot or None
+        self.changed()
+
+    def pick_phrase(self) -> None:
+        self._pick(
+            lambda lang: Offer(
+                gettext("Add to the note", lang), {each: gettext(each, lang) for each in PHRASES}
+            ),
+            take=self._add_phrase,
+        )
+
+    def _add_phrase(self, phrase: str) -> None:
+        words = gettext(phrase, self.app.lang)
+        self.draft.note = f"{self.draft.note.rstrip()} {words}".strip()
+        self._fill()
+        self.changed()
+
+    def _pick(self, offer: Callable[[str], Offer], **how: Any) -> None:
+        self.app.screens.get_screen("pick").begin(offer, back="infraction", **how)
+        self.app.go("pick")
 
     # photos
 
     def show_photos(self) -> None:
+        if self.draft is None:
+            return
         lang, box = self.app.lang, self.ids.photos
         required, taken = self.patrol.photos_required(self.draft), len(self.draft.photos)
         self.photos_title = photos_title(taken, required, lang)
         pending, refused = self.draft.photos_pending, self.draft.photo_refused
+        self.photos_wanted = taken + pending < required
         self.trouble_tone = "wait" if pending else "bad"
         if pending:
             self.trouble = lack("photo_pending", lang)
         else:
             self.trouble = photo_refused(refused, lang) if refused else ""
         box.clear_widgets()
-        for photo in self.draft.photos:
-            picture = Snapshot(texture=self.thumbnails.of(photo, self))
-            picture.ids.take_out.bind(on_release=lambda _, photo=photo: self.remove_photo(photo))
+        self.snapshots = self.thumbnails.snapshots(self.draft, self)
+        for photo, picture in zip(self.draft.photos, self.snapshots, strict=True):
+            picture.bind(on_release=lambda _, photo=photo: self.see(photo))
             box.add_widget(picture)
 
+    def see(self, photo: Photo) -> None:
+        """A photo large, to say what it shows or to take it out."""
+        self.app.screens.get_screen("photo").begin(self.draft, photo)
+        self.app.go("photo")
+
     def add_photo(self) -> None:
+        """Take photos; where nothing else is lacking, the last one leads to the last look."""
+        only_photos = self.patrol.lacks(self.draft) == ["photos"]
+        self._enough = self.patrol.photos_required(self.draft) if only_photos else None
+        self._show_camera()
+
+    def retake(self, photos: list[Photo]) -> None:
+        """Take these photos again, then look once more."""
+        self._enough = len(self.draft.photos)
+        for photo in photos:
+            self.draft.remove_photo(photo)
+        self.changed()
+        self._show_camera()
+
+    def _show_camera(self) -> None:
         self.app.take_photo("infraction")
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether the photos that were asked for are taken: it is time for the last look."""
+        taken = len(self.draft.photos) + self.draft.photos_pending
+        return self._enough is not None and taken >= self._enough
+
+    def photos_done(self) -> None:
+        """From the camera or the pictures, on to where the photos were wanted."""
+        if self.has_enough:
+            self.review()
+        else:
+            self.app.go("infraction")
+
+    def next_shows(self) -> Shows:
+        """What the next photo is to show."""
+        return self.draft.next_shows() if self.draft is not None else "other"
+
+    def shown(self) -> set[Shows]:
+        """What there are photos of, also those that are still on their way."""
+        if self.draft is None:
+            return set()
+        return {photo.shows for photo in self.draft.photos} | set(self.draft.expected)
+
+    def photo_trouble(self, lang: str) -> tuple[str, str]:
+        """What is to be said of the photos, and its tone."""
+        if self.draft is None:
+            return "", "bad"
+        if self.draft.photo_refused:
+            return photo_refused(self.draft.photo_refused, lang), "bad"
+        return (lack("photo_pending", lang) if self.draft.photos_pending else ""), "wait"
+
     def take(self, source: Path) -> None:
-        """Keep the chosen picture file as evidence."""
+        """Keep the chosen picture file as evidence, of what no photo shows yet."""
+        shows = self.draft.next_shows()
+        self._keep_photo(shows, lambda: self.patrol.take_photo(source, shows))
+
+    def shoot(self, frame: Image, at: datetime, shows: Shows) -> None:
+        """Keep what the camera saw at that instant."""
+        self._keep_photo(shows, lambda: self.patrol.keep_frame(frame, at, shows))
+
+    def _keep_photo(self, shows: Shows, keep: Callable[[], Photo]) -> None:
         draft = self.draft
-        draft.expect_photo()
+        draft.expect_photo(shows)
         self.show_photos()
 
         def kept(photo: Photo) -> None:
@@ -260,170 +512,25 @@ class InfractionScreen(PatrolScreen):
             self._photo_settled(draft)
 
         def refused(error: Exception) -> None:
-            draft.miss_photo(error.reason if isinstance(error, PhotoRefused) else "not_kept")
+            reason = error.reason if isinstance(error, PhotoRefused) else "not_kept"
+            draft.miss_photo(reason, shows)
             self._photo_settled(draft)
 
-        self.app.workers.write(lambda: self.patrol.take_photo(source), kept, refused)
+        self.app.workers.write(keep, kept, refused)
 
     def _photo_settled(self, draft: Draft) -> None:
-        """Tell it where that infraction is looked at."""
-        for screen in (self, self.app.screens.get_screen("lastlook")):
+        """Tell it where that infraction is looked at, and keep it with the rest."""
+        for name in ("infraction", "lastlook"):
+            screen = self.app.screens.get_screen(name)
             if screen.draft is draft:
                 screen.photos_changed()
+        self.app.screens.get_screen("capture").photos_changed()
+        if self.draft is draft:
+            self.keep_now()
 
     def photos_changed(self) -> None:
-        self.show_photos()
-
-    def remove_photo(self, photo: Photo) -> None:
-        self.draft.remove_photo(photo)
         self.show_photos()
 
     def review(self) -> None:
-        self.draft.note = self.ids.note.text
         self.app.screens.get_screen("lastlook").begin(self.draft, self.thumbnails)
         self.app.go("lastlook")
-
-
-class LastLookScreen(PatrolScreen):
-    """Exactly what will be recorded, what to think of first, and the button that does it."""
-
-    draft = ObjectProperty(None, allownone=True)
-    may_record = BooleanProperty(False)
-    busy = BooleanProperty(False)
-    failed = BooleanProperty(False)
-
-    def begin(self, draft: Draft, thumbnails: Thumbnails) -> None:
-        self.draft, self.thumbnails = draft, thumbnails
-        self.failed = False
-        glide_to_top(self.ids.scroll)
-
-    def refresh(self) -> None:
-        if self.draft is None:
-            return
-        self.ids.summary.tell(self.draft, self)
-        self._show_cautions()
-        self._show_facts()
-        self.show_photos()
-
-    def _show_cautions(self) -> None:
-        lang, box, patrol = self.app.lang, self.ids.cautions, self.patrol
-        box.clear_widgets()
-        self.stale_row: Choice | None = None
-        if self.failed:
-            words = gettext("It could not be recorded: is the storage full?", lang)
-            box.add_widget(Notice(text=words, tone="bad"))
-        if self.draft.photo_refused:
-            words = photo_refused(self.draft.photo_refused, lang)
-            box.add_widget(Notice(text=words, tone="bad"))
-        age = age_of_knowledge(patrol.known_at(self.draft), lang, now=patrol.now())
-        verdict = patrol.verdict_now(self.draft)
-        word = verdict_word(verdict, lang) if verdict else ""
-        for what in patrol.cautions(self.draft):
-            words = caution(what, lang, age=age, verdict=word)
-            box.add_widget(Notice(text=words, tone="wait"))
-            if what == "stale":
-                self._add_stale_row(box, lang)
-        lacks = patrol.lacks(self.draft)
-        for what in lacks:
-            if what != "stale":
-                missing = patrol.photos_required(self.draft) - len(self.draft.photos)
-                words = lack(what, lang, photos=missing)
-                box.add_widget(Notice(text=words, tone="bad"))
-            if what == "sign_in":
-                self._add_sign_in(box, lang)
-        self.may_record = not lacks
-
-    def _add_sign_in(self, box: Any, lang: str) -> None:
-        self.sign_in = Action(text=gettext("Sign in", lang), primary=True)
-        self.sign_in.bind(on_release=lambda _: self.app.ask_who("lastlook"))
-        box.add_widget(self.sign_in)
-
-    def _add_stale_row(self, box: Any, lang: str) -> None:
-        accepted = self.draft.stale_accepted
-        row = Choice(
-            sign="ticked" if accepted else "unticked",
-            title=gettext("I have considered the age of the data", lang),
-            selected=accepted,
-        )
-        row.bind(on_release=lambda _: self.accept_stale())
-        self.stale_row = row
-        box.add_widget(row)
-
-    def accept_stale(self) -> None:
-        self.draft.stale_accepted = not self.draft.stale_accepted
-        self._show_cautions()
-
-    def _show_facts(self) -> None:
-        lang, draft = self.app.lang, self.draft
-        box = self.ids.facts
-        box.clear_widgets()
-        titles = {code.id: localized(code.title, lang) for code in draft.known_codes}
-        instrument = draft.site.instrument if draft.site else "avis"
-        issued = outcome_words(draft.outcome, instrument, lang)
-        if draft.outcome == "no_issue" and draft.no_issue_reason:
-            issued += f"\n{no_issue_reason(draft.no_issue_reason, lang)}"
-        codes = "\n".join(
-            " · ".join(filter(None, (code, titles.get(code)))) for code in draft.codes
-        )
-        who = self.patrol.signed_in()
-        facts = [
-            (gettext("Outcome", lang), issued),
-            (gettext("Number", lang), self.patrol.number_of(draft) or ""),
-            (gettext("Code", lang), codes),
-            (gettext("Observed", lang), self._observed(lang)),
-            (gettext("Zone", lang), zone_title(draft.zone, lang) if draft.zone else ""),
-            (gettext("Vehicle", lang), self._vehicle(lang)),
-            (gettext("Patroller", lang), who.called if who else ""),
-            (gettext("Note", lang), draft.note.strip()),
-        ]
-        if draft.plate_missing_reason and draft.plate is None:
-            reason = plate_missing_reason(draft.plate_missing_reason, lang)
-            facts.insert(0, (gettext("Plate", lang), reason))
-        for name, value in facts:
-            if value:
-                box.add_widget(Fact(name=name, value=value))
-
-    def _observed(self, lang: str) -> str:
-        """When: the instant of the check, which is what is recorded."""
-        draft = self.draft
-        at = draft.sighting.at if draft.sighting else draft.begun.corrected
-        if draft.site is None:
-            return ""
-        return instant(at, ZoneInfo(draft.site.time_zone), lang, now=self.patrol.now())
-
-    def _vehicle(self, lang: str) -> str:
-        draft = self.draft
-        if draft.sighting is None or draft.site is None:
-            return ""
-        return vehicle_seen(draft.sighting.check, draft.site, lang)
-
-    def show_photos(self) -> None:
-        box = self.ids.photos
-        box.clear_widgets()
-        for photo in self.draft.photos:
-            box.add_widget(Factory.StillPicture(texture=self.thumbnails.of(photo, self)))
-
-    def photos_changed(self) -> None:
-        self._show_cautions()
-        self.show_photos()
-
-    def may_leave(self) -> bool:
-        """What is being recorded is not changed any more."""
-        return not self.busy
-
-    def record(self) -> None:
-        if self.busy or not self.may_record:
-            return
-        self.busy, self.failed = True, False
-        frozen = self.draft.frozen()
-        self.app.workers.write(
-            lambda: self.patrol.record(frozen), self._recorded, self._not_recorded
-        )
-
-    def _recorded(self, recorded: Recorded) -> None:
-        self.busy = False
-        self.app.recorded(self.draft, recorded)
-
-    def _not_recorded(self, error: Exception) -> None:
-        self.busy, self.failed = False, True
-        self._show_cautions()

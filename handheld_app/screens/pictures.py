@@ -1,4 +1,4 @@
-"""Choose a picture file: the photo, until the camera comes."""
+"""Choose a picture file: a photo that was taken otherwise, or where there is no camera."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kivy.uix.boxlayout import BoxLayout
 
 from handheld_app.controls import PatrolScreen, glide_to_top
 from handheld_app.evidence import picture_files, thumbnail
+from handheld_app.wording import no_camera, photo_wanted
 
 MOST_SHOWN = 60
 """Rows of one folder; a patroller looks for a picture just taken, so the newest come first."""
@@ -36,6 +37,9 @@ class PicturesScreen(PatrolScreen):
     empty = BooleanProperty(False)
     taker = StringProperty("infraction")
     """The screen that the picture is for."""
+    title = StringProperty("")
+    told = StringProperty("")
+    """Why a file is chosen, where there is no camera."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,7 +52,10 @@ class PicturesScreen(PatrolScreen):
 
     def refresh(self) -> None:
         self.where = self.folder.name or str(self.folder)
-        folder = self.folder
+        folder, lang = self.folder, self.app.lang
+        self.title = photo_wanted(self.app.screens.get_screen(self.taker).next_shows(), lang)
+        blind = self.app.screens.get_screen("capture").is_blind
+        self.told = no_camera("absent", lang) if blind else ""
         self._forget_thumbnails()
         self.app.workers.picture(
             lambda: picture_files(folder), lambda found: self._show(folder, found)
@@ -99,5 +106,6 @@ class PicturesScreen(PatrolScreen):
         self.refresh()
 
     def choose(self, picture: Path) -> None:
-        self.app.screens.get_screen(self.taker).take(picture)
-        self.app.go(self.taker)
+        taker = self.app.screens.get_screen(self.taker)
+        taker.take(picture)
+        taker.photos_done()

@@ -79,6 +79,13 @@ async def last_look(hand: Hand, plate: str = "QQQ111") -> Any:
     return await hand.screen("lastlook")
 
 
+async def next_car(hand: Hand) -> Any:
+    """From what was issued, on to the check screen."""
+    issued = await hand.screen("issued")
+    issued.next()
+    return await hand.screen("check")
+
+
 @contextmanager
 def held(app: Any) -> Iterator[threading.Event]:
     """Nothing is written until the event is set."""
@@ -121,7 +128,7 @@ async def test_a_revocation_leaves_what_is_being_recorded(hand: Hand, known: Wor
     assert last.may_record
     last.record()
     await hand.until(lambda: hand.app.patrol.unsent() == 1, "the infraction kept")
-    await hand.screen("check")
+    await next_car(hand)
 
 
 @pytest.mark.asyncio
@@ -251,7 +258,7 @@ async def test_what_is_being_recorded_is_changed_no_more(
         assert last.ids.record.disabled
         hand.app.go("infraction")
         assert hand.app.screens.current == "lastlook"
-    await hand.screen("check")
+    await next_car(hand)
     (item,) = hand.app.handheld.outbox.infractions()
     assert item.body is not None
     assert item.body["note"] == "kept"
@@ -279,7 +286,7 @@ async def test_what_could_not_be_recorded_says_so_and_may_be_tried_again(
     assert any("mémoire" in notice.text for notice in last.ids.cautions.children)
     outbox._connection.execute("PRAGMA query_only = OFF")
     last.record()
-    await hand.screen("check")
+    await next_car(hand)
     assert hand.app.patrol.unsent() == 1
 
 
@@ -406,7 +413,7 @@ async def test_data_too_old_is_said_and_a_plate_is_recorded_without_a_verdict(
     last = await hand.screen("lastlook")
     await hand.look("lastlook-expired")
     await hand.touch(last.ids.record)
-    await hand.screen("check")
+    await next_car(hand)
     (item,) = hand.app.patrol.log()
     assert (item.body["plate"], item.body["verdict"]) == ("ABC123", None)
 
@@ -451,7 +458,7 @@ async def test_running_out_of_numbers_and_a_clock_that_is_not_sure_are_seen(
     last = await hand.screen("lastlook")
     await hand.look("lastlook-no-number")
     await hand.touch(last.ids.record)
-    await hand.screen("check")
+    await next_car(hand)
     await hand.look("check-recorded-without-number")
 
 
@@ -481,7 +488,7 @@ async def test_a_notice_shows_its_number(hand: Hand, known: World) -> None:
     last = await hand.screen("lastlook")
     await hand.look("lastlook-number")
     await hand.touch(last.ids.record)
-    await hand.screen("check")
+    await next_car(hand)
     await hand.look("check-recorded-number")
 
 
@@ -509,7 +516,7 @@ async def test_who_is_not_signed_in_does_so_at_the_last_look_and_loses_nothing(
     assert last.draft is draft
     assert last.may_record
     await hand.touch(last.ids.record)
-    await hand.screen("check")
+    await next_car(hand)
 
 
 @pytest.mark.asyncio

@@ -12,9 +12,10 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -44,6 +45,9 @@ VERDICT_OF = {
     "BBZ5S2": "unknown",
     "QQQ111": "unknown",
 }
+
+
+H = TypeVar("H", bound="Hand")
 
 
 class Hand:
@@ -318,21 +322,23 @@ def window_of_tests(folder: Path) -> None:
     Config.set("graphics", "height", 1280)
 
 
-@pytest_asyncio.fixture
-async def hand(tmp_path: Path, pictures: Path) -> AsyncIterator[Hand]:
-    window_of_tests(tmp_path)
+@asynccontextmanager
+async def opened(folder: Path, pictures: Path, *, kind: type[H], **given: Any) -> AsyncIterator[H]:
+    """The app in a real window, with its files in that folder, and a hand for it."""
+    window_of_tests(folder)
     from handheld_app.app import HandheldApp
 
     later = [timedelta(0)]
     app = HandheldApp(
-        tmp_path,
+        folder,
         lang="fr",
         pictures=pictures,
         now=lambda: datetime.now(UTC) + later[0],
         boot=lambda: time.monotonic() + later[0].total_seconds(),
+        **given,
     )
     running = asyncio.create_task(app.async_run("asyncio"))
-    hand = Hand(app, running, later)
+    hand = kind(app, running, later)
     try:
         await hand.until(lambda: app.root is not None, "the window")
         await hand.resize(SIZES[0])
@@ -341,6 +347,12 @@ async def hand(tmp_path: Path, pictures: Path) -> AsyncIterator[Hand]:
         if not running.done():
             app.stop()
             await asyncio.wait_for(running, DEADLINE)
+
+
+@pytest_asyncio.fixture
+async def hand(tmp_path: Path, pictures: Path) -> AsyncIterator[Hand]:
+    async with opened(tmp_path, pictures, kind=Hand) as hand:
+        yield hand
 
 
 @pytest.mark.asyncio
@@ -558,6 +570,8 @@ async def records_an_infraction_with_a_photo(hand: Hand, service: ServiceProcess
     assert last.may_record
     id: str = last.draft.id
     await hand.touch(last.ids.record)
+    issued = await hand.screen("issued")
+    await hand.touch(issued.ids.next)
     await hand.screen("check")
     await hand.look("check-recorded")
     return id
