@@ -34,6 +34,8 @@ SERIES = (
     *("LL999LL", "9L99999", "LL9999", "999999"),  # Europe, and older ones
 )
 """Letters and digits of plates of the index, each as likely as the others."""
+_AT_ONCE = 100
+"""Plates of one series that are drawn together."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,15 @@ def random_plates(seed: int, without: set[str], count: int = INDEXED) -> set[str
     """Plates such as are on the road, none of `without`; the same for the same seed."""
     dice = random.Random(seed)
     kinds = {"L": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "9": "0123456789"}
-    found: set[str] = set()
+    found: dict[str, None] = {}
     while len(found) < count:
-        plate = "".join(dice.choice(kinds[kind]) for kind in dice.choice(SERIES))
-        if plate not in without:
-            found.add(plate)
-    return found
+        series = dice.choice(SERIES)
+        columns = (dice.choices(kinds[kind], k=_AT_ONCE) for kind in series)
+        for characters in zip(*columns, strict=True):
+            plate = "".join(characters)
+            if plate not in without and len(found) < count:
+                found[plate] = None
+    return set(found)
 
 
 def labels(folder: Path) -> list[tuple[str, str]]:
@@ -151,12 +156,12 @@ def read_all(folder: Path, chosen: Iterable[tuple[str, str]]) -> list[Picture]:
     return pictures
 
 
-def match_all(pictures: Iterable[Picture], seed: int) -> None:
+def match_all(pictures: Iterable[Picture], seed: int, count: int = INDEXED) -> None:
     """Match each with a random index that lacks all their plates, and with one that has them."""
     pictures = list(pictures)
     plates = {picture.plate for picture in pictures}
     index = Index()
-    index.add(random_plates(seed, plates))
+    index.add(random_plates(seed, plates, count))
     for picture in pictures:
         picture.without = match(picture.candidates, index.look_alikes, jurisdiction=JURISDICTION)
     index.add(plates)

@@ -25,6 +25,8 @@ _NEGLIGIBLE = 0.001
 _WIDTH = 12
 """Texts that are followed at the same time."""
 
+_LEAST_SHARE = 0.0001
+"""What has less is not worth a look."""
 _LIKELY_LENGTHS = {2: 0.1, 3: 0.25, 4: 0.5}
 """How much a short reading counts beside a longer one: the rest of it may lie in shade."""
 
@@ -108,4 +110,5 @@ def vote(views: Iterable[Sequence[Step]], most: int = 10) -> list[tuple[str, flo
         )
         for text in texts
     ]
-    return sorted(shares, key=lambda item: (-item[1], item[0]))[:most]
+    likely = [(text, share) for text, share in shares if share >= _LEAST_SHARE]
+    return sorted(likely, key=lambda item: (-item[1], item[0]))[:most]

@@ -16,7 +16,7 @@ from handheld_app.scanning.reading import Candidate
 from sync.plates import LONGEST, SHORTEST, Plate, UnusablePlate, differing, fold
 
 How = Literal["exact", "look_alike"]
-Why = Literal["elsewhere", "look_alike", "other_reading", "one_edit"]
+Why = Literal["same_text", "look_alike", "other_reading", "one_edit"]
 
 MOST_SUGGESTIONS = 5
 
@@ -36,7 +36,7 @@ _FOLDED = sorted(set(fold(ALPHABET)))
 class Suggestion:
     """An indexed plate to compare with the picture.
 
-    elsewhere      says what was read, of another jurisdiction
+    same_text      says what was read: of another jurisdiction, or read too badly to be filled in
     look_alike     differs from what was read in look-alikes only
     other_reading  is, or looks like, what the reader thought less likely
     one_edit       has one character more, less or otherwise than what was read
@@ -144,7 +144,7 @@ def _others(
         )
 
     for plate in nearest(alike, first.text):
-        yield Suggestion(plate, "elsewhere" if plate.text == first.text else "look_alike")
+        yield Suggestion(plate, "same_text" if plate.text == first.text else "look_alike")
     for text in texts[1:]:
         reading = Plate(text, first.jurisdiction)
         for plate in nearest(look_alikes(reading), text):
