@@ -49,6 +49,9 @@ _HEIGHT = 48
 _NARROWEST, _WIDEST = 48, 480
 """Pixels of what the recogniser is shown."""
 _MOST_LINES = 4
+_FAR, _TOO_LOW = 0.7, 20.0
+"""A line is looked for again nearby when the picture was made smaller than the first of these, and
+the line was lower than the second, in pixels of what the detector saw."""
 _NEARLY_AS_PROMINENT = 0.45
 """A line this much as prominent as the first may be the plate's number too."""
 
@@ -115,6 +118,12 @@ class RapidReader:
                 chosen, first_view, highest = line, view, worth
         if chosen is None or first_view is None:
             return []
+        # So low where it was found that its box is a guess: nearer, it is found again.
+        seen_at = math.sqrt(area / (looked_at.shape[0] * looked_at.shape[1]))
+        if chosen.height * seen_at < _TOO_LOW and seen_at < _FAR:
+            x, y, w, h = _upright(chosen.grown(1.5, 1.0), (0, 0), pixels.shape)
+            near = np.ascontiguousarray(pixels[y : y + h, x : x + w])
+            return self._look(near, near, _FINE, (offset[0] + x, offset[1] + y))
         views = [first_view]
         for picture in _other_views(pixels, chosen):
             views.append(self._recognise(picture))
@@ -179,8 +188,8 @@ class RapidReader:
 def _session(model: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # An arena would keep the most memory that any picture needed.
-    options.enable_cpu_mem_arena = False
+    # Pictures come in all sizes: what one needed is given back, and not planned for the next.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
