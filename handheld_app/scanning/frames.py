@@ -35,8 +35,11 @@ class NoCamera(Exception):
 class FrameSource(Protocol):
     """Gives pictures until it is closed."""
 
-    def newest(self) -> Picture:
-        """The newest picture, in mode RGB, upright. Raises NoCamera."""
+    def newest(self) -> Picture | None:
+        """The newest picture, in mode RGB, upright; None while the first is still to come.
+
+        Raises NoCamera.
+        """
 
     def close(self) -> None:
         """Let the camera go. Again: nothing."""
@@ -146,11 +149,24 @@ class DesktopCamera:
         self._thread.join(_CLOSING_SECONDS)
 
 
+def from_nv21(frame: bytes, size: tuple[int, int]) -> Picture:
+    """A picture of Android's default preview format, in mode RGB; `size` is its width and height.
+
+    A byte of brightness for each pixel, then for each square of four two of colour: red's, blue's.
+    """
+    width, height = size
+    quarter = (width // 2, height // 2)
+    colours = frame[width * height :]
+    brightness = Image.frombytes("L", size, frame[: width * height])
+    red, blue = (Image.frombytes("L", quarter, colours[first::2]).resize(size) for first in (0, 1))
+    return Image.merge("YCbCr", (brightness, blue, red)).convert("RGB")
+
+
 class AndroidCamera:
     """The camera at an Android device's back, through Kivy's own provider.
 
-    Written for Kivy 2.3 and python-for-android, and not run by our tests, which have no Android.
-    `newest` and `close` belong to the thread that draws, as whatever touches a texture.
+    Written after Kivy 2.3 and python-for-android, and not run by our tests, which have no Android:
+    only `from_nv21` is. Made and closed by the thread that draws; `newest` by any.
     """
 
     def __init__(self) -> None:
@@ -176,11 +192,14 @@ class AndroidCamera:
         # The sensor lies in the device as it was built; the screen turns in quarters.
         self._turn = (info.orientation - 90 * screen) % 360
 
-    def newest(self) -> Picture:
-        texture = self._camera.texture if self._camera is not None else None
-        if texture is None:
-            raise NoCamera("absent", "the camera gives no picture")
-        picture = Image.frombytes("RGBA", texture.size, texture.pixels).convert("RGB")
+    def newest(self) -> Picture | None:
+        camera = self._camera
+        if camera is None:
+            raise NoCamera("absent", "the camera was closed")
+        frame = camera.grab_frame()
+        if frame is None:
+            return None
+        picture = from_nv21(frame, FRAME)
         return picture.rotate(-self._turn, expand=True) if self._turn else picture
 
     def close(self) -> None:

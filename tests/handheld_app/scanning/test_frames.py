@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handheld_app.scanning.frames import DesktopCamera, NoCamera, StillPictures, open_camera
+from handheld_app.scanning.frames import (
+    DesktopCamera,
+    NoCamera,
+    StillPictures,
+    from_nv21,
+    open_camera,
+)
 
 
 @pytest.fixture
@@ -139,3 +145,25 @@ def test_desktop_without_opencv_says_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(NoCamera, match=r"pip install 'patrouille\[reader\]'") as caught:
         DesktopCamera()
     assert caught.value.reason == "absent"
+
+
+def test_android_preview_becomes_a_picture_as_opencv_would_make_it() -> None:
+    size = width, height = 64, 32
+    down, across = np.mgrid[0:height, 0:width]
+    brightness = (40 + 2 * across + down).astype(np.uint8)
+    colours = np.empty((height // 2, width), np.uint8)
+    colours[:, 0::2] = 200  # red's
+    colours[:, 1::2] = 90  # blue's
+    frame = np.concatenate([brightness, colours])
+    expected = cv2.cvtColor(frame, cv2.COLOR_YUV2RGB_NV21).astype(int)
+    picture = from_nv21(frame.tobytes(), size)
+    assert (picture.mode, picture.size) == ("RGB", size)
+    # OpenCV takes the brightness for that of television, from 16 to 235; cameras use all of it.
+    wider = from_nv21(np.concatenate([_widened(brightness), colours]).tobytes(), size)
+    assert np.abs(np.asarray(wider).astype(int) - expected).mean() < 12
+    red, _, blue = np.asarray(picture).astype(int).transpose(2, 0, 1)
+    assert (red - blue).min() > 80
+
+
+def _widened(brightness: np.ndarray) -> np.ndarray:
+    return np.clip((brightness.astype(float) - 16) * 255 / 219, 0, 255).astype(np.uint8)
