@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ _FINE, _COARSE, _LARGE = 90_000, 25_000, 160_000
 """Pixels that the detector looks at: as a rule; for letters that fill the picture, which it does
 not see at a fine scale; for a small plate in a large picture."""
 _LONGEST_SIDE = 960
+_MOST_PIXELS = 2_100_000
+"""A larger picture is made smaller before anything else: memory is short on a handheld."""
 _SIDES = 32
 """The detector wants sides that are a multiple of this."""
 _TEXT, _SURE_TEXT = 0.3, 0.4
@@ -91,21 +94,27 @@ class RapidReader:
         if inside is None:
             return []
         left, top, width, height = inside
-        part = image.crop((left, top, left + width, top + height))
-        pixels = np.asarray(part.convert("RGB"))
+        part = image.crop((left, top, left + width, top + height)).convert("RGB")
+        times = math.ceil(math.sqrt(width * height / _MOST_PIXELS))
+        pixels = np.asarray(part.reduce(times) if times > 1 else part)
         best: list[Candidate] = []
         for looked_at, area in _looks(pixels):
-            found = self._look(pixels, looked_at, area, (left, top))
+            found = self._look(pixels, looked_at, area)
             if found and (not best or found[0].confidence > best[0].confidence):
                 best = found
             if best and best[0].confidence >= _BADLY_READ:
                 break
-        return best
+        moved = [_moved(candidate, times, (left, top)) for candidate in best]
+        # Made larger again, a box may reach over the edge by less than a pixel of the smaller one.
+        return [replace(c, box=within(c.box, image.size) or c.box) for c in moved]
 
     def _look(
-        self, pixels: _Pixels, looked_at: _Pixels, area: int, offset: tuple[int, int]
+        self, pixels: _Pixels, looked_at: _Pixels, area: int, *, near: bool = False
     ) -> list[Candidate]:
-        """Read the line that reads best as a plate, weighed by its prominence."""
+        """Read the line that reads best as a plate, weighed by its prominence.
+
+        Boxes are in `pixels`. `near`: it is the neighbourhood of a line that was found from afar.
+        """
         lines = join(self._detect(looked_at, area))[:_MOST_LINES]
         chosen, first_view, highest = None, None, -1.0
         for line in lines:
@@ -119,11 +128,12 @@ class RapidReader:
         if chosen is None or first_view is None:
             return []
         # So low where it was found that its box is a guess: nearer, it is found again.
-        seen_at = math.sqrt(area / (looked_at.shape[0] * looked_at.shape[1]))
-        if chosen.height * seen_at < _TOO_LOW and seen_at < _FAR:
-            x, y, w, h = _upright(chosen.grown(1.5, 1.0), (0, 0), pixels.shape)
-            near = np.ascontiguousarray(pixels[y : y + h, x : x + w])
-            return self._look(near, near, _FINE, (offset[0] + x, offset[1] + y))
+        scale = _scale(looked_at, area)
+        if not near and scale < _FAR and chosen.height * scale < _TOO_LOW:
+            x, y, w, h = _upright(chosen.grown(1.5, 1.0), pixels)
+            around = np.ascontiguousarray(pixels[y : y + h, x : x + w])
+            found = self._look(around, around, _FINE, near=True)
+            return [_moved(candidate, 1, (x, y)) for candidate in found]
         views = [first_view]
         for picture in _other_views(pixels, chosen):
             views.append(self._recognise(picture))
@@ -134,7 +144,7 @@ class RapidReader:
                     for first in firsts
                 ):
                     break
-        box = _upright(chosen, offset, pixels.shape)
+        box = _upright(chosen, pixels)
         return [
             Candidate(text, min(share, 1.0), box) for text, share in vote(views, _MOST_CANDIDATES)
         ]
@@ -142,7 +152,7 @@ class RapidReader:
     def _detect(self, pixels: _Pixels, area: int) -> Iterator[Line]:
         """Boxes around text, in pixels of the picture."""
         height, width = pixels.shape[:2]
-        scale = min(math.sqrt(area / (height * width)), _LONGEST_SIDE / max(height, width))
+        scale = _scale(pixels, area)
         rows, columns = (
             max(_SIDES, round(side * scale / _SIDES) * _SIDES) for side in (height, width)
         )
@@ -197,6 +207,12 @@ def _session(model: Path) -> Any:
         raise ReaderMissing(
             f"{model} cannot be loaded: pip install 'patrouille[reader]'"
         ) from error
+
+
+def _scale(pixels: _Pixels, area: int) -> float:
+    """How much larger the detector sees the picture."""
+    height, width = map(int, pixels.shape[:2])
+    return min(math.sqrt(area / (height * width)), _LONGEST_SIDE / max(height, width))
 
 
 def _as_input(pixels: NDArray[Any]) -> _Floats:
@@ -259,10 +275,18 @@ def _plausibility(read: Sequence[tuple[str, float]]) -> float:
     return 0.2 + 0.4 * min(total, 1.0) + 0.4 * min(with_digit, 1.0)
 
 
-def _upright(line: Line, offset: tuple[int, int], shape: tuple[int, ...]) -> Region:
+def _upright(line: Line, pixels: _Pixels) -> Region:
+    """The upright box around a line, as far as it lies within the picture."""
     corners = line.corners()
     left = max(math.floor(min(x for x, _ in corners)), 0)
     top = max(math.floor(min(y for _, y in corners)), 0)
-    right = min(math.ceil(max(x for x, _ in corners)), shape[1])
-    bottom = min(math.ceil(max(y for _, y in corners)), shape[0])
-    return left + offset[0], top + offset[1], max(right - left, 1), max(bottom - top, 1)
+    right = min(math.ceil(max(x for x, _ in corners)), pixels.shape[1])
+    bottom = min(math.ceil(max(y for _, y in corners)), pixels.shape[0])
+    return left, top, max(right - left, 1), max(bottom - top, 1)
+
+
+def _moved(candidate: Candidate, times: int, by: tuple[int, int]) -> Candidate:
+    x, y, width, height = candidate.box
+    return replace(
+        candidate, box=(x * times + by[0], y * times + by[1], width * times, height * times)
+    )

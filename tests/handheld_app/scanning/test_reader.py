@@ -97,6 +97,23 @@ def test_region_is_where_it_looks_and_boxes_stay_in_pixels_of_the_picture(
         assert top < y < y + height <= top + 160
 
 
+def test_low_plate_in_a_large_photograph_is_found_where_it_is(reader: PlateReader) -> None:
+    photograph = Image.new("RGB", (3200, 1800), (120, 120, 125))
+    photograph.paste(plate("K47 HXE"), (2500, 1400))
+    first = reader.read(photograph)[0]
+    assert first.text == "K47HXE"
+    x, y, width, height = first.box
+    assert abs(x + width / 2 - 2660) < 25
+    assert abs(y + height / 2 - 1482) < 25
+
+
+def test_line_across_the_whole_of_a_large_picture_ends(reader: PlateReader) -> None:
+    strip = Image.new("RGB", (6000, 120), (235, 235, 230))
+    for x in range(200, 6000, 400):
+        text(ImageDraw.Draw(strip), (x, 60), "ABC 123", 60)
+    assert all(2 <= len(candidate.text) <= 8 for candidate in reader.read(strip))
+
+
 def test_region_over_the_edge_is_cut_and_one_outside_reads_nothing(reader: PlateReader) -> None:
     picture = plate("ABC 123")
     assert reader.read(picture, (-100, -100, 1000, 1000))[0].text == "ABC123"
