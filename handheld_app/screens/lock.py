@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.app import App
-from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
+from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.gridlayout import GridLayout
 from kivy.uix.widget import Widget
 
@@ -22,6 +22,8 @@ class PinPad(GridLayout):
     """
 
     typed = ObjectProperty(lambda digit: None)
+    key = NumericProperty(0)
+    """How high each is."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

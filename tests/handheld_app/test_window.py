@@ -96,10 +96,13 @@ class Hand:
         await self.until(lambda: self.app.screens.current == name, f"the screen {name}")
         return self.app.screens.current_screen
 
-    def pass_time(self, span: timedelta) -> None:
-        """As if so much time had gone by since the window was opened, with a finger on it now."""
+    def pass_time(self, span: timedelta, *, idle: bool = False) -> None:
+        """As if so much time had gone by since the window was opened; unless `idle`, somebody has
+        touched it all the while.
+        """
         self._later[0] = span
-        self.app.duty.idle.touched()
+        if not idle:
+            self.app.duty.idle.touched()
 
     # doing
 
