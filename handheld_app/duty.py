@@ -11,7 +11,7 @@ from kivy.clock import Clock
 from kivy.core.window import Window
 from kivy.uix.modalview import ModalView
 
-from handheld_app.controls import Alert, Sheet
+from handheld_app.controls import Alert
 from handheld_app.drafts import Draft
 from handheld_app.idle import Idle
 from handheld_app.positions import Positions
@@ -253,8 +253,7 @@ class Duty:
         for sheet in _sheets():
             if sheet is not self.lock:
                 sheet.dismiss(animation=False)
-        if self.app.screens.current not in (*RECORDING, "enrol"):
-            self._check.begin()
+        self._check.begin()
         if self.app.screens.current == "plate":
             self.app.go("check")
         else:
@@ -288,16 +287,13 @@ class Duty:
 
         def told(_: None) -> None:
             self.app.handheld.sync()
-            self._next_message()
+            self.tell_messages()
 
         self.app.workers.write(
-            lambda: self.patrol.read_message(message), told, lambda error: self._next_message()
+            lambda: self.patrol.read_message(message), told, lambda error: self.tell_messages()
         )
-
-    def _next_message(self) -> None:
-        self.tell_messages()
 
 
 def _sheets() -> list[Any]:
     """What lies over the screen."""
-    return [seen for seen in Window.children if isinstance(seen, (Sheet, ModalView))]
+    return [seen for seen in Window.children if isinstance(seen, ModalView)]

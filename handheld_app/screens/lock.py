@@ -61,19 +61,37 @@ class LockSheet(Sheet):
 
     def __init__(self, duty: Any, *, badge: str, called: str, **kwargs: Any) -> None:
         super().__init__(badge=badge, called=called, **kwargs)
-        self._duty, self._error = duty, None
+        self._duty = duty
+        self._error: Exception | None = None
         self._of: SignedIn = duty.patrol.at_work()
         self.ids.pad.typed = self.type
-        self.ids.badge.text = ""
 
     def on_open(self) -> None:
         self.shown = True
+        App.get_running_app().fbind("lang", self._tell)
+
+    def on_dismiss(self) -> None:
+        App.get_running_app().funbind("lang", self._tell)
+
+    def _tell(self, *_: Any) -> None:
+        """Why the PIN was not taken, and what to do about one that is forgotten."""
+        lang = App.get_running_app().lang
+        self.trouble = "" if self._error is None else sign_in_trouble(self._error, lang)
+        badge = self.ids.badge.text.strip() if self.other else self.badge
+        left = self._duty.patrol.tries_left(badge)
+        self.advice = pin_forgotten(left, lang) if self.forgotten else ""
+
+    def _begin(self) -> None:
+        """Nothing is typed, nothing went wrong."""
+        self.pin, self._error = "", None
+        self._tell()
 
     def type(self, digit: str) -> None:
         """One more digit, or one less; the sixth is enough."""
         if self.busy or self.forgotten:
             return
-        self.trouble = ""
+        self._error = None
+        self._tell()
         self.pin = self.pin[:-1] if not digit else (self.pin + digit)[:PIN_DIGITS]
         if len(self.pin) == PIN_DIGITS:
             self.unlock()
@@ -84,8 +102,8 @@ class LockSheet(Sheet):
             return False
         if key == BACKSPACE:
             self.type("")
-        elif key == ESCAPE:
-            self.forgotten = False
+        elif key == ESCAPE and self.forgotten:
+            self.ask_forgotten()
         elif character.isascii() and character.isdigit():
             self.type(character)
         return True
@@ -112,24 +130,21 @@ class LockSheet(Sheet):
         self._duty.unlocked(self._of, who)
 
     def _failed(self, error: Exception) -> None:
-        self.busy, self.pin = False, ""
-        self.trouble = sign_in_trouble(error, App.get_running_app().lang)
+        self.busy, self.pin, self._error = False, "", error
+        self._tell()
 
     def ask_other(self) -> None:
         """Another patroller, or the same one after all."""
         self.other = not self.other
-        self.pin = self.trouble = ""
         self.ids.badge.text = ""
+        self._begin()
         if self.other:
             self.ids.badge.focus = True
 
     def ask_forgotten(self) -> None:
         """Tell what to do, or go back to the keys."""
         self.forgotten = not self.forgotten
-        self.pin = self.trouble = ""
-        badge = self.ids.badge.text.strip() if self.other else self.badge
-        left = self._duty.patrol.tries_left(badge)
-        self.advice = pin_forgotten(left, App.get_running_app().lang)
+        self._begin()
 
     def go_on_unsigned(self) -> None:
         """Check plates without saying who."""

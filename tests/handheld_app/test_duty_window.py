@@ -149,6 +149,8 @@ async def restarted(hand: Hand, folder: Path) -> AsyncIterator[None]:
 
 @pytest.mark.asyncio
 async def test_shift_by_touch_from_sign_in_to_sign_out(hand: Hand, known: World) -> None:
+    from handheld_app.theme import look
+
     await hand.screen("enrol")
     receiver = hand.app.duty.positions._source = Fixed.parse("45.401,-71.899,8")
     furnish(hand.app.handheld, known)
@@ -158,7 +160,9 @@ async def test_shift_by_touch_from_sign_in_to_sign_out(hand: Hand, known: World)
     place = await hand.screen("place")
     await hand.until(lambda: place.near_zone, "where the device is")
     assert receiver.running
+    look.scale = 130
     await hand.look("shift-start")
+    look.scale = 100
     await hand.touch(place.ids.near)
     await hand.until(lambda: patrol.device.zone == "G2", "the zone nearby")
     assert place.near_zone == ""
@@ -200,6 +204,8 @@ async def test_shift_by_touch_from_sign_in_to_sign_out(hand: Hand, known: World)
     assert patrol.signed_in() is None
     assert not receiver.running
     assert signin.left
+    await hand.touch(signin.ids.forgotten)
+    assert "10" in signin.advice
     await hand.look("signin-after-shift")
     told = [event for event in events(hand) if event["kind"].startswith("shift_")]
     assert [event["kind"] for event in told] == ["shift_started", "shift_ended"]
@@ -208,6 +214,8 @@ async def test_shift_by_touch_from_sign_in_to_sign_out(hand: Hand, known: World)
 
 @pytest.mark.asyncio
 async def test_idle_device_locks_and_comes_back_as_it_was(hand: Hand, known: World) -> None:
+    from handheld_app.theme import look
+
     check = await on_shift(hand, known)
     await hand.type_plate("ABC123")
     assert check.sighting.verdict == "valid"
@@ -224,7 +232,9 @@ async def test_idle_device_locks_and_comes_back_as_it_was(hand: Hand, known: Wor
     await hand.look("lock-wrong")
     await hand.touch(lock.ids.forgotten)
     assert "9" in lock.advice
+    look.scale = 130
     await hand.look("lock-forgotten")
+    look.scale = 100
     await hand.touch(lock.ids.forgotten)
     await hand.press_keys("80621")
     await hand.touch(lock.ids.pad.back)
