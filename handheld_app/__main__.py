@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -84,6 +85,7 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     except OSError as error:
         print(folder_unusable(folder, error.strerror, spoken), file=sys.stderr)
         return 1
+    gc.disable()
     configure(data_dir)
     from handheld_app.app import HandheldApp
 
@@ -98,8 +100,17 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     for path in app.patrol.damaged_files():
         print(damaged_file(path, spoken), file=sys.stderr)
     _close_on_signals(app.stop)
+    app.bind(on_start=lambda _: _keep_what_there_is())
     app.run()
     return 0
+
+
+def _keep_what_there_is() -> None:
+    """Spare the collector what a start makes, all of which stays: to look through it takes as long
+    as several touches, and would fall into the middle of one.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def _close_on_signals(stop: Callable[[], object]) -> None:
