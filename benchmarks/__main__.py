@@ -26,6 +26,7 @@ from benchmarks import (
     service,
     updating,
     verdicts,
+    window,
 )
 from benchmarks.measuring import Line
 from sync.replica import Replica
@@ -72,6 +73,10 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     applied, page = keeping.delta(replica, folder, repetitions=repetitions)
     yield from applied
     yield from keeping.on_the_wire(replica, folder, page)
+    yield from window.run(
+        replica, known, folder / "window", touches=max(120, requests // 10),
+        seconds=requests * 3 // 100, repetitions=repetitions,
+    )  # fmt: skip
     replica.wipe()
     yield keeping.outbox(folder / "outbox", repetitions=repetitions)
     yield from polling.run(folder / "polled", repetitions=repetitions)

@@ -9,16 +9,15 @@ from pathlib import Path
 from benchmarks import material
 from benchmarks.measuring import Line, cpu, measure
 from sync.messages import PROTOCOL_VERSION, SnapshotManifest
-from sync.replica import Replica
+from sync.replica import Replica, SnapshotFile
 
 _CHUNK = 1 << 20
 
 
-def run(replica: Replica, folder: Path, *, repetitions: int) -> Line:
-    """The snapshot of `replica`, into a folder that has an older one of the same."""
-    snapshot = replica.export(folder / "snapshots")
+def manifest_of(snapshot: SnapshotFile) -> SnapshotManifest:
+    """What the service would say of it."""
     state = snapshot.state
-    manifest = SnapshotManifest(
+    return SnapshotManifest(
         protocol=PROTOCOL_VERSION,
         epoch=state.epoch,
         cursor=state.cursor,
@@ -31,6 +30,12 @@ def run(replica: Replica, folder: Path, *, repetitions: int) -> Line:
         server_time=material.NOW,
         fed_at=material.NOW,
     )
+
+
+def run(replica: Replica, folder: Path, *, repetitions: int) -> Line:
+    """The snapshot of `replica`, into a folder that has an older one of the same."""
+    snapshot = replica.export(folder / "snapshots")
+    manifest, state = manifest_of(snapshot), snapshot.state
     handheld = Replica(folder / "handheld")
     plain = folder / "plain.db"
 

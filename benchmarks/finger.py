@@ -1,0 +1,241 @@
+"""A finger in the real window, and what the window's process spends on it. Run by `window`.
+
+`python -m benchmarks.finger start|type DATA_DIR …`: opens the handheld as `python -m handheld_app`
+does, in a folder that is enrolled, and writes what it found as JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from handheld_app import __main__ as handheld
+
+STILL = 1
+"""Frames in which nothing is drawn, after which all is drawn that a touch brought about."""
+DEADLINE = 300
+WARM_UP = 20
+"""Touches that do not count: pictures of letters are made, statements prepared."""
+
+Steps = Iterator[None]
+
+
+def main(what: str, data_dir: str, *told: str) -> int:
+    os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")
+    found: dict[str, Any] = {}
+    steps: Callable[[Any], Steps] = {
+        "start": lambda window: _start(window, found),
+        "type": lambda window: _type(window, json.loads(Path(told[0]).read_text()), found),
+    }[what]
+    _when_open(steps)
+    handheld.main(["--data-dir", data_dir, "--lang", "fr"])
+    print(json.dumps(found))
+    return 0 if found else 1
+
+
+def _when_open(steps: Callable[[Any], Steps]) -> None:
+    """Do a step in each frame, from the first on, and close the window after the last one."""
+    configure = handheld.configure
+
+    def then(data_dir: Path) -> None:
+        configure(data_dir)
+        from kivy.clock import Clock
+
+        def begin(_: float) -> None:
+            from kivy.app import App
+
+            app = App.get_running_app()
+            if app is None or app.root is None:
+                Clock.schedule_once(begin, 0)
+                return
+            window = Window(app)
+            doing = steps(window)
+
+            def step(_: float) -> bool:
+                try:
+                    next(doing)
+                except BaseException as ended:
+                    app.stop()
+                    if not isinstance(ended, StopIteration):
+                        raise
+                    return False
+                return True
+
+            Clock.schedule_interval(step, 0)
+
+        Clock.schedule_once(begin, 0)
+
+    handheld.configure = then
+
+
+class Window:
+    """The window, and when it last showed something new: both in this thread's CPU time."""
+
+    def __init__(self, app: Any) -> None:
+        from kivy.core.window import Window as window
+
+        self.app = app
+        self.shown = 0
+        """How often a new picture was shown."""
+        self.spent = self.at = 0.0
+        """This thread's CPU time, and the clock on the wall, when one last showed other words."""
+        self._words: list[object] = []
+        flip = window.flip
+
+        def shown() -> None:
+            flip()
+            spent, at = time.thread_time(), time.perf_counter()
+            self.shown += 1
+            words = self._drawn_words()
+            if words != self._words:
+                self._words, self.spent, self.at = words, spent, at
+
+        window.flip = shown
+
+    def _drawn_words(self) -> list[object]:
+        """What is drawn of words, and where: but for buttons that come up again."""
+        from kivy.uix.label import Label
+
+        return [
+            (label.text, label.texture, *label.pos, *label.color)
+            for label in self.screen.walk(restrict=True)
+            if isinstance(label, Label)
+        ]
+
+    @property
+    def screen(self) -> Any:
+        return self.app.screens.current_screen
+
+    def until(self, wanted: Callable[[], Any], what: str) -> Steps:
+        ends = time.monotonic() + DEADLINE
+        while not wanted():
+            if time.monotonic() > ends:
+                raise AssertionError(f"{what}: not within {DEADLINE} s; {self.app.status}")
+            yield
+
+    def still(self) -> Steps:
+        """Until nothing more is drawn."""
+        still, shown = 0, self.shown
+        while still < STILL:
+            yield
+            still = still + 1 if self.shown == shown else 0
+            shown = self.shown
+
+    def touch(self, widget: Any) -> Steps:
+        """A finger on it, and off again."""
+        from kivy.tests.common import UnitTestTouch
+
+        finger = UnitTestTouch(*widget.to_window(*widget.center))
+        finger.touch_down()
+        finger.touch_up()
+        yield from self.still()
+
+
+def _start(window: Window, found: dict[str, Any]) -> Steps:
+    """The CPU time of the whole process, its start included, until each screen could be used."""
+    yield from window.until(lambda: window.shown, "the first picture")
+    found["first screen"] = window.app.screens.current
+    found["first picture"] = time.process_time()
+    window.app.go("check")
+    yield from window.until(lambda: window.screen.name == "check", "the check screen")
+    shown = window.shown
+    yield from window.until(lambda: window.shown > shown and window.screen.ready, "it drawn")
+    found["check screen"] = time.process_time()
+    yield from window.until(lambda: window.app.status.connection == "online", "the sync")
+    yield from window.still()
+    found["memory"] = _memory()
+
+
+def _type(window: Window, plan: dict[str, Any], found: dict[str, Any]) -> Steps:
+    """Type plates, and look at what each touch costs, until enough touches were made while news
+    were being applied.
+    """
+    from kivy.tests.common import UnitTestTouch
+
+    window.app.go("check")
+    yield from window.until(lambda: window.screen.name == "check", "the check screen")
+    yield from window.until(lambda: window.app.status.connection == "online", "the sync")
+    yield from window.still()
+    check = window.screen
+    (pull,) = (thread for thread in threading.enumerate() if thread.name == "pull")
+    pulling = time.pthread_getcpuclockid(pull.ident)  # type: ignore[arg-type]
+    touches: list[dict[str, Any]] = []
+    verdicts: dict[str, int] = {}
+    caught_up = 0
+    levels = [window.app.status.synced_at]
+    print("ready", file=sys.stderr, flush=True)
+
+    def touch(widget: Any, kind: str) -> Steps:
+        finger = UnitTestTouch(*widget.to_window(*widget.center))
+        shown = window.shown
+        news, spent, at = time.clock_gettime(pulling), time.thread_time(), time.perf_counter()
+        finger.touch_down()
+        if kind == "check":
+            finger.touch_up()  # a key acts when it is touched, a button when it is let go
+        yield from window.still()
+        touches.append(
+            {
+                "kind": kind,
+                "cpu": window.spent - spent,
+                "wall": window.at - at,
+                "pictures": window.shown - shown,
+                "news": time.clock_gettime(pulling) - news,
+                "verdict": check.sighting.verdict if check.sighting else None,
+            }
+        )
+        if kind != "check":
+            finger.touch_up()
+
+    def enough() -> bool:
+        counted = touches[WARM_UP:]
+        return sum(1 for touch in counted if touch["news"] > 0.001) >= plan["touches"]
+
+    ends = time.monotonic() + plan["seconds"]
+    for plate in plan["plates"]:
+        yield from window.touch(check.ids.wipe)
+        for glyph in plate:
+            yield from touch(check.ids.keypad.keys[glyph], "key")
+        if check.sighting is None:
+            yield from touch(check.ids.check, "check")
+        verdict = check.sighting.verdict
+        verdicts[verdict] = verdicts.get(verdict, 0) + 1
+        if window.app.status.synced_at != levels[-1]:
+            levels.append(window.app.status.synced_at)
+            caught_up += 1
+        if enough() or time.monotonic() > ends:
+            break
+    found |= {
+        "touches": touches[WARM_UP:],
+        "verdicts": verdicts,
+        "catch-ups": caught_up,
+        "memory": _memory(),
+        "renderer": _renderer(),
+    }
+
+
+def _memory() -> dict[str, int]:
+    """Bytes of this process: resident, its share of what others have too, and its own alone."""
+    told = dict(
+        line.split(":")[0:2]
+        for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+    )
+    return {
+        name: int(told[key].split()[0]) * 1024
+        for name, key in (("rss", "Rss"), ("pss", "Pss"), ("anonymous", "Anonymous"))
+    }
+
+
+def _renderer() -> str:
+    from kivy.graphics.opengl import GL_RENDERER, glGetString
+
+    return str(glGetString(GL_RENDERER).decode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
