@@ -74,9 +74,13 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     yield from applied
     yield from keeping.on_the_wire(replica, folder, page)
     yield from window.run(
-        replica, known, folder / "window", touches=max(120, requests // 10),
-        seconds=requests * 3 // 100, repetitions=repetitions,
-    )  # fmt: skip
+        replica,
+        known,
+        folder / "window",
+        touches=requests // 10,
+        seconds=20 if permits < 1_000_000 else 300,
+        repetitions=repetitions,
+    )
     replica.wipe()
     yield keeping.outbox(folder / "outbox", repetitions=repetitions)
     yield from polling.run(folder / "polled", repetitions=repetitions)

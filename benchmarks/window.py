@@ -126,15 +126,16 @@ def _touched(
     data_dir: Path, plates: list[str], state: State, touches: int, seconds: int, folder: Path
 ) -> Iterable[Line]:
     plan = folder / "plan.json"
-    plan.write_text(json.dumps({"plates": plates, "touches": touches, "seconds": seconds}))
+    told = {"plates": plates, "touches": touches, "seconds": seconds, "busy": BUSY}
+    plan.write_text(json.dumps(told))
     found = _finger("type", data_dir, str(plan))
     during = [touch for touch in found["touches"] if touch["news"] > BUSY]
     brought = sum(1 for touch in during if touch["verdict"])
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(found["verdicts"].items()))
-    told = (
+    about = (
         f"of {len(during):,} touches of keys and of Check, of which {brought} brought a verdict"
-        f" (plates: {verdicts}), while {found['catch-ups']} catch-ups of {CATCH_UP:,} rows were"
-        f" applied to an index of {state.digest.count:,}; {found['renderer']}"
+        f" (plates: {verdicts}), while at least {found['catch-ups']} catch-ups of {CATCH_UP:,} rows"
+        f" were applied to an index of {state.digest.count:,}; {found['renderer']}"
     )
     for name, what, share, goal in (
         ("key p99", "cpu", 0.99, 1.0),
@@ -143,7 +144,7 @@ def _touched(
     ):
         clock = {"cpu": "CPU of the thread that draws", "wall": "seconds on the wall"}[what]
         cost = _percentile([touch[what] for touch in during], share)
-        ours = f"{clock} from a touch until what it says is drawn, {told}"
+        ours = f"{clock} from a touch until what it says is drawn, {about}"
         yield _line(name, ours, [cost * 1e3], (_FRAME * 1e3, "16 ms"), "ms", goal)
     yield _memory_line("memory (catching up)", "after that", [found["memory"]])
 
