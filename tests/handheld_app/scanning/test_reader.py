@@ -9,9 +9,10 @@ from pathlib import Path
 
 import kivy
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from benchmarks.reading import FOLDER, labels, match_all, read_all
+from benchmarks.reading import FOLDER, labels, main, match_all, read_all
 from handheld_app.scanning.reading import PlateReader, ReaderMissing, open_reader, within
 from sync.plates import fold
 
@@ -184,6 +185,16 @@ def test_reader_needs_no_network_and_less_than_300_mb(tmp_path: Path) -> None:
     read, megabytes = done.stdout.split()
     assert read == "ABC123"
     assert int(megabytes) < 300
+
+
+@pytest.mark.parametrize(("label", "code"), [("ABC123", 0), ("ABC129", 1)])
+def test_table_says_what_was_missed(tmp_path: Path, label: str, code: int) -> None:
+    plate("ABC 123").save(tmp_path / "qc-1.png")
+    (tmp_path / "labels.csv").write_text(f"file,plate\nqc-1.png,{label}\n")
+    told = CliRunner().invoke(main, [str(tmp_path), "--each", "--slow"])
+    assert told.exit_code == code, told.output
+    assert "ABC123 0.9" in told.output or "ABC123 1.0" in told.output
+    assert ("missed: qc: 0.0% right but for look-alikes" in told.output) is bool(code)
 
 
 def test_dozen_photographs_are_read_and_none_fills_in_a_stranger() -> None:
