@@ -122,6 +122,13 @@ def _height(text: str, font: str, bold: bool, size: float, width: float) -> floa
     return height
 
 
+@lru_cache(maxsize=512)
+def _natural(text: str, font: str, bold: bool, size: float) -> float:
+    """Width of the text on one line."""
+    width: float = CoreLabel(font_name=font, font_size=size, bold=bold).get_extents(text)[0]
+    return width
+
+
 class FitLabel(Label):
     """Text that is never cut by its box: it wraps, then shrinks, and only then is shortened.
 
@@ -150,11 +157,12 @@ class FitLabel(Label):
         self._fit_soon()
 
     def _measure(self, *_: Any) -> None:
-        label = CoreLabel(font_name=self.font_name, font_size=self.largest, bold=self.bold)
-        self.natural_width = label.get_extents(self.text)[0] + dp(3) if self.text else 0
         if not self.text:
-            self.wanted_height = 0
-        elif self.width >= 2:
+            self.natural_width = self.wanted_height = 0
+            return
+        wide = _natural(self.text, self.font_name, self.bold, self.largest)
+        self.natural_width = wide + dp(3)
+        if self.width >= 2:
             high = _height(self.text, self.font_name, self.bold, self.largest, self.width)
             self.wanted_height = high + dp(2)
 

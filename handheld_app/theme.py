@@ -63,8 +63,6 @@ class Palette:
     key: str
     key_digit: str
     key_pressed: str
-    outline: str
-    """Around what lies on the ground, where no shadow tells it apart."""
     mark: str
     """Characters that differ from what was typed; what is of elsewhere."""
     focus: str
@@ -100,7 +98,6 @@ PALETTES = {
         key="#FFFFFF",
         key_digit="#D6DDEB",
         key_pressed="#B4C2D6",
-        outline="#00000000",
         mark="#9E001A",
         focus="#DB5400",
         shade="#00000038",
@@ -131,7 +128,6 @@ PALETTES = {
         key="#1B2531",
         key_digit="#28364A",
         key_pressed="#3A4A5E",
-        outline="#00000000",
         mark="#FFA3B0",
         focus="#FFD166",
         shade="#00000038",
@@ -161,7 +157,6 @@ PALETTES = {
         key="#000000",
         key_digit="#262626",
         key_pressed="#555500",
-        outline="#FFFFFF",
         mark="#FFE600",
         focus="#00FFFF",
         shade="#00000000",
@@ -359,6 +354,8 @@ class Look(_Colours):
 
     measures = ObjectProperty(measures(412, 915), rebind=True)
     TONES: Any = ObjectProperty({})
+    RIM = NumericProperty(0)
+    """Of its shadow, around what lies on the ground: where the ground does not tell it apart."""
     TARGET, GAP, RADIUS, EDGE, NOTHING = TARGET, GAP, RADIUS, EDGE, NOTHING
 
     def __init__(self, **kwargs: Any) -> None:
@@ -369,6 +366,7 @@ class Look(_Colours):
         worn = PALETTES[self.palette]
         for name in COLOURS:
             setattr(self, name.upper(), getattr(worn, name))
+        self.RIM = dp(1.5) if worn.surface == worn.ground else 0
         self.TONES = {
             name: tuple(get_color_from_hex(colour) for colour in getattr(worn, name))
             for name in TONES
