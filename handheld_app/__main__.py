@@ -45,6 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="where this device is, in degrees and metres (demos, tests)",
     )
     parser.add_argument(
+        "--camera",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="pictures to scan instead of what a camera sees: for a demonstration",
+    )
+    parser.add_argument(
         "--check-display", action="store_true", help="only say whether a window can be opened"
     )
     given = parser.parse_args(arguments)
@@ -88,6 +95,10 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
     gc.disable()
     configure(data_dir)
     from handheld_app.app import HandheldApp
+    from handheld_app.scanning.frames import FrameSource, StillPictures, open_camera
+
+    def open_frames() -> FrameSource:
+        return StillPictures(given.camera) if given.camera else open_camera()
 
     app = HandheldApp(
         data_dir,
@@ -95,6 +106,7 @@ def _open(given: argparse.Namespace, data_dir: Path, spoken: str) -> int:
         code=given.enrol,
         lang=given.lang,
         pictures=given.pictures,
+        open_camera=open_frames,
         position=given.position,
     )
     for path in app.patrol.damaged_files():

@@ -32,6 +32,7 @@ from handheld_app.notices import why_not_printed
 from handheld_app.patrol import NotSignedIn, Recorded
 from handheld_app.positions import Positions, Source, receiver
 from handheld_app.scanning.frames import FrameSource, open_camera
+from handheld_app.scanning.reading import PlateReader, open_reader
 from handheld_app.syncing import SAID_NO, SyncStatus
 from handheld_app.theme import PALETTES, SCALES, look, measures, put_on, take_off
 from handheld_app.wording import gettext, hh_mm, not_printed, refused_items, short_age
@@ -73,6 +74,7 @@ class HandheldApp(App):
         lang: str | None = None,
         pictures: Path | None = None,
         open_camera: Callable[[], FrameSource] = open_camera,
+        open_reader: Callable[[], PlateReader] = open_reader,
         now: Callable[[], datetime] = utc_now,
         boot: Callable[[], float] = seconds_since_boot,
         position: Source | None = None,
@@ -95,9 +97,9 @@ class HandheldApp(App):
         self.pictures = pictures or _pictures_folder()
         self._server, self._code = server, code
         self.workers = Workers(self._soon)
+        self.open_camera, self.open_reader = open_camera, open_reader
         self.cues = Cues(self.handheld.folder / "sounds", shaker=shaker())
         self.keyboard = Keyboard()
-        self.open_camera = open_camera
         self.printing: frozenset[str] = frozenset()
         """The infractions that are at the printer now."""
         self._hearing: Callable[[int, str], None] | None = None
@@ -124,6 +126,7 @@ class HandheldApp(App):
         from handheld_app.screens.plate import PlateScreen
         from handheld_app.screens.printer import PrinterScreen
         from handheld_app.screens.recent import RecentScreen
+        from handheld_app.screens.scan import ScanScreen
         from handheld_app.screens.settings import SettingsScreen
         from handheld_app.screens.shift import ShiftScreen
         from handheld_app.screens.signin import SignInScreen
@@ -154,6 +157,7 @@ class HandheldApp(App):
             ("recent", RecentScreen),
             ("chalk", ChalkScreen),
             ("mark", MarkScreen),
+            ("scan", ScanScreen),
             ("work", WorkScreen),
             ("entry", EntryScreen),
             ("settings", SettingsScreen),

@@ -36,6 +36,8 @@ from handheld_app.enrolment import asked
 from handheld_app.evidence import Photo, PhotoRefused, Shows, encode, read_picture
 from handheld_app.locating import Position, lots_at
 from handheld_app.notebook import Notebook
+from handheld_app.scanning.matching import Match, match
+from handheld_app.scanning.reading import Candidate
 from handheld_app.shifts import Shift, Shifts, Summary
 from handheld_app.signing_in import SignedIn
 from handheld_app.staff import NotKnownHere, StaffFile, WrongPin
@@ -832,6 +834,23 @@ class Patrol:
         """A plate to record although it cannot be judged now. Raises UnusablePlate."""
         return Unjudged(raw if typed is None else typed, Plate.parse(raw, jurisdiction))
 
+    def match_scan(self, candidates: Sequence[Candidate], jurisdiction: str) -> Match:
+        """Compare what was read from a picture with the plates that have permits here; with none,
+        when nothing is known or it is too old. Reads a lot: not on the thread that draws.
+        """
+
+        def look(view: View) -> Match:
+            if self._has_expired(view.state):
+                return match(candidates, lambda plate: (), jurisdiction=jurisdiction)
+            return match(
+                candidates,
+                lambda plate: {permit.plate for permit in view.look_alikes(plate)},
+                jurisdiction=jurisdiction,
+            )
+
+        unknown = match(candidates, lambda plate: (), jurisdiction=jurisdiction)
+        return self._ask(look, unknown)
+
     def certificate_hint(self, raw: str) -> str | None:
         """A plate to offer when what was typed looks like a certificate number (DOMAIN 3.3)."""
         return certificate_hint(raw)
@@ -1143,7 +1162,7 @@ class Patrol:
         """One of them; None if it is not among the last that were recorded here."""
         return next((entry for entry in self.work() if entry.item.id == id), None)
 
-    def photos_of(self, entry: Entry) -> list[Photo]:
+    def photos_taken(self, entry: Entry) -> list[Photo]:
         """The photos of an infraction; those that are here still."""
         photos = [
             Photo(

@@ -396,7 +396,7 @@ def short_age(known_at: datetime | None, lang: str, *, now: datetime) -> str:
     """The same where there is little room."""
     if known_at is None:
         return _("Age unknown", lang)
-    return _("Data: {age}", lang).format(age=duration(max(now - known_at, timedelta()), lang))
+    return _("Age: {age}", lang).format(age=duration(max(now - known_at, timedelta()), lang))
 
 
 def no_window(what: str, lang: str, *, packages: Iterable[str] = ()) -> str:
@@ -1002,6 +1002,33 @@ def work_state(state: str, lang: str, *, photos: int = 0) -> str:
 def work_reason(state: str, reason: str, lang: str) -> str:
     """Why it was voided, or refused; empty where there is no reason."""
     return void_reason(reason, lang) if state in ("voided", "voided_here") else reason
+
+
+def cannot_scan(reason: str, lang: str) -> str:
+    """Why no plate can be scanned, and the way on."""
+    return {
+        "absent": _("There is no camera, or something else uses it. Type the plate.", lang),
+        "refused": _(
+            "The camera is not allowed. Allow it in the device's settings, or type the plate.", lang
+        ),
+        "no_reader": _("What reads plates is not installed here. Type the plate.", lang),
+    }.get(reason, _("The camera or the reader failed. Try again, or type the plate.", lang))
+
+
+def scan_confidence(confidence: float, lang: str) -> str:
+    """How sure the reader is of a text."""
+    return _("Read, {n} %", lang).format(n=round(100 * confidence))
+
+
+def scan_why(why: str, lang: str) -> str:
+    """Why a plate with a permit is offered for what a camera read."""
+    return {
+        "exact": _("has a permit", lang),
+        "same_text": _("has a permit", lang),
+        "look_alike": _("has a permit; look-alike characters", lang),
+        "other_reading": _("has a permit; read less surely", lang),
+        "one_edit": _("has a permit; one character differs", lang),
+    }[why]
 
 
 def questions_asked(count: int, lang: str) -> str:

@@ -1,4 +1,5 @@
-"""Work beside the thread that draws: what writes, what is only to be seen, what asks the service.
+"""Work beside the thread that draws: what writes, what is only to be seen, what reads a
+plate, what asks the service.
 
 Each has threads of its own, so that a record never waits behind a picture or the network.
 """
@@ -21,6 +22,7 @@ class Workers:
         self._soon = soon
         self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
         self._picturing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="picture")
+        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
 
     def write(self, do: Callable[[], T], then: Callable[[T], None], failed: Failed) -> None:
         """Change something on disk, after what was asked before; also when the window closes."""
@@ -33,6 +35,10 @@ class Workers:
         future = self._picturing.submit(do)
         self._report(future, then, failed)
         return future.cancel
+
+    def read(self, do: Callable[[], T], then: Callable[[T], None], failed: Failed) -> None:
+        """Read a plate: one at a time, and nothing else waits for it."""
+        self._report(self._reading.submit(do), then, failed)
 
     def ask(self, do: Callable[[], T], then: Callable[[T], None], failed: Failed) -> None:
         """Ask somebody who may never answer: nothing waits for the end of it."""
@@ -62,4 +68,5 @@ class Workers:
     def close(self) -> None:
         """What was to be written is written; what was only to be seen is left."""
         self._picturing.shutdown(wait=False, cancel_futures=True)
+        self._reading.shutdown(wait=False, cancel_futures=True)
         self._writing.shutdown(wait=True)

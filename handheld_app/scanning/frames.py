@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -35,6 +35,9 @@ class NoCamera(Exception):
 class FrameSource(Protocol):
     """Gives pictures until it is closed."""
 
+    light: Callable[[bool], None] | None
+    """Switches its light on or off; None: it has none."""
+
     def newest(self) -> Picture | None:
         """The newest picture, in mode RGB, upright; None while the first is still to come.
 
@@ -52,6 +55,8 @@ def open_camera() -> FrameSource:
 
 class StillPictures:
     """Picture files, each once and the last for ever: for tests and the demo."""
+
+    light: Callable[[bool], None] | None = None
 
     def __init__(self, files: Sequence[Path]) -> None:
         """Raises NoCamera when there are none."""
@@ -77,6 +82,8 @@ class StillPictures:
 
 class DesktopCamera:
     """A desktop's camera through OpenCV (the extra `reader`). A thread keeps its newest frame."""
+
+    light: Callable[[bool], None] | None = None
 
     def __init__(self, number: int = 0) -> None:
         """Open the camera and wait for its first frame, at most 5 s. Raises NoCamera."""
@@ -191,6 +198,16 @@ class AndroidCamera:
             raise NoCamera("absent", f"the camera does not open: {error}") from error
         # The sensor lies in the device as it was built; the screen turns in quarters.
         self._turn = (info.orientation - 90 * screen) % 360
+        self.light: Callable[[bool], None] | None = self._switch if self._has_light() else None
+
+    def _has_light(self) -> bool:
+        modes = self._camera._android_camera.getParameters().getSupportedFlashModes()
+        return modes is not None and modes.contains("torch")
+
+    def _switch(self, on: bool) -> None:
+        parameters = self._camera._android_camera.getParameters()
+        parameters.setFlashMode("torch" if on else "off")
+        self._camera._android_camera.setParameters(parameters)
 
     def newest(self) -> Picture | None:
         camera = self._camera

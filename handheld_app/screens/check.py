@@ -28,6 +28,7 @@ from handheld_app.drafts import Draft, Sighting
 from handheld_app.keyboard import BACKSPACE, ENTER, ESCAPE, KEYPAD_ENTER
 from handheld_app.patrol import JURISDICTIONS, NotReady, Recorded
 from handheld_app.screens.alert import AlertSheet
+from handheld_app.screens.scan import ConfirmSheet, Scan
 from handheld_app.theme import NOTHING, look
 from handheld_app.wording import (
     AlertWords,
@@ -262,6 +263,8 @@ class CheckScreen(PatrolScreen):
         self.ids.keypad.typed = self.touch_key
         self._clocks: list[Any] = []
         self._typed = ""
+        self._scan: Scan | None = None
+        """What the camera saw of the plate that is in the field."""
         self._announced: tuple[Draft, Recorded] | None = None
         self._error: Exception | None = None
         self._sheet: Sheet | None = None
@@ -335,7 +338,7 @@ class CheckScreen(PatrolScreen):
         """
         self._stop_settling()
         self._announced = self._error = self._told = None
-        self.sighting = self.unjudged = None
+        self.sighting = self.unjudged = self._scan = None
         field = self.ids.plate
         self._typed = field.text
         if self.patrol.is_settled(field.text, field.jurisdiction):
@@ -359,10 +362,10 @@ class CheckScreen(PatrolScreen):
 
     def take_jurisdiction(self, jurisdiction: str) -> None:
         """The plate is from there: what was judged is judged anew."""
-        judged, typed = self.sighting is not None, self._typed
+        judged, typed, scan = self.sighting is not None, self._typed, self._scan
         self.ids.plate.jurisdiction = jurisdiction
         self.typed()
-        self._typed = typed
+        self._typed, self._scan = typed, scan
         if judged:
             self.judge()
 
@@ -458,6 +461,13 @@ class CheckScreen(PatrolScreen):
         self.ids.plate.text, self.ids.plate.jurisdiction = plate.text, plate.jurisdiction
         self.check()
 
+    def take_scan(self, scan: Scan, plate: Plate) -> None:
+        """A person chose this plate for what the camera saw; what it read is recorded with it."""
+        self.clear()
+        self.ids.plate.text, self.ids.plate.jurisdiction = plate.text, plate.jurisdiction
+        self._typed, self._scan = scan.raw, scan
+        self.check()
+
     def details(self) -> None:
         """Behind the card: all that is known of the plate, or how to get to work."""
         if self.sighting is not None:
@@ -470,7 +480,25 @@ class CheckScreen(PatrolScreen):
         self.settle()
         if self._sheet is not None:
             return  # an alert was not seen yet
-        self.app.screens.get_screen("infraction").begin(self.sighting, self.unjudged)
+        known = self.sighting is not None and self.sighting.verdict != "unknown"
+        scan, text = self._scan, self.ids.plate.text
+        if scan is not None and not known and scan.confirmed != text:
+            # What a camera read is no reason to ticket anybody: a person says what the plate says.
+            self._lay(ConfirmSheet(scan, text, lambda: self._confirmed(scan, text)))
+            return
+        self._begin_infraction()
+
+    def _confirmed(self, scan: Scan, text: str) -> None:
+        scan.confirmed = text
+        self._begin_infraction()
+
+    def _begin_infraction(self) -> None:
+        screen, scan = self.app.screens.get_screen("infraction"), self._scan
+        if scan is None:
+            screen.begin(self.sighting, self.unjudged)
+        else:
+            screen.begin(self.sighting, self.unjudged, source="scanned")
+            screen.shoot(scan.frame, scan.at, "plate")
         self.app.go("infraction")
 
     # showing

@@ -17,7 +17,8 @@ class MenuSheet(Sheet):
         self.rows: dict[str, Choice] = {}
         for screen, sign, title, detail in (
             ("work", "list", gettext("My work", lang), self._asked(app)),
-            ("chalk", "chalk", gettext("Time limits", lang), ""),
+            ("recent", "history", gettext("Last checks", lang), ""),
+            ("chalk", "chalk", gettext("Chalk", lang), ""),
             ("shift", "shift", gettext("Shift", lang), ""),
             ("settings", "settings", gettext("Settings", lang), ""),
             ("sync", "sync", gettext("Sync", lang), app.age_words),

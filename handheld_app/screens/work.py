@@ -337,7 +337,7 @@ class EntryScreen(PatrolScreen):
     def show_photos(self) -> None:
         box = self.ids.photos
         box.clear_widgets()
-        for photo in self.patrol.photos_of(self.entry):
+        for photo in self.patrol.photos_taken(self.entry):
             box.add_widget(Factory.StillPicture(texture=self.thumbnails.of(photo, self)))
 
     # what is asked

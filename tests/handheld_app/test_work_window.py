@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Patroller(Hand):
                 await self.settled()
                 picture = self.picture()
                 shot = f"{name}-{lang}-{size[0]}x{size[1]}"
-                self._keep(picture, shot)
+                self.keep(picture, shot)
                 found = flaws(self.window, picture)
                 assert not found, (shot, found)
         await self.resize(SIZES[0])
@@ -102,9 +103,9 @@ class Patroller(Hand):
         return self.window.children[0]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def window(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Patroller]:
-    folder = tmp_path_factory.mktemp("work")
+@asynccontextmanager
+async def at_work(folder: Path, **given: Any) -> AsyncIterator[Patroller]:
+    """A window for a file of tests; what is given is given to the app."""
     window_of_tests(folder)
     from handheld_app.app import HandheldApp
 
@@ -114,6 +115,7 @@ async def window(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Patr
         lang="fr",
         now=lambda: datetime.now(UTC) + later[0],
         boot=lambda: time.monotonic() + later[0].total_seconds(),
+        **given,
     )
     running = asyncio.create_task(app.async_run("asyncio"))
     window = Patroller(app, running, later)
@@ -128,6 +130,12 @@ async def window(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Patr
         if not running.done():
             app.stop()
             await asyncio.wait_for(running, DEADLINE)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def window(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Patroller]:
+    async with at_work(tmp_path_factory.mktemp("work")) as window:
+        yield window
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -399,7 +407,7 @@ async def test_outbox_age_and_connection_are_seen_on_every_screen(hand: Patrolle
         assert header.ids.sync.shown, name
         pill = header.ids.sync.ids
         assert pill.words.text == "1 à envoyer", name
-        assert pill.age.text.startswith("Données"), name
+        assert pill.age.text.startswith("Âge"), name
     hand.app.screens.current = "work"
     hand.pass_time(timedelta(days=3))
     hand.app._show_status()
