@@ -49,6 +49,7 @@ class Patroller(Hand):
         patrol = self.app.patrol
         draft = patrol.draft(patrol.check(plate, "CA-QC"))
         draft.decide(outcome)
+        draft.no_issue_reason = "driver_returned"
         if photo is not None:
             draft.expect_photo()
             draft.keep_photo(patrol.take_photo(photo))
@@ -368,6 +369,22 @@ async def test_question_is_answered_by_a_phrase_and_by_words(hand: Patroller) ->
 
 
 @pytest.mark.asyncio
+async def test_notice_is_shown_again_under_its_number(hand: Patroller) -> None:
+    hand.record("XYZ789")
+    entry = await open_entry(hand)
+    await hand.touch(entry.ids.show)
+    notice = await hand.screen("notice")
+    await hand.until(lambda: notice.texture or notice.trouble, "the notice drawn")
+    assert notice.texture
+    assert notice.back == "entry"
+    hand.record("XYZ790", outcome="no_issue")
+    entry.begin(hand.app.patrol.work()[0])
+    hand.app.screens.current = "entry"
+    await hand.frames()
+    assert not entry.may_show
+
+
+@pytest.mark.asyncio
 async def test_number_that_was_not_used_is_said_so(hand: Patroller) -> None:
     hand.record("XYZ789")
     entry = await open_entry(hand)
@@ -389,20 +406,15 @@ async def test_outbox_age_and_connection_are_seen_on_every_screen(hand: Patrolle
 
     hand.record("XYZ789")
     check = await hand.screen("check")
-    check.type("Q")
-    check.infraction()
-    await hand.screen("infraction")
     hand.app._take_status(SyncStatus("offline", unsent=12, recorded=1))
+    assert check.ids.sync.text == "1 à envoyer"
+    assert check.ids.card.age
+    hand.app.screens.get_screen("enrol").refresh()
     for name in hand.app.screens.screen_names:
-        hand.app.screens.current = name
-        await hand.frames()
-        header = next(
-            (w for w in hand.app.root.current_screen.walk() if isinstance(w, Header)), None
-        )
-        if name == "check":
-            assert check.ids.sync.text == "1 à envoyer"
-            assert check.ids.card.age
+        if name in ("check", "notice"):  # the latter is for the driver's eyes, over all of it
             continue
+        screen = hand.app.screens.get_screen(name)
+        header = next((w for w in screen.walk() if isinstance(w, Header)), None)
         assert header is not None, name
         assert header.ids.sync.shown, name
         pill = header.ids.sync.ids
