@@ -46,11 +46,12 @@ def _small(picture: bytes) -> Image.Image:
 def _by_opencv(grey: Image.Image) -> int:
     """By OpenCV's own cascade. ImportError without one."""
     import cv2
+    from cv2.data import haarcascades
     from numpy import asarray
 
     if not hasattr(cv2, "CascadeClassifier"):
         raise ImportError("this OpenCV has no cascades")
-    cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml")
+    cascade = cv2.CascadeClassifier(f"{haarcascades}haarcascade_frontalface_default.xml")
     if cascade.empty():
         raise ImportError("this OpenCV came without its cascades")
     found = cascade.detectMultiScale(
