@@ -49,13 +49,14 @@ def _by_opencv(grey: Image.Image) -> int:
     from cv2.data import haarcascades
     from numpy import asarray
 
-    if not hasattr(cv2, "CascadeClassifier"):
+    opencv: Any = cv2  # its fifth version knows of no cascades
+    if not hasattr(opencv, "CascadeClassifier"):
         raise ImportError("this OpenCV has no cascades")
-    cascade = cv2.CascadeClassifier(f"{haarcascades}haarcascade_frontalface_default.xml")
+    cascade = opencv.CascadeClassifier(f"{haarcascades}haarcascade_frontalface_default.xml")
     if cascade.empty():
         raise ImportError("this OpenCV came without its cascades")
     found = cascade.detectMultiScale(
-        cv2.equalizeHist(asarray(grey)),
+        opencv.equalizeHist(asarray(grey)),
         scaleFactor=1.1,
         minNeighbors=NEIGHBOURS,
         minSize=(SMALLEST, SMALLEST),

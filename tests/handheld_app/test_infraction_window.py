@@ -27,9 +27,8 @@ from handheld_app.scanning.frames import NoCamera
 from handheld_app.wording import no_camera
 from sync.entities import Lot, Vehicle
 from tests.handheld_app.conftest import CODES, World, enrol, fill, give_numbers, measure
-from tests.handheld_app.test_window import Hand, opened
+from tests.handheld_app.test_window import SIZES, Hand, opened
 
-SIZES = ((412, 915), (360, 640), (800, 1280))
 LOT = json.dumps(
     {
         "type": "Polygon",
@@ -98,28 +97,21 @@ class Desk(Hand):
         return await self.screen("lastlook")
 
     async def see(self, name: str) -> None:
-        """In both languages and the three sizes, and with the largest letters: nothing is cut."""
+        """In both languages and the three sizes, and with the largest letters on the smallest
+        screen: nothing is wrong with it.
+        """
         from handheld_app.theme import look
 
-        for size in SIZES:
-            await self.resize(size)
-            for lang in ("fr", "en"):
-                await self.speak(lang)
-                await self.frames(4)
-                self._nothing_is_cut(name)
-                self._targets_are_large(name)
-                self._shoot(f"{name}-{lang}-{size[0]}x{size[1]}")
+        await self.look(name)
         await self.resize(SIZES[1])
-        await self.speak("fr")
         look.scale = 130
         try:
-            await self.frames(6)
-            self._nothing_is_cut(name)
-            self._targets_are_large(name)
-            self._shoot(f"{name}-fr-large-letters")
+            await self.settled()
+            self._nothing_is_wrong(f"{name}, large letters", self.picture())
         finally:
             look.scale = 100
         await self.resize(SIZES[0])
+        await self.speak("fr")
 
     def bodies(self) -> list[Any]:
         return [item.body for item in self.app.patrol.log()]
@@ -155,7 +147,8 @@ async def window(
             Lot("P1", "P1 · Urgence", "G1", LOT),
             Lot("P9", "P9 · Visiteurs", "G1", None),
         ]
-        world.permit("XYZ789", zone="G2", vehicle=Vehicle("Toyota", "gris"))
+        for n in range(1, 10):
+            world.permit(f"XYZ00{n}", zone="G2", vehicle=Vehicle("Toyota", "gris"), number=str(n))
         desk.world = world
         await desk.screen("enrol")
         enrol(desk.app.handheld)
@@ -187,7 +180,7 @@ async def desk(window: Desk) -> AsyncIterator[Desk]:
 
 @pytest.mark.asyncio
 async def test_three_touches_lead_from_the_verdict_to_the_notice(desk: Desk) -> None:
-    check = await desk.check("QQQ111")
+    check = await desk.check("QQQ001")
     await desk.touch(check.ids.infraction)
     screen = await desk.screen("infraction")
     await desk.touch(screen.ids.review)
@@ -196,7 +189,7 @@ async def test_three_touches_lead_from_the_verdict_to_the_notice(desk: Desk) -> 
     issued = await desk.screen("issued")
     assert desk.touches == 3
     body = desk.bodies()[0]
-    assert (body["plate"], body["codes"], body["outcome"]) == ("QQQ111", ["P01"], "notice")
+    assert (body["plate"], body["codes"], body["outcome"]) == ("QQQ001", ["P01"], "notice")
     assert issued.number == body["number"]
     await desk.see("issued")
 
@@ -205,7 +198,7 @@ async def test_three_touches_lead_from_the_verdict_to_the_notice(desk: Desk) -> 
 async def test_photos_that_are_required_cost_a_touch_each_and_say_what_they_show(
     desk: Desk,
 ) -> None:
-    check = await desk.check("XYZ789")
+    check = await desk.check("XYZ001")
     await desk.touch(check.ids.infraction)
     screen = await desk.screen("infraction")
     assert screen.draft.codes == ["P02"]
@@ -239,7 +232,7 @@ async def test_photos_that_are_required_cost_a_touch_each_and_say_what_they_show
 
 @pytest.mark.asyncio
 async def test_what_a_photo_shows_can_be_chosen_before_and_after(desk: Desk) -> None:
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ002")
     await desk.touch(screen.ids.add_photo)
     capture = await desk.screen("capture")
     await desk.until(lambda: capture.can_shoot, "the camera")
@@ -273,7 +266,7 @@ async def test_without_a_camera_a_picture_is_chosen_and_the_reason_is_told(
     desk: Desk, files: list[Path]
 ) -> None:
     desk.camera.refusal = "absent"
-    screen = await desk.begin("XYZ789")
+    screen = await desk.begin("XYZ002")
     await desk.touch(screen.ids.add_photo)
     pictures = await desk.screen("pictures")
     await desk.until(lambda: files[0].name in getattr(pictures, "rows", {}), "the pictures")
@@ -304,7 +297,7 @@ async def test_a_camera_that_is_refused_or_goes_away_is_told_and_nothing_is_lost
 ) -> None:
     from handheld_app.screens import capture as module
 
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ003")
     screen.ids.note.text = "avant la photo"
     desk.camera.refusal = "refused"
     await desk.touch(screen.ids.add_photo)
@@ -332,7 +325,7 @@ async def test_a_camera_that_is_refused_or_goes_away_is_told_and_nothing_is_lost
 async def test_a_photo_for_which_there_is_no_room_is_told_and_the_rest_goes_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ004")
     await desk.touch(screen.ids.add_photo)
     capture = await desk.screen("capture")
     await desk.until(lambda: capture.can_shoot, "the camera")
@@ -353,7 +346,7 @@ async def test_a_photo_for_which_there_is_no_room_is_told_and_the_rest_goes_on(
 @pytest.mark.asyncio
 async def test_a_face_is_asked_about_and_the_photo_taken_again_or_needed(desk: Desk) -> None:
     desk.app.patrol._count_faces = lambda picture: 1
-    screen = await desk.begin("XYZ789")
+    screen = await desk.begin("XYZ003")
     await desk.touch(screen.ids.add_photo)
     capture = await desk.screen("capture")
     await desk.until(lambda: capture.can_shoot, "the camera")
@@ -394,7 +387,7 @@ async def test_a_face_is_asked_about_and_the_photo_taken_again_or_needed(desk: D
 async def test_vehicle_place_and_note_are_chosen_or_typed(desk: Desk) -> None:
     at = desk.app.patrol.now()
     desk.app.patrol._locate = lambda: Position(45.41, -71.88, 6.4, at)
-    screen = await desk.begin("XYZ789")
+    screen = await desk.begin("XYZ004")
     assert (screen.make, screen.colour, screen.lot) == ("Toyota", "gris", "P1 · Urgence")
     assert screen.position == "45,41000\u00a0; -71,88000, à 6\u00a0m près"
     await desk.see("infraction-given")
@@ -439,7 +432,7 @@ async def test_vehicle_place_and_note_are_chosen_or_typed(desk: Desk) -> None:
 
 @pytest.mark.asyncio
 async def test_a_plate_that_was_read_from_a_photo_says_so(desk: Desk) -> None:
-    check = await desk.check("QQQ111")
+    check = await desk.check("QQQ005")
     screen = desk.app.screens.get_screen("infraction")
     screen.begin(check.sighting, source="scanned")
     desk.app.go("infraction")
@@ -484,7 +477,7 @@ async def test_a_plate_that_became_valid_meanwhile_cannot_be_overlooked(desk: De
 
 @pytest.mark.asyncio
 async def test_what_is_previewed_is_what_is_issued(desk: Desk) -> None:
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ006")
     screen.draft.vehicle = Vehicle("Mazda", "bleu")
     screen.review()
     last = await desk.screen("lastlook")
@@ -551,7 +544,7 @@ def leaving() -> Iterator[Printer]:
     printer.close()
 
 
-async def issue(desk: Desk, plate: str = "QQQ111") -> Any:
+async def issue(desk: Desk, plate: str) -> Any:
     last = await desk.last_look(plate)
     last.record()
     return await desk.screen("issued")
@@ -559,7 +552,7 @@ async def issue(desk: Desk, plate: str = "QQQ111") -> Any:
 
 @pytest.mark.asyncio
 async def test_a_printer_is_chosen_once_and_prints(desk: Desk, tmp_path: Path) -> None:
-    issued = await issue(desk)
+    issued = await issue(desk, "PRN001")
     assert issued.told == "Pas encore imprimé"
     await desk.touch(issued.ids.print)
     printer = await desk.screen("printer")
@@ -591,7 +584,7 @@ async def test_a_print_that_failed_is_repeated_with_the_same_number(
 ) -> None:
     notices, number = desk.app.handheld.notices, None
     notices.choose_printer(PrinterChoice("network", leaving.address))
-    issued = await issue(desk)
+    issued = await issue(desk, "PRN002")
     number = issued.number
     await desk.touch(issued.ids.print)
     await desk.until(lambda: issued.tone == "bad", "the failure")
@@ -615,7 +608,7 @@ async def test_a_print_that_fails_after_one_has_gone_on_is_told_all_the_same(
     from handheld_app.controls import Alert
 
     desk.app.handheld.notices.choose_printer(PrinterChoice("network", leaving.address))
-    issued = await issue(desk)
+    issued = await issue(desk, "PRN003")
     number = issued.number
     issued.print()
     await desk.touch(issued.ids.next)
@@ -645,7 +638,7 @@ def kept(desk: Desk) -> list[Any]:
 async def test_what_is_typed_is_on_the_disk_at_once_and_gone_on_with(desk: Desk) -> None:
     for draft in kept(desk):
         desk.app.patrol.drop_draft(draft)
-    screen = await desk.begin("XYZ789")
+    screen = await desk.begin("XYZ005")
     await desk.write(screen.ids.note, "Pare-brise givré")
     typed = time.monotonic()
     await desk.until(lambda: any(d.note == "Pare-brise givré" for d in kept(desk)), "the draft")
@@ -668,11 +661,11 @@ async def test_what_is_typed_is_on_the_disk_at_once_and_gone_on_with(desk: Desk)
 async def test_an_infraction_is_abandoned_only_when_somebody_says_so(desk: Desk) -> None:
     for draft in kept(desk):
         desk.app.patrol.drop_draft(draft)
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ007")
     back = screen.ids.header.children[-1]
     await desk.touch(back)  # nothing was given: nothing is asked
     await desk.screen("check")
-    screen = await desk.begin("QQQ111")
+    screen = await desk.begin("QQQ007")
     await desk.write(screen.ids.note, "Brûlé un feu")
     await desk.touch(back)
     await desk.frames(20)
