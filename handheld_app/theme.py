@@ -417,11 +417,15 @@ def take_off(root: Any) -> None:
         Builder.unbind_widget(widget.uid)
 
 
+_DRAWN_WITH = ("pos", "size", "texture")
+
+
 def _said_last_holds(rule: Any) -> None:
     """What a screen says of a piece stands instead of what the piece says of itself, also when a
     colour changes later. (Kivy keeps both, and whichever is told last would hold.)
     """
     for child in rule.children:
-        for said in child.properties.values():
-            said.ignore_prev = True
+        for name, said in child.properties.items():
+            # Kivy would also forget what is drawn with a property of this name: a picture's pixels.
+            said.ignore_prev = name not in _DRAWN_WITH
         _said_last_holds(child)

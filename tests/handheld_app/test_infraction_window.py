@@ -486,6 +486,9 @@ async def test_what_is_previewed_is_what_is_issued(desk: Desk) -> None:
     await desk.touch(last.ids.preview)
     notice = await desk.screen("notice")
     await desk.until(lambda: notice.texture, "the notice")
+    await desk.settled()
+    ink = desk.picture().crop((0, 0, 412, 400)).convert("L").histogram()
+    assert sum(ink[:64]) > 1000  # its letters are to be seen
     await desk.see("notice-preview")
     await desk.touch(notice.ids.close)
     last = await desk.screen("lastlook")
