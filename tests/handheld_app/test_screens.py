@@ -287,7 +287,7 @@ async def test_what_could_not_be_recorded_says_so_and_may_be_tried_again(
     outbox._connection.execute("PRAGMA query_only = OFF")
     last.record()
     await next_car(hand)
-    assert hand.app.patrol.unsent() == 1
+    assert len(hand.app.handheld.outbox.infractions()) == 1
 
 
 @pytest.mark.asyncio
