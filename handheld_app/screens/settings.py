@@ -55,6 +55,28 @@ class Choosing(Section):
             key.sign = "check" if value == now and len(self.keys) < 3 else ""
 
 
+class Leading(Section):
+    """What has a screen of its own."""
+
+    def __init__(self, title: str, words: str, *, go: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._title, self._words = title, words
+        self.key = Action(sign="print")
+        self.key.bind(on_release=lambda _: go())
+        self.add_widget(self.key)
+
+    def show(self, lang: str) -> None:
+        self.title, self.key.text = gettext(self._title, lang), gettext(self._words, lang)
+
+
+def _printer(screen: SettingsScreen) -> Section:
+    def go() -> None:
+        screen.app.screens.get_screen("printer").begin(back="settings")
+        screen.app.go("printer")
+
+    return Leading(N_("Printer"), N_("Choose the printer"), go=go)
+
+
 def _language(screen: SettingsScreen) -> Section:
     return Choosing(
         N_("Language"),
@@ -92,12 +114,13 @@ SECTIONS: list[Callable[[SettingsScreen], Section]] = [
         "cues",
         dict(zip(MODES, (N_("Sound"), N_("Vibration"), N_("Silent")), strict=True)),
     ),
+    _printer,
 ]
 """What can be set, from top to bottom: each makes its section for the screen."""
 
 
 class SettingsScreen(PatrolScreen):
-    """Reached from the header of the sync screen."""
+    """Reached from the menu."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

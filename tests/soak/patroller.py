@@ -26,7 +26,7 @@ def rss_mb() -> float:
 
 
 class Ledger:
-    """What was done, on disk before the next thing is begun."""
+    """What was done, on disk before the next thing is begun; notes beside it."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "ledger.ndjson"
@@ -36,13 +36,19 @@ class Ledger:
             path.write_bytes(whole + b"\n" if whole else b"")
         self.done = len(whole.splitlines())
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._notes = folder / "notes.ndjson"
 
     def write(self, **line: Any) -> None:
         """One step is done."""
-        told = {**line, "step": self.done, "rss": round(rss_mb(), 1), "pid": os.getpid()}
+        told = {**line, "rss": round(rss_mb(), 1), "pid": os.getpid()}
         os.write(self._file, json.dumps(told).encode() + b"\n")
         os.fsync(self._file)
         self.done += 1
+
+    def note(self, what: str, plate: str, photos: int, note: str) -> None:
+        """Something that a kill led to."""
+        with open(self._notes, "a") as file:
+            file.write(json.dumps([what, plate, photos, note]) + "\n")
 
 
 async def patrol(folder: Path) -> None:
@@ -50,7 +56,7 @@ async def patrol(folder: Path) -> None:
     os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")
     os.environ.setdefault("KIVY_METRICS_DENSITY", "1")
     os.environ.setdefault("KIVY_NO_ARGS", "1")
-    os.environ.setdefault("KIVY_NO_CONSOLELOG", "1")
+    os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
     from handheld_app.__main__ import configure
 
     configure(folder)
@@ -60,18 +66,21 @@ async def patrol(folder: Path) -> None:
     Config.set("graphics", "maxfps", 0)
     from handheld_app.app import HandheldApp
     from tests.handheld_app.test_window import SIZES, Hand
-    from tests.soak.steps import Steps
+    from tests.soak.steps import Camera, Steps
 
-    app = HandheldApp(folder, lang="fr", pictures=folder / "pictures")
+    ledger = Ledger(folder)
+    plan = [json.loads(line) for line in (folder / "plan.ndjson").read_text().splitlines()]
+    seen = ledger.done * 1000 + os.getpid() % 1000
+    app = HandheldApp(folder, lang="fr", pictures=folder, open_camera=lambda: Camera(seen))
     running = asyncio.create_task(app.async_run("asyncio"))
     hand = Hand(app, running)
     await hand.until(lambda: app.root is not None, "the window")
     await hand.resize(SIZES[0])
-    steps = Steps(hand, Ledger(folder))
+    steps = Steps(hand, ledger, plan)
     await steps.begin()
-    plan = [json.loads(line) for line in (folder / "plan.ndjson").read_text().splitlines()]
-    while steps.ledger.done < len(plan):
-        await steps.take(plan[steps.ledger.done])
+    (folder / "at-work.pid").write_text(str(os.getpid()))
+    while ledger.done < len(plan):
+        await steps.take(plan[ledger.done])
     ends = time.monotonic() + DRAINED_WITHIN_S
     while app.handheld.outbox.waiting():
         assert time.monotonic() < ends, f"not sent within {DRAINED_WITHIN_S} s"
