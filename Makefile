@@ -1,6 +1,6 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench simulate fuzz power-loss torture format translations pins
+.PHONY: help setup demo test check bench simulate fuzz power-loss torture soak reading format translations pins
 
 BIN := .venv/bin
 # Where it is set, each of the many processes that tests start would compile all sources anew.
@@ -42,6 +42,16 @@ HANDHELD ?= 300
 SEED ?= 1
 torture: setup  ## kill -9 of real processes under load (SERVICE=300 HANDHELD=300 SEED=1)
 	@$(BIN)/python -m tests.torture --service $(SERVICE) --handheld $(HANDHELD) --seed $(SEED)
+
+CHECKS ?= 2000
+INFRACTIONS ?= 200
+KILLS ?= 50
+soak: setup  ## a shift through the real window, with kill -9 (CHECKS=2000 INFRACTIONS=200 KILLS=50)
+	@$(BIN)/python -m tests.soak --checks $(CHECKS) --infractions $(INFRACTIONS) --kills $(KILLS) --seed $(SEED)
+
+READ ?= ../shared/data/plates-dev
+reading: setup  ## how well the plates of a folder of pictures are read (READ=FOLDER)
+	@$(BIN)/python -m benchmarks.reading $(READ)
 
 EXAMPLES ?= 1000
 fuzz: MINUTES = 12

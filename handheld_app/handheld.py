@@ -50,6 +50,9 @@ KEPT_PAGES = ("draft", "shift", "answered")
 """Of the notebook, when this device is no longer trusted: they tell of no plate but the one that is
 being recorded."""
 
+MAPPED = 32 << 20
+"""Bytes of an index that are read as memory: on a telephone, others need it too."""
+
 ENDS_WITHIN = 2.0
 """Seconds to wait for a sync that was told to end; only a connection not made yet takes longer."""
 
@@ -143,7 +146,7 @@ class Handheld:
         """The index of a site of this service; its folder has a name of our own."""
         name = self._folder_of(site)
         if name not in self._replicas:
-            self._replicas[name] = Replica(self.folder / "sites" / name)
+            self._replicas[name] = Replica(self.folder / "sites" / name, mapped=MAPPED)
         return self._replicas[name]
 
     def _folder_of(self, site: str) -> str:

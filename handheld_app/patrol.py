@@ -816,8 +816,11 @@ class Patrol:
 
     def is_settled(self, raw: str, jurisdiction: str) -> bool:
         """Whether what is typed so far can be judged without waiting for more: it is a plate with
-        a permit, or no longer the beginning of one.
+        a permit, or no longer the beginning of one. What may be a certificate number waits for
+        somebody to say what it is.
         """
+        if certificate_hint(raw) is not None:
+            return False
         try:
             plate = Plate.parse(raw, jurisdiction)
         except ValueError:

@@ -536,8 +536,8 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open an index that is there. Raises DamagedIndex."""
+def _connect(path: Path, mapped: int) -> sqlite3.Connection:
+    """Open an index that is there, with so many bytes of it mapped. Raises DamagedIndex."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
         connection = sqlite3.connect(
@@ -553,7 +553,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise DamagedIndex(f"{path} has no write-ahead log")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -16384")
-        connection.execute("PRAGMA mmap_size = 1073741824")
+        connection.execute(f"PRAGMA mmap_size = {mapped}")
     except BaseException:
         connection.close()
         raise
@@ -580,8 +580,12 @@ class SnapshotFile:
 class Replica:
     """The index of one site in its folder. Threads share it; each has connections of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mapped: int = 1 << 30) -> None:
+        """`mapped`: bytes of the file that are read as memory, the quickest way; what was touched
+        of them counts as the process's own until others need it.
+        """
         self.folder = folder
+        self._mapped = mapped
         self._pointer_file = str(folder / _POINTER)
         self._lock = threading.Lock()
         self._damaged = False
@@ -650,7 +654,7 @@ class Replica:
             if path is None:
                 raise NotFilled("nothing has been fetched for this site yet")
             try:
-                connection = _connect(path)
+                connection = _connect(path, self._mapped)
             except (DamagedIndex, sqlite3.OperationalError):
                 if self._pointer() == pointer:
                     raise

@@ -281,6 +281,7 @@ class CheckScreen(PatrolScreen):
     def on_pre_enter(self, *_: Any) -> None:
         super().on_pre_enter()
         self.app.hear_keys(self._key_down)
+        self._stop_clocks()
         self._clocks = [
             Clock.schedule_interval(lambda _: self.show_age(), 20),
             Clock.schedule_interval(lambda _: self.judge_again(), 1),
@@ -290,6 +291,9 @@ class CheckScreen(PatrolScreen):
     def leave(self) -> None:
         self.app.hear_keys(None)
         self.settle()
+        self._stop_clocks()
+
+    def _stop_clocks(self) -> None:
         for clock in self._clocks:
             clock.cancel()
 
