@@ -279,6 +279,12 @@ def device(tx: Connection, id: str) -> Device:
     return _device_of(row, _cursors(tx, [id]))
 
 
+def names(tx: Connection, ids: Collection[str]) -> dict[str, str]:
+    """What the devices of these ids are called."""
+    found = tx.execute(select(devices.c.id, devices.c.name).where(devices.c.id.in_(ids)))
+    return {row.id: row.name for row in found}
+
+
 def page(
     tx: Connection,
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -191,7 +191,7 @@ _BRIEFING: dict[str, Any] = core.SETTINGS_EXAMPLE | {
             "lot": "P3",
             "place": "rangée C",
             "at": "2026-11-23T15:58:00Z",
-            "device": _DEVICE,
+            "device": "Handheld 7",
         }
     ],
 }
@@ -202,7 +202,8 @@ class BriefingOut(PatrolSettings):
 
     `messages`: for this device and not expired; the newest first. `questions`: of infractions that
     this device recorded. `checks`: by other devices within `two_vehicles_minutes`, of vehicles
-    whose permit number other plates have too; the latest first, 500 at most.
+    whose permit number other plates have too, with the device's name; the latest first, 500 at
+    most.
     """
 
     model_config = shown_as(_BRIEFING)
@@ -252,12 +253,13 @@ def router(
             checks = events.shared_checks(
                 tx, site, besides=device.id, since=at - of_site.two_vehicles_within
             )
+            named = devices.names(tx, {check.device for check in checks})
             told = store.messages_for(tx, site, device.id, at)
             return {
                 **of_site.model_dump(mode="json"),
                 "messages": [_told(message) for message in told],
                 "questions": questions(tx, site, device.id),
-                "checks": [_shared(check) for check in checks],
+                "checks": [_shared(check, named) for check in checks],
             }
 
         body = codec.json_text(record.read(read)).encode()
@@ -455,9 +457,10 @@ def _told(message: Message) -> dict[str, Any]:
     }
 
 
-def _shared(check: Event) -> dict[str, Any]:
+def _shared(check: Event, named: Mapping[str, str]) -> dict[str, Any]:
     facts = {name: check.text(name) for name in _CHECK_FACTS}
-    return {"id": check.id, **facts, "at": codec.instant(check.at), "device": check.device}
+    at, device = codec.instant(check.at), named.get(check.device, check.device)
+    return {"id": check.id, **facts, "at": at, "device": device}
 
 
 _CHECK_FACTS = ("plate", "jurisdiction", "permit_number", "zone", "lot", "place")

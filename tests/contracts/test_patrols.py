@@ -435,7 +435,7 @@ def test_vehicle_of_a_shared_permit_is_told_to_other_devices_alone(service: Serv
         "lot": None,
         "place": "C12",
         "at": instant(NOW),
-        "device": handheld.id,
+        "device": "Handheld 7",
     }
     assert briefing(other)["checks"] == [told]
     assert briefing(device)["checks"] == []

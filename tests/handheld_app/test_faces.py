@@ -40,23 +40,9 @@ def drawing(faces: int, side: int = 300) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(side / 50))
 
 
-def cascades_are_here() -> bool:
-    try:
-        import cv2
-    except ImportError:
-        return False
-    return hasattr(cv2, "CascadeClassifier")
-
-
-@pytest.mark.skipif(not cascades_are_here(), reason="OpenCV 4, which has cascades, is not here")
 @pytest.mark.parametrize("faces", [0, 1, 2])
 def test_faces_are_counted(faces: int) -> None:
     assert count_faces(encode(drawing(faces))) == faces
-
-
-@pytest.mark.skipif(cascades_are_here(), reason="this OpenCV looks")
-def test_a_device_that_cannot_tell_says_so() -> None:
-    assert count_faces(encode(drawing(1))) is None
 
 
 def test_what_is_no_picture_shows_no_known_number_of_faces() -> None:
