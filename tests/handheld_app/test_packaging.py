@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pytest
@@ -47,11 +48,19 @@ WINDOWLESS = (
 """Modules that, with what they import, are all but the screens."""
 
 OPTIONAL: dict[str, str] = {
-    "android": "comes with every APK; on a desktop no position is known",
-    "jnius": "comes with every APK; on a desktop no position is known",
+    "android": "comes with every APK; on a desktop no position is known, and OpenCV has the camera",
+    "jnius": "comes with every APK; a desktop knows no position, does not shake, and has other ways"
+    " to plates, faces and printers",
+    "cv2": "Android has its own camera and detector of faces; a desktop without shows no camera,"
+    " reads no plates and looks for no faces",
+    "numpy": "comes with cv2, and is used with it alone",
+    "onnxruntime": "Android reads plates with ML Kit; on a desktop without they are typed",
+    "rapidocr": "the same",
+    "usb": "a USB printer is told as unsupported, but for one that is a device of the system's",
 }
 """Modules that an APK or a desktop may lack, and what the handheld does then. Each is imported
-where that is caught: within a function, or in a `try` for ImportError."""
+where that is caught: within a function, in a `try` for ImportError, or in a module of ours that is
+itself imported in such a `try` and nowhere else."""
 
 NOT_IMPORTED = {
     "python3": "runs it",
@@ -67,8 +76,24 @@ NOT_NEEDED = {
     ("kivy", "pygments"): "only CodeInput does",
     ("kivy", "requests"): "its recipe brings it",
     ("kivy", "filetype"): "its recipe brings it",
+    ("python-escpos", "appdirs"): "only its settings file does, which only its command reads",
+    ("python-escpos", "argcomplete"): "only its command does",
+    ("python-escpos", "setuptools"): "nothing of it is imported any more",
 }
 """Dependencies (of, on) that are left out."""
+
+PURE_WITHOUT = {
+    "pyyaml": ("yaml._yaml", "speaks to libyaml, which Android lacks: setup then leaves it out"),
+}
+"""Compiled modules that a requirement is installed without where there is no wheel, and why. The
+app is started without them here too."""
+
+JAVA = {
+    "android.": "", "java.": "", "org.kivy.android.": "",
+    "com.google.mlkit.": "com.google.mlkit:text-recognition",
+    "com.google.android.gms.tasks.": "com.google.mlkit:text-recognition",
+}  # fmt: skip
+"""Where Java's classes come from, by the start of their names: empty for those of every APK."""
 
 
 class Spec(configparser.ConfigParser):
@@ -120,22 +145,30 @@ def packed_files(spec: Spec) -> set[str]:
     }
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
-    """Each imported top-level module, or one whose files are looked for; whether its lack may be
-    caught; the line.
-    """
+class Import(NamedTuple):
+    """`name`: the module, and with `from` also what is taken of it. `within`: a function."""
 
-    def walk(node: ast.AST, caught: bool) -> Iterator[tuple[str, bool, int]]:
+    name: str
+    within: bool
+    tried: bool
+    line: int
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Each imported module, or one whose files are looked for."""
+
+    def walk(node: ast.AST, within: bool, tried: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for name in node.names:
-                yield name.name.partition(".")[0], caught, node.lineno
+                yield Import(name.name, within, tried, node.lineno)
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield str(node.module).partition(".")[0], caught, node.lineno
+            for name in node.names:
+                yield Import(f"{node.module}.{name.name}", within, tried, node.lineno)
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func).rpartition(".")[2]
             if called in ("find_spec", "import_module") and isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value).partition(".")[0], caught, node.lineno
-        within = caught or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+                yield Import(str(node.args[0].value), within, tried, node.lineno)
+        within |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if isinstance(node, ast.Try):
             names = {
                 name.id
@@ -144,26 +177,45 @@ def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
                 for name in ast.walk(handler.type)
                 if isinstance(name, ast.Name)
             }
-            guarded = within or bool(names & {"ImportError", "ModuleNotFoundError"})
+            guarded = tried or bool(names & {"ImportError", "ModuleNotFoundError"})
             for child in node.body:
-                yield from walk(child, guarded)
+                yield from walk(child, within, guarded)
             for child in (*node.handlers, *node.orelse, *node.finalbody):
-                yield from walk(child, within)
+                yield from walk(child, within, tried)
             return
         for child in ast.iter_child_nodes(node):
-            yield from walk(child, within)
+            yield from walk(child, within, tried)
 
-    return walk(ast.parse(path.read_bytes()), False)
+    return walk(ast.parse(path.read_bytes()), False, False)
 
 
 def modules() -> list[Path]:
     return [path for package in PACKED for path in sorted((ROOT / package).rglob("*.py"))]
 
 
+def optional_modules(root: Path, paths: Iterable[Path]) -> set[Path]:
+    """Those that are imported in a `try` for ImportError, and nowhere else."""
+    paths = list(paths)
+    told = [imported for path in paths for imported in imports(path)]
+
+    def is_optional(path: Path) -> bool:
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        tries = [one.tried for one in told if f"{one.name}.".startswith(f"{name}.")]
+        return bool(tries) and all(tries)
+
+    return {path for path in paths if is_optional(path)}
+
+
 def third_party() -> Iterator[tuple[str, bool, str]]:
+    """Each import of what is not ours, nor Python's: its top-level module, whether its lack may be
+    caught, where.
+    """
+    optional = optional_modules(ROOT, modules())
     for path in modules():
-        for module, caught, line in imports(path):
+        for name, within, tried, line in imports(path):
+            module = name.partition(".")[0]
             if module not in sys.stdlib_module_names and module not in OURS:
+                caught = within or tried or path in optional
                 yield module, caught, f"{path.relative_to(ROOT)}:{line}"
 
 
@@ -178,9 +230,26 @@ def test_an_import_is_found_wherever_it_stands(tmp_path: Path) -> None:
         "from . import m\n"
         "find_spec('n')\n"
     )
-    found = {module: caught for module, caught, _ in imports(source)}
-    expected = {"a": False, "c": True, "d": False, "e": False, "g": True, "l": False, "n": False}
-    assert found == expected
+    found = {name: (within, tried) for name, within, tried, _ in imports(source)}
+    plain, tried, within = (False, False), (False, True), (True, False)
+    assert found == {
+        "a.b": plain, "c": tried, "d": plain, "e": plain, "g.h.i": within, "l": plain, "n": plain,
+    }  # fmt: skip
+
+
+def test_a_module_is_optional_if_each_import_of_it_is_tried(tmp_path: Path) -> None:
+    trying = "def f():\n    try:\n        {}\n    except ImportError:\n        pass\n"
+    sources = {
+        "ours/a.py": trying.format("from ours.tried import x") + trying.format("import ours.both"),
+        "ours/b.py": trying.format("from ours import tried")
+        + "def f():\n    from ours.both import x\n    import ours.within\n",
+        "ours/tried.py": "", "ours/both.py": "", "ours/within.py": "", "ours/tried_not.py": "",
+    }  # fmt: skip
+    (tmp_path / "ours").mkdir()
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    found = optional_modules(tmp_path, [tmp_path / name for name in sources])
+    assert found == {tmp_path / "ours/tried.py"}
 
 
 def test_every_import_installs_on_android(required: dict[str, str]) -> None:
@@ -203,7 +272,9 @@ def test_what_may_be_missing_is_imported_where_that_is_caught() -> None:
 
 def test_each_requirement_is_imported_or_needed_by_another(required: dict[str, str]) -> None:
     distributions = metadata.packages_distributions()
-    used = {canonical(name) for module, _, _ in third_party() for name in distributions[module]}
+    used = {
+        canonical(name) for module, _, _ in third_party() for name in distributions.get(module, ())
+    }
     needed = {on for name in required for on in dependencies(name)}
     assert set(required) - used - needed - set(NOT_IMPORTED) == set()
     assert set(NOT_IMPORTED) <= set(required)
@@ -241,15 +312,36 @@ def test_what_has_no_recipe_is_pure_python(required: dict[str, str]) -> None:
     assert set(RECIPES) <= set(required)
     for name in set(required) - set(RECIPES):
         distribution = metadata.distribution(name)
+        files = [str(file) for file in distribution.files or ()]
+        assert files, name
+        compiled = [file for file in files if file.endswith((*EXTENSION_SUFFIXES, ".so"))]
+        if name in PURE_WITHOUT:
+            left_out = PURE_WITHOUT[name][0].replace(".", "/")
+            assert [file.partition(".")[0] for file in compiled] == [left_out]
+            continue
+        assert compiled == [], name
         wheel = distribution.read_text("WHEEL")
         assert wheel is not None, name
         assert "Root-Is-Purelib: true" in wheel, name
         tags = re.findall(r"^Tag: (.*)$", wheel, re.MULTILINE)
         assert tags, name
         assert all(tag.endswith("-none-any") for tag in tags), name
-        files = [str(file) for file in distribution.files or ()]
-        assert files, name
-        assert [file for file in files if file.endswith((*EXTENSION_SUFFIXES, ".so"))] == [], name
+
+
+def test_javas_classes_are_androids_or_come_with_the_apk(spec: Spec) -> None:
+    asked = {
+        str(word.value)
+        for path in modules()
+        for call in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "autoclass"
+        for word in call.args
+        if isinstance(word, ast.Constant)
+    }
+    sources = {name: [JAVA[start] for start in JAVA if name.startswith(start)] for name in asked}
+    assert [name for name, found in sources.items() if not found] == []
+    packed = {item.rpartition(":")[0] for item in spec.listed("android.gradle_dependencies")}
+    assert packed == {source for found in sources.values() for source in found if source}
+    assert spec.app("android.enable_androidx") == "True"  # ML Kit's own dependencies are of it
 
 
 def test_all_that_runs_is_packed_and_nothing_else(spec: Spec) -> None:
@@ -269,7 +361,9 @@ def test_all_that_runs_is_packed_and_nothing_else(spec: Spec) -> None:
 def test_the_app_starts_from_what_is_packed(
     spec: Spec, required: dict[str, str], tmp_path: Path
 ) -> None:
-    """As Android starts it: `main.py` beside the sources, and no packages but the requirements."""
+    """As Android starts it: `main.py` beside the sources, and no packages but the requirements. It
+    prints, too, for what that needs is imported only then.
+    """
     app, private, packages = (tmp_path / name for name in ("app", "files", "site-packages"))
     for path in packed_files(spec):
         (app / path).parent.mkdir(parents=True, exist_ok=True)
@@ -286,7 +380,12 @@ def test_the_app_starts_from_what_is_packed(
     start = (
         "import importlib, runpy, sys\n"
         f"sys.path[:0] = [{str(app)!r}, {str(packages)!r}]\n"
+        f"for module in {[name for name, _ in PURE_WITHOUT.values()]!r}:\n"
+        "    sys.modules[module] = None\n"
         f"for module in {WINDOWLESS!r}: importlib.import_module(module)\n"
+        "from PIL import Image\n"
+        "from handheld_app.printing.printers import escpos\n"
+        "assert escpos(Image.new('1', (384, 8)))\n"
         "from handheld_app.edges import __file__, app_version\n"
         "print(__file__, app_version())\n"
         "sys.argv = ['main.py', '--check-display']\n"
