@@ -1,4 +1,4 @@
-"""A shift: two handhelds, a supervisor, and an index that is damaged on the disk in the middle of it.
+"""A shift: two handhelds, a supervisor, and an index that is damaged on the disk in its middle.
 
 The real service as a process, over TCP, and the real handhelds with their threads.
 """
@@ -48,6 +48,7 @@ def enrolled(admin: httpx.Client, server: Serving, folder: Path, name: str, badg
 def issue(handheld: Handheld, plate: str) -> str:
     patrol = handheld.patrol
     draft = patrol.draft(patrol.check(plate, "CA-QC"))
+    draft.codes = ["P01"]
     draft.decide("warning")
     return patrol.record(draft).id
 
