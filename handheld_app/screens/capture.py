@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from kivy.clock import Clock
-from kivy.graphics.texture import Texture
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.floatlayout import FloatLayout
@@ -15,18 +13,12 @@ from PIL.Image import Image
 from handheld_app.controls import Action, PatrolScreen
 from handheld_app.evidence import WANTED, Shows
 from handheld_app.scanning.frames import FrameSource
+from handheld_app.screens.preview import FRAMES, PATIENCE, Small, drawn, small, with_camera
 from handheld_app.wording import (
     no_camera,
     photo_shows,
     photo_wanted,
 )
-
-FRAMES = 15
-"""Pictures a second of the preview."""
-PREVIEW = 640
-"""Pixels of its longer side."""
-PATIENCE = 3
-"""Seconds for which a camera that was opened may give no picture."""
 
 
 class Shutter(ButtonBehavior, FloatLayout):
@@ -77,27 +69,16 @@ class CaptureScreen(PatrolScreen):
         visit = self._visit
         self.failing = ""
         self.refresh()
-        self._elsewhere(
+        with_camera(
+            self.app.workers,
             self.app.open_camera,
             lambda source: self._opened(source, visit),
             lambda error: self._not_opened(error, visit),
         )
 
-    def _elsewhere(self, do: Any, then: Any, failed: Any) -> None:
-        """A desktop's camera may take seconds to open or close; Android's is of this thread."""
-        if "ANDROID_ARGUMENT" not in os.environ:
-            self.app.workers.ask(do, then, failed)
-            return
-        try:
-            done = do()
-        except Exception as error:
-            failed(error)
-        else:
-            then(done)
-
     def _opened(self, source: FrameSource, visit: int) -> None:
         if visit != self._visit:  # nobody looks any more
-            self._elsewhere(source.close, lambda _: None, lambda error: None)
+            with_camera(self.app.workers, source.close, lambda _: None, lambda error: None)
             return
         self.source, self._seen_at, self.is_blind = source, Clock.get_boottime(), False
         self._seeing = Clock.schedule_interval(lambda _: self._see(), 1 / FRAMES)
@@ -119,7 +100,7 @@ class CaptureScreen(PatrolScreen):
             self._seeing.cancel()
         self.texture, self.can_shoot = None, False
         if source is not None:
-            self._elsewhere(source.close, lambda _: None, lambda error: None)
+            with_camera(self.app.workers, source.close, lambda _: None, lambda error: None)
 
     def _frame(self) -> Image | None:
         """The newest picture; none when the camera has gone away."""
@@ -145,19 +126,14 @@ class CaptureScreen(PatrolScreen):
             return
         self._is_drawing = True
         self.app.workers.picture(
-            lambda: _small(frame), lambda small: self._draw(small, visit), self._not_drawn
+            lambda: small(frame), lambda made: self._draw(made, visit), self._not_drawn
         )
 
-    def _draw(self, small: tuple[tuple[int, int], bytes], visit: int) -> None:
+    def _draw(self, made: Small, visit: int) -> None:
         self._is_drawing = False
         if visit != self._visit:
             return
-        size, pixels = small
-        if self.texture is None or tuple(self.texture.size) != size:
-            texture = Texture.create(size=size, colorfmt="rgb")
-            texture.flip_vertical()
-            self.texture = texture
-        self.texture.blit_buffer(pixels, colorfmt="rgb", bufferfmt="ubyte")
+        self.texture = drawn(made, self.texture)
         self.ids.preview.canvas.ask_update()
         self.can_shoot = True
 
@@ -214,10 +190,3 @@ class CaptureScreen(PatrolScreen):
             key.bind(on_release=lambda _, shows=shows: self.show_next(shows))
             self.labels[shows] = key
             box.add_widget(key)
-
-
-def _small(frame: Image) -> tuple[tuple[int, int], bytes]:
-    """The picture at the size in which it is seen."""
-    small = frame.convert("RGB")
-    small.thumbnail((PREVIEW, PREVIEW))
-    return small.size, small.tobytes()

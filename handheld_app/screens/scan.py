@@ -6,7 +6,6 @@ index knows may lie ready; whatever else is near it is only offered.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,6 @@ from typing import Any
 
 from kivy.clock import Clock
 from kivy.graphics import Color, Rectangle
-from kivy.graphics.texture import Texture
 from kivy.properties import (
     BooleanProperty,
     ListProperty,
@@ -29,6 +27,7 @@ from handheld_app.controls import Choice, PatrolScreen, Sheet, glide_to_top
 from handheld_app.scanning.frames import FrameSource
 from handheld_app.scanning.matching import WELL_READ, Match
 from handheld_app.scanning.reading import Candidate, PlateReader, Region
+from handheld_app.screens.preview import FRAMES, PATIENCE, Small, drawn, small, with_camera
 from handheld_app.wording import (
     cannot_scan,
     gettext,
@@ -38,12 +37,6 @@ from handheld_app.wording import (
 )
 from sync.plates import Plate, fold
 
-FRAMES = 12
-"""Pictures a second of the preview."""
-PREVIEW = 640
-"""Pixels of its longer side."""
-PATIENCE = 3
-"""Seconds for which a camera that was opened may give no picture."""
 WIDE, HIGH = 0.9, 0.5
 """The part of the picture in which the plate is looked for."""
 MARGIN = 0.35
@@ -191,27 +184,16 @@ class ScanScreen(PatrolScreen):
         visit = self._visit
         self.scan, self.stage, self.failing, self.light = None, "aiming", "", False
         self.refresh()
-        self._elsewhere(
+        with_camera(
+            self.app.workers,
             self.app.open_camera,
             lambda source: self._opened(source, visit),
             lambda error: self._fail(getattr(error, "reason", "failed"), visit),
         )
 
-    def _elsewhere(self, do: Any, then: Any, failed: Any) -> None:
-        """A desktop's camera may take seconds to open or close; Android's is of this thread."""
-        if "ANDROID_ARGUMENT" not in os.environ:
-            self.app.workers.ask(do, then, failed)
-            return
-        try:
-            done = do()
-        except Exception as error:
-            failed(error)
-        else:
-            then(done)
-
     def _opened(self, source: FrameSource, visit: int) -> None:
         if visit != self._visit:  # nobody looks any more
-            self._elsewhere(source.close, lambda _: None, lambda error: None)
+            with_camera(self.app.workers, source.close, lambda _: None, lambda error: None)
             return
         self.source, self._seen_at = source, Clock.get_boottime()
         self.has_light = source.light is not None
@@ -231,7 +213,7 @@ class ScanScreen(PatrolScreen):
         if self.stage != "choosing":
             self.texture = None
         if source is not None:
-            self._elsewhere(source.close, lambda _: None, lambda error: None)
+            with_camera(self.app.workers, source.close, lambda _: None, lambda error: None)
 
     def leave(self) -> None:
         self._visit += 1
@@ -256,7 +238,7 @@ class ScanScreen(PatrolScreen):
             lambda: small(frame), lambda made: self._draw(made, visit), self._not_drawn
         )
 
-    def _draw(self, made: tuple[tuple[int, int], bytes], visit: int) -> None:
+    def _draw(self, made: Small, visit: int) -> None:
         self._is_drawing = False
         if visit != self._visit or self.stage == "choosing":
             return
@@ -397,20 +379,3 @@ class ScanScreen(PatrolScreen):
         if self.scan is not None:
             self.app.screens.get_screen("check").take_scan(self.scan, plate)
             self.app.go("check")
-
-
-def small(frame: Image) -> tuple[tuple[int, int], bytes]:
-    """The picture at the size in which it is seen."""
-    shown = frame.convert("RGB")
-    shown.thumbnail((PREVIEW, PREVIEW))
-    return shown.size, shown.tobytes()
-
-
-def drawn(made: tuple[tuple[int, int], bytes], texture: Any = None) -> Any:
-    """Its texture; the one that there is, if that has its size."""
-    size, pixels = made
-    if texture is None or tuple(texture.size) != size:
-        texture = Texture.create(size=size, colorfmt="rgb")
-        texture.flip_vertical()
-    texture.blit_buffer(pixels, colorfmt="rgb", bufferfmt="ubyte")
-    return texture
