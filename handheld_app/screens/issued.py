@@ -39,6 +39,7 @@ class IssuedScreen(PatrolScreen):
     may_print = BooleanProperty(True)
     to_print = BooleanProperty(True)
     """Whether printing it is what comes next."""
+    draft: Draft | None = None
 
     def begin(self, draft: Draft, recorded: Recorded) -> None:
         self.draft, self.infraction, self._recorded = draft, recorded.id, recorded
@@ -56,19 +57,23 @@ class IssuedScreen(PatrolScreen):
 
     def refresh(self) -> None:
         lang, draft, notices = self.app.lang, self.draft, self.app.handheld.notices
+        if draft is None:
+            return
         instrument = draft.site.instrument if draft.site else "avis"
         self.what = outcome_words(draft.outcome, instrument, lang)
         self.number = self._recorded.number or ""
         plate = draft.plate
         told = f"{plate.text} · {short_jurisdiction(plate.jurisdiction)}" if plate else ""
-        self.about = "\n".join(filter(None, (told or gettext("No plate", lang), *self._codes())))
+        self.about = "\n".join(
+            filter(None, (told or gettext("No plate", lang), *self._codes(draft)))
+        )
         self.may_print = draft.outcome == "warning" or bool(self.number)
         self.printer = printer_words(notices.printer, lang)
         self._show_print(lang)
 
-    def _codes(self) -> list[str]:
-        titles = {code.id: localized(code.title, self.app.lang) for code in self.draft.known_codes}
-        return [f"{code} · {titles[code]}" if code in titles else code for code in self.draft.codes]
+    def _codes(self, draft: Draft) -> list[str]:
+        titles = {code.id: localized(code.title, self.app.lang) for code in draft.known_codes}
+        return [f"{code} · {titles[code]}" if code in titles else code for code in draft.codes]
 
     def _show_print(self, lang: str) -> None:
         state = self.app.handheld.notices.print_state(self.infraction)

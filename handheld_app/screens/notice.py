@@ -19,11 +19,12 @@ class NoticeScreen(PatrolScreen):
     texture = ObjectProperty(None, allownone=True)
     trouble = StringProperty("")
     back = StringProperty("issued")
+    _error: Exception | None = None
 
     def begin(self, compose: Callable[[], Sheet], *, back: str) -> None:
         """Draw it on another thread, then show it."""
         self.back, self.texture, self.trouble = back, None, ""
-        self._error: Exception | None = None
+        self._error = None
         self._compose = compose
         glide_to_top(self.ids.scroll)
         self.app.workers.picture(

@@ -22,6 +22,8 @@ class PhotoScreen(PatrolScreen):
 
     texture = ObjectProperty(None, allownone=True)
     back = StringProperty("infraction")
+    draft: Draft | None = None
+    photo: Photo | None = None
 
     def begin(self, draft: Draft, photo: Photo, *, back: str = "infraction") -> None:
         self.draft, self.photo, self.back = draft, photo, back
@@ -35,6 +37,8 @@ class PhotoScreen(PatrolScreen):
             self.texture = CoreImage(io.BytesIO(png), ext="png").texture
 
     def refresh(self) -> None:
+        if self.photo is None:
+            return
         box = self.ids.labels
         box.clear_widgets()
         self.labels: dict[str, Action] = {}
@@ -47,13 +51,18 @@ class PhotoScreen(PatrolScreen):
 
     def label(self, shows: Shows) -> None:
         """It shows this."""
+        assert self.draft is not None
+        assert self.photo is not None
         self.draft.label_photo(self.photo, shows)
-        self.photo = next(photo for photo in self.draft.photos if photo.sha256 == self.photo.sha256)
+        sha256 = self.photo.sha256
+        self.photo = next(photo for photo in self.draft.photos if photo.sha256 == sha256)
         self._changed()
         self.refresh()
 
     def take_out(self) -> None:
         """Leave it out after all."""
+        assert self.draft is not None
+        assert self.photo is not None
         self.draft.remove_photo(self.photo)
         self._changed()
         self.app.go(self.back)

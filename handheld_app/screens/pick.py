@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kivy.properties import BooleanProperty, StringProperty
 
@@ -30,6 +31,10 @@ class PickScreen(PatrolScreen):
     may_clear = BooleanProperty(False)
     """Whether something was chosen, which may be taken back."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._offer: Callable[[str], Offer] | None = None
+
     def begin(
         self,
         offer: Callable[[str], Offer],
@@ -46,6 +51,8 @@ class PickScreen(PatrolScreen):
         glide_to_top(self.ids.scroll)
 
     def refresh(self) -> None:
+        if self._offer is None:
+            return
         offer, box = self._offer(self.app.lang), self.ids.rows
         self.title, self.own = offer.title, offer.own
         box.clear_widgets()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
@@ -39,6 +40,7 @@ class PrinterScreen(PatrolScreen):
     chosen = BooleanProperty(False)
     """Whether a printer was chosen before."""
     back = StringProperty("place")
+    _found: Sequence[str] = ()
 
     def begin(self, *, back: str) -> None:
         """Show what was chosen; `back` is where to go afterwards."""
@@ -48,7 +50,7 @@ class PrinterScreen(PatrolScreen):
         self.kind = choice.kind if choice else ORDER[0]
         self.width_dots = choice.width if choice else WIDTHS[0]
         self.ids.address.text = choice.address if choice else ""
-        self._found: list[str] = []
+        self._found = ()
         glide_to_top(self.ids.scroll)
         self.app.workers.picture(found, self._show_found)
 

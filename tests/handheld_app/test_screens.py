@@ -452,6 +452,7 @@ async def test_running_out_of_numbers_and_a_clock_that_is_not_sure_are_seen(
     await hand.look("check-no-number")
     await hand.type_plate("QQQ111")
     check.check()
+    await hand.close_sheet(check)  # it was noticed today already
     check.infraction()
     screen = await hand.screen("infraction")
     screen.review()
