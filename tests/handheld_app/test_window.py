@@ -658,7 +658,7 @@ async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     id = last.draft.id
     await hand.touch(last.ids.record)
     await hand.screen("check")
-    await hand.until(lambda: hand.app.status.unsent == 1, "one to send")
+    await hand.until(lambda: hand.app.status.recorded == 1, "one to send")
     await hand.look("check-unsent")
     await hand.touch(check.ids.sync)
     screen = await hand.screen("sync")

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from handheld_app.briefing import Briefings
 from handheld_app.device import DeviceFile
 from handheld_app.ids import uuid7
+from handheld_app.notebook import Notebook
 from handheld_app.patrol import Patrol
 from handheld_app.signing_in import Cost
 from handheld_app.staff import StaffFile
@@ -82,12 +84,15 @@ def patroller(handheld: Handheld, folder: Path) -> Patrol:
     staff = StaffFile(folder / "staff.json", cost=Cost(n=2, r=1, p=1))
     now = handheld.clock.now()
     staff.remember("4217", "806213", SignIn("4217", now + 30 * DAY), at=now)
+    notebook = Notebook(folder)
     patrol = Patrol(
         device=device,
         replica_of=lambda site: handheld.replica,
         outbox=handheld.outbox,
         read_clock=handheld.clock.read,
         staff=staff,
+        notebook=notebook,
+        briefings=Briefings(notebook),
         ask_sign_in=not_asked,
         ask_enrolment=not_asked,
         fetch_authority=not_asked,
