@@ -195,6 +195,10 @@ def _type(window: Window, plan: dict[str, Any], found: dict[str, Any]) -> Steps:
     ends = time.monotonic() + plan["seconds"]
     for plate in plan["plates"]:
         yield from window.touch(check.ids.wipe)
+        if check._sheet is not None:  # an alert: two vehicles have one permit here
+            yield from window.touch(check._sheet.ids.seen)
+            yield from window.until(lambda: check._sheet is None, "the alert seen")
+            yield from window.still()
         for glyph in plate:
             yield from touch(check.ids.keypad.keys[glyph])
         if check.sighting is None:

@@ -70,7 +70,7 @@ class Steps:
         if step["infraction"] and found:
             (entry,) = found
             self.ledger.note("was recorded", step["plate"], 1, "")
-            self.ledger.write(**step, id=entry.item.id, number=entry.number)
+            self.ledger.write(**step, id=entry.item.id, shown=entry.number)
 
     async def take(self, step: dict[str, Any]) -> None:
         """A check, and an infraction after it if the plan says so."""
