@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,6 +47,24 @@ AGE_EVERY = 20
 """Seconds after which the age of what is known is told anew."""
 
 _OUT_OF_REACH = ("offline", "untrusted", "failing")
+
+
+class Screens(ScreenManager):
+    """The screens by name. Each is made when it is first wanted: a start waits for none but its
+    own, and a change of language or size does nothing to those that nobody has looked at.
+    """
+
+    def __init__(self, make: Mapping[str, Callable[[], Any]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.make = make
+
+    def has_screen(self, name: str) -> bool:
+        return name in self.make
+
+    def get_screen(self, name: str) -> Any:
+        if not super().has_screen(name):
+            self.add_widget(self.make[name]())
+        return super().get_screen(name)
 
 
 class HandheldApp(App):
@@ -136,8 +155,7 @@ class HandheldApp(App):
         self._menu = MenuSheet
         self._measure()
         Window.softinput_mode = "below_target"
-        self.screens = ScreenManager(transition=NoTransition())
-        for name, screen in (
+        kinds: tuple[tuple[str, Any], ...] = (
             ("enrol", EnrolScreen),
             ("place", PlaceScreen),
             ("shift", ShiftScreen),
@@ -161,8 +179,12 @@ class HandheldApp(App):
             ("work", WorkScreen),
             ("entry", EntryScreen),
             ("settings", SettingsScreen),
-        ):
-            self.screens.add_widget(screen(name=name, patrol=self.patrol, app=self))
+        )
+        make = {
+            name: partial(kind, name=name, patrol=self.patrol, app=self) for name, kind in kinds
+        }
+        self.screens = Screens(make, transition=NoTransition())
+        self.screens.get_screen("enrol")  # the first one made is shown
         return self.screens
 
     def on_start(self) -> None:

@@ -19,7 +19,6 @@ from kivy.lang import Builder
 from kivy.lang.parser import global_idmap
 from kivy.metrics import dp, sp
 from kivy.properties import (
-    AliasProperty,
     ColorProperty,
     NumericProperty,
     ObjectProperty,
@@ -275,25 +274,10 @@ def icon(name: str) -> str:
 
 COLOURS = [field.name for field in fields(Palette) if field.name not in TONES]
 
-# Names of before there were palettes; whatever is written with them is legible in each.
-_FORMER = {
-    "WHITE": "SURFACE",
-    "PAPER": "GROUND",
-    "NAVY": "ACCENT",
-    "NAVY_PRESSED": "ACCENT_PRESSED",
-    "NAVY_SOFT": "BAR_SOFT",
-    "MINT": "BAR_GOOD",
-    "HINT": "MUTED",
-}
-
 _Colours: Any = type(
     "_Colours",
     (EventDispatcher,),
-    {name.upper(): ColorProperty() for name in COLOURS}
-    | {
-        former: AliasProperty(lambda look, name=name: getattr(look, name), bind=[name])
-        for former, name in _FORMER.items()
-    },
+    {name.upper(): ColorProperty() for name in COLOURS},
 )
 
 

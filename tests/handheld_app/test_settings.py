@@ -102,7 +102,7 @@ async def test_every_screen_is_whole_and_legible_in_every_look(hand: Hand, known
     await last_look(hand)
     hand.app.go("check")
     wrong: list[Any] = []
-    for name in hand.app.screens.screen_names:
+    for name in hand.app.screens.make:
         if name == "plate":
             hand.app.screens.get_screen("check").details()
         hand.app.screens.current = name

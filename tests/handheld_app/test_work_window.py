@@ -410,7 +410,7 @@ async def test_outbox_age_and_connection_are_seen_on_every_screen(hand: Patrolle
     assert check.ids.sync.text == "1 à envoyer"
     assert check.ids.card.age
     hand.app.screens.get_screen("enrol").refresh()
-    for name in hand.app.screens.screen_names:
+    for name in hand.app.screens.make:
         if name in ("check", "notice"):  # the latter is for the driver's eyes, over all of it
             continue
         screen = hand.app.screens.get_screen(name)
