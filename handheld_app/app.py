@@ -461,14 +461,14 @@ class HandheldApp(App):
 
     def _show_status(self) -> None:
         status, lang, site = self.status, self.lang, self.patrol.site()
-        self.sync_ground, self.sync_color = look.BAR_SOFT, look.BAR_WAIT
+        ground, colour = look.BAR_SOFT, look.BAR_WAIT
         waiting = status.recorded
         self._show_age()
         if status.connection in SAID_NO:
             words, sign = gettext("Refused", lang), "warning"
         elif status.set_aside:
             words, sign = refused_items(status.set_aside, lang), "warning"
-            self.sync_ground, self.sync_color = look.TONES["bad"]
+            ground, colour = look.TONES["bad"]
         elif waiting:
             words = gettext("{n} to send", lang).format(n=waiting)
             sign = "offline" if status.connection in _OUT_OF_REACH else "unsent"
@@ -477,10 +477,11 @@ class HandheldApp(App):
         elif status.synced_at is not None and site is not None:
             at = hh_mm(status.synced_at, ZoneInfo(site.time_zone))
             words, sign = gettext("Synced {time}", lang).format(time=at), "cloud"
-            self.sync_color = look.BAR_GOOD
+            colour = look.BAR_GOOD
         else:
             words, sign = gettext("Syncing", lang), "sync"
-            self.sync_color = look.BAR_INK
+            colour = look.BAR_INK
+        self.sync_ground, self.sync_color = ground, colour
         self.sync_words, self.sync_sign = words, sign
 
     def _show_age(self) -> None:

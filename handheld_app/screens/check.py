@@ -246,6 +246,20 @@ def _gist(sighting: Sighting) -> tuple[Plate, str, Verdict]:
     return sighting.plate, sighting.check.zone.id, sighting.verdict
 
 
+@dataclass
+class Told:
+    """What the card is to say: put together first, then said at once, each text drawn once."""
+
+    word: str = ""
+    sign: str = "looking"
+    tone: str = "idle"
+    detail: str = ""
+    note: str = ""
+    aside: str = ""
+    vehicle: str = ""
+    more: bool = False
+
+
 class CheckScreen(PatrolScreen):
     """Home. The verdict comes while typing as soon as a permit is found, else with Check."""
 
@@ -342,12 +356,13 @@ class CheckScreen(PatrolScreen):
         """
         self._stop_settling()
         self._announced = self._error = self._told = None
-        self.sighting = self.unjudged = self._scan = None
+        self.unjudged = self._scan = None
         field = self.ids.plate
         self._typed = field.text
         if self.patrol.is_settled(field.text, field.jurisdiction):
             self.judge()
         else:
+            self.sighting = None
             self.show()
 
     def _key_down(self, key: int, character: str) -> None:
@@ -406,9 +421,11 @@ class CheckScreen(PatrolScreen):
     # a check that somebody looked at
 
     def _settle_soon(self) -> None:
-        self._stop_settling()
+        """A verdict that is judged anew meanwhile, at each sync, is looked at all the same."""
         self._alerts = self.patrol.alerts(self.sighting) if self.sighting is not None else []
-        if self.sighting is not None:
+        if self.sighting is None:
+            self._stop_settling()
+        elif self._settling is None:
             self._settling = Clock.schedule_once(lambda _: self.settle(), SETTLED)
 
     def _stop_settling(self) -> None:
@@ -513,9 +530,11 @@ class CheckScreen(PatrolScreen):
 
     def synced(self) -> None:
         """Something may have been learnt: judge anew what is being looked at."""
-        self.refresh()
+        self._look_around()
         if self.sighting is not None:
             self.judge()
+        else:
+            self.show()
 
     def judge_again(self) -> None:
         """Also without network a verdict changes when its instant comes."""
@@ -525,15 +544,20 @@ class CheckScreen(PatrolScreen):
             self.judge()
 
     def refresh(self) -> None:
+        self._look_around()
+        if self.sighting is not None and self.sighting.check.zone != self.patrol.zone():
+            self.judge()
+        else:
+            self.show()
+
+    def _look_around(self) -> None:
+        """Where this is, and whether anything can be judged."""
         lang = self.app.lang
         site, zone = self.patrol.site(), self.patrol.zone()
         self.where = zone_title(zone, lang) if zone else gettext("Choose a zone", lang)
         self.ready = site is not None and zone is not None
         if not self.ready:
             self.sighting = None  # a revocation or another site took what it was judged with
-        elif self.sighting is not None and self.sighting.check.zone != zone:
-            self.judge()
-        self.show()
 
     def _replan(self) -> None:
         if self.ids.card.plan != self._plan() or self.ids.offers.children:
@@ -548,8 +572,7 @@ class CheckScreen(PatrolScreen):
         return 3 if self.ids.card.width >= dp(350) and len(self._offers) > 2 else 2
 
     def show(self) -> None:
-        lang, card = self.app.lang, self.ids.card
-        card.detail = card.note = card.aside = card.vehicle = ""
+        lang, told = self.app.lang, Told()
         self._offers = []
         if self.patrol.site() is None:
             self.sighting = None  # the copy was wiped: nothing is known of that plate any more
@@ -558,95 +581,95 @@ class CheckScreen(PatrolScreen):
                 self._offers.append(partial(self._offer, plate, self.sighting.plate))
         if not self._offers:
             self._offer_certificate()
-        plan = card.plan = self._plan()
+        plan = self.ids.card.plan = self._plan()
         if self.sighting is None:
-            self._show_waiting(lang)
+            self._show_waiting(told, lang)
         else:
             site, zones = self.patrol.site(), self.patrol.zones()
             seen = face(self.sighting.check, site=site, zones=zones, lang=lang)
-            self._show_face(seen, self.sighting, lang)
+            self._show_face(told, seen, self.sighting, lang)
         if self._offers:
-            card.note = ""
+            told.note = ""
             if plan in LITTLE:
-                card.detail = ""
+                told.detail = ""
         if plan.tight:
-            card.note = ""
+            told.note = ""
         if self.sighting is not None and self._alerts:
-            self._show_alerts(self.sighting)
-        card.more = self.sighting is not None
+            self._show_alerts(told, self.sighting)
+        told.more = self.sighting is not None
+        for name, value in vars(told).items():
+            setattr(self.ids.card, name, value)
         self.show_age()
         self._show_offers()
 
-    def _show_alerts(self, sighting: Sighting) -> None:
+    def _show_alerts(self, told: Told, sighting: Sighting) -> None:
         """What was seen already stays to be read; `stale` is told by the age itself."""
-        told = [alert for alert in self._alerts if alert.kind != "stale"]
-        if told:
-            more = f" · +{len(told) - 1}" if told[1:] else ""
-            self.ids.card.note = self._alert_words(told[0], sighting).short + more
+        alerts = [alert for alert in self._alerts if alert.kind != "stale"]
+        if alerts:
+            more = f" · +{len(alerts) - 1}" if alerts[1:] else ""
+            told.note = self._alert_words(alerts[0], sighting).short + more
 
-    def _show_waiting(self, lang: str) -> None:
-        card, text = self.ids.card, self.ids.plate.text
-        card.tone, card.sign = "idle", "looking"
+    def _show_waiting(self, told: Told, lang: str) -> None:
+        text = self.ids.plate.text
         if not self.ready:
-            card.sign, card.word = "sync", gettext("Fetching permits", lang)
-            card.detail = gettext("The first time needs the network", lang)
+            told.sign, told.word = "sync", gettext("Fetching permits", lang)
+            told.detail = gettext("The first time needs the network", lang)
             status = self.app.status
             hindrance = trouble(status.connection, lang, fetched=False, reason=status.trouble)
             if self.patrol.site() is not None:
-                card.sign, card.word = "pin", gettext("Choose a zone", lang)
-                card.detail = gettext("Touch the name at the top", lang)
+                told.sign, told.word = "pin", gettext("Choose a zone", lang)
+                told.detail = gettext("Touch the name at the top", lang)
             elif hindrance is not None:
-                card.tone, card.sign = hindrance.tone, hindrance.sign
-                card.word, card.detail = hindrance.word, hindrance.words
+                told.tone, told.sign = hindrance.tone, hindrance.sign
+                told.word, told.detail = hindrance.word, hindrance.words
         elif self._announced is not None:
-            self._show_recorded(*self._announced, lang)
+            self._show_recorded(told, *self._announced, lang)
         elif not text:
-            card.word = gettext("Type a plate", lang)
+            told.word = gettext("Type a plate", lang)
             zone = self.patrol.zone()
-            card.note = localized(zone.note, lang) if zone else ""
+            told.note = localized(zone.note, lang) if zone else ""
             warnings, left = self.patrol.warnings(), self.patrol.numbers_left()
             if warnings:
-                card.sign, card.detail = "warning", warning(warnings[0], lang, left=left)
-                if card.plan in LITTLE:
-                    card.note = ""  # no room for both
+                told.sign, told.detail = "warning", warning(warnings[0], lang, left=left)
+                if self.ids.card.plan in LITTLE:
+                    told.note = ""  # no room for both
         elif len(normalise(text)) > LONGEST:
-            card.word = gettext("Too long", lang)
-            card.detail = gettext("A plate has 2 to 8 letters and digits", lang)
+            told.word = gettext("Too long", lang)
+            told.detail = gettext("A plate has 2 to 8 letters and digits", lang)
         elif self._error is not None:
-            card.sign = "warning"
-            card.word, card.detail = not_judged(self._error, lang)
+            told.sign = "warning"
+            told.word, told.detail = not_judged(self._error, lang)
         else:
-            card.word = text
-            card.detail = gettext("Touch Check for the verdict", lang)
+            told.word = text
+            told.detail = gettext("Touch Check for the verdict", lang)
 
-    def _show_recorded(self, draft: Draft, recorded: Recorded, lang: str) -> None:
-        card = self.ids.card
-        card.sign, card.word = "infraction", gettext("Recorded", lang)
+    def _show_recorded(self, told: Told, draft: Draft, recorded: Recorded, lang: str) -> None:
+        told.sign, told.word = "infraction", gettext("Recorded", lang)
         parts = [draft.plate.text if draft.plate else "", *draft.codes]
         if recorded.number is not None:
             parts = [gettext("No. {number}", lang).format(number=recorded.number), *parts]
         elif draft.outcome == "notice":
-            card.sign = "warning"
+            told.sign = "warning"
             parts = [gettext("Without a number", lang), *parts]
-        card.detail = " · ".join(part for part in parts if part)
+        told.detail = " · ".join(part for part in parts if part)
 
-    def _show_face(self, seen: Face, sighting: Sighting, lang: str) -> None:
-        card, plan = self.ids.card, self.ids.card.plan
+    def _show_face(self, told: Told, seen: Face, sighting: Sighting, lang: str) -> None:
+        plan = self.ids.card.plan
         little = plan in LITTLE
-        card.tone, card.sign, card.word = seen.tone, seen.sign, seen.word
+        told.tone, told.sign, told.word = seen.tone, seen.sign, seen.word
         comparing = bool(sighting.check.suggestions)
         if plan in (SMALL, LYING) and comparing:
-            card.aside = gettext("Compare:", lang)
+            told.aside = gettext("Compare:", lang)
             return
         reasons = seen.reasons
         if little:
             # The header tells the zone already.
             reasons = (reasons[0] if sighting.verdict == "wrong_zone" else " · ".join(reasons),)
         # With little room the vehicle stands on the line below, beside the age of the data.
-        card.vehicle = seen.vehicle if little else ""
+        told.vehicle = seen.vehicle if little else ""
         lines = reasons if little else (*reasons, seen.vehicle)
-        card.detail = "\n".join(filter(None, lines))
-        card.note = "" if comparing else localized(sighting.check.zone.note, lang)
+        told.detail = "\n".join(filter(None, lines))
+        told.note = "" if comparing else localized(sighting.check.zone.note, lang)
 
     def show_age(self) -> None:
         card, lang = self.ids.card, self.app.lang

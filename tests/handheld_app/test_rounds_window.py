@@ -88,7 +88,12 @@ async def settled_check_is_noted_once(hand: Hand, check: Any) -> None:
 async def alert_is_in_the_way_until_it_was_seen(hand: Hand, check: Any) -> None:
     await hand.type_plate("QQQ111")
     assert check.sighting.verdict == "unknown"
-    await hand.until(lambda: check._sheet is not None, "the alert")
+
+    def is_shown() -> bool:
+        check.synced()  # news that keep coming put nothing off
+        return check._sheet is not None
+
+    await hand.until(is_shown, "the alert")
     words = [banner.words.word for banner in reversed(check._sheet.ids.alerts.children)]
     assert words == ["PLAQUE RECHERCHÉE", "DÉJÀ SIGNALÉ"]
     await hand.look("alert-hotlist")
