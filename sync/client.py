@@ -193,13 +193,18 @@ class ServiceClient:
         headers = dict(request.headers)
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token()}"
+        content = None
+        if request.body is not None:
+            # Given away as it is sent, and not held either: a photo has megabytes.
+            headers["Content-Length"] = str(len(request.body))
+            content = iter((request.body,))
         sent = stamp()
         try:
             with self._http.stream(
                 request.method,
                 request.path,
                 params=dict(request.parameters),
-                content=request.body,
+                content=content,
                 headers=headers,
                 timeout=httpx.Timeout(request.patience, connect=_CONNECT_WITHIN),
                 extensions={"trace": self._trace},
@@ -209,7 +214,9 @@ class ServiceClient:
                 if into is not None and response.status_code in (_OK, _PARTIAL):
                     _write(response, into)
                 else:
-                    body = response.read()
+                    # Not `read`: httpx's objects hold one another, and with them what was read,
+                    # until the collector comes by.
+                    body = b"".join(response.iter_bytes())
         except _NO_ANSWER as error:
             raise _no_answer(error) from error
         return Answer(response.status_code, _headers(response), body, sent, received)
