@@ -5,6 +5,7 @@ The files that take longest come first, so that no worker is left alone with one
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,9 @@ LONGEST = (
     "journeys/test_freshness.py",
 )
 """By about the processor's time that each takes."""
+
+# Before anything imports Kivy, which otherwise makes all that is logged its own.
+os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
 
 
 def pytest_sessionstart() -> None:

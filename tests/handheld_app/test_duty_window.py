@@ -208,6 +208,13 @@ async def test_shift_by_touch_from_sign_in_to_sign_out(hand: Hand, known: World)
     await hand.touch(signin.ids.forgotten)
     assert "10" in signin.advice
     await hand.look("signin-after-shift")
+    places = [signin.ids[name].to_window(*signin.ids[name].pos) for name in ("pin", "sign_in")]
+    hand.app._sync_changed(SyncStatus("online"))
+    await hand.frames(8)
+    assert not signin.left
+    assert places == [
+        signin.ids[name].to_window(*signin.ids[name].pos) for name in ("pin", "sign_in")
+    ]
     told = [event for event in events(hand) if event["kind"].startswith("shift_")]
     assert [event["kind"] for event in told] == ["shift_started", "shift_ended"]
     assert told[0]["zone"] == "G1"

@@ -76,16 +76,31 @@ class Hand:
         await self._hold(wanted, what)
         await self.frames()
 
-    async def _hold(self, wanted: Callable[[], Any], what: str) -> None:
+    async def _hold(
+        self, wanted: Callable[[], Any], what: str, found: Callable[[], str] = lambda: ""
+    ) -> None:
         ends = time.monotonic() + DEADLINE
         while not wanted():
             await self._not_ended()
-            assert time.monotonic() < ends, f"{what}: not within {DEADLINE} s; {self._told()}"
+            assert time.monotonic() < ends, (
+                f"{what}: not within {DEADLINE} s; {found()} {self._told()}"
+            )
             await asyncio.sleep(0.01)
 
     def _told(self) -> str:
         waiting = [(item.kind, item.problem) for item in self.app.handheld.outbox.waiting()]
         return f"{self.app.screens.current}, {self.app.status}, waiting: {waiting}"
+
+    def _above(self, widget: Any) -> str:
+        """Where a widget is, and all that it is in: what else may have taken a touch."""
+        lines = [f"above all: {self.window.children[:3]}"]
+        while widget is not None and widget is not self.window:
+            place = (*widget.to_window(*widget.pos), *widget.size)
+            moving = getattr(widget, "effect_y", None)
+            speed = f", at {moving.velocity} and {moving.overscroll} over" if moving else ""
+            lines.append(f"{widget} at {place}{', disabled' * widget.disabled}{speed}")
+            widget = widget.parent
+        return "\n".join(lines)
 
     async def _not_ended(self) -> None:
         if self.running.done():
@@ -123,7 +138,11 @@ class Hand:
         touch = UnitTestTouch(*widget.to_window(*widget.center))
         touch.touch_down()
         if isinstance(widget, ButtonBehavior):
-            await self._hold(lambda: widget.state == "down", f"{widget} pressed")
+            await self._hold(
+                lambda: widget.state == "down",
+                f"{widget} pressed",
+                lambda: f"by {touch}\n{self._above(widget)}\n",
+            )
         touch.touch_up()
         if isinstance(widget, ButtonBehavior):
             await self._hold(lambda: widget.state == "normal", f"{widget} let go")
