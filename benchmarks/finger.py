@@ -1,7 +1,8 @@
 """A finger in the real window, and what the window's process spends on it. Run by `window`.
 
-`python -m benchmarks.finger start|type DATA_DIR …`: opens the handheld as `python -m handheld_app`
-does, in a folder that is enrolled, and writes what it found as JSON to stdout.
+`python -m benchmarks.finger start|type|scan DATA_DIR …`: opens the handheld as `python -m
+handheld_app` does, in a folder that is enrolled, and writes what it found as JSON to stdout. Only
+`scan` finds the plate reader installed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ DEADLINE = 300
 WARM_UP = 20
 """Touches that do not count: pictures of letters are made, statements prepared."""
 
+ABSENT = ("numpy", "rich")
+"""What comes with the reader or with the tests' tools, and is imported by others where it is
+there."""
+SCANS = 3
+
 Steps = Iterator[None]
 
 
@@ -32,9 +38,15 @@ def main(what: str, data_dir: str, *told: str) -> int:
     steps: Callable[[Any], Steps] = {
         "start": lambda window: _start(window, found),
         "type": lambda window: _type(window, json.loads(Path(told[0]).read_text()), found),
+        "scan": lambda window: _scan(window, found),
     }[what]
+    options = ["--data-dir", data_dir, "--lang", "fr"]
+    if what == "scan":
+        options += ["--camera", told[0]]
+    else:
+        sys.modules.update(dict.fromkeys(ABSENT))  # type: ignore[arg-type]
     _when_open(steps)
-    handheld.main(["--data-dir", data_dir, "--lang", "fr"])
+    handheld.main(options)
     print(json.dumps(found))
     return 0 if found else 1
 
@@ -79,6 +91,7 @@ class Window:
 
     def __init__(self, app: Any) -> None:
         from kivy.core.window import Window as window
+        from kivy.graphics.opengl import glFinish
 
         self.app = app
         self.shown = 0
@@ -90,6 +103,9 @@ class Window:
 
         def shown() -> None:
             flip()
+            # As a screen makes one wait for each picture: without one, the software renderer takes
+            # the next before it has done the last, and keeps room for as many as it ever had.
+            glFinish()
             spent, at = time.thread_time(), time.perf_counter()
             self.shown += 1
             words = self._drawn_words()
@@ -215,6 +231,23 @@ def _type(window: Window, plan: dict[str, Any], found: dict[str, Any]) -> Steps:
         "memory": _memory(),
         "renderer": _renderer(),
     }
+
+
+def _scan(window: Window, found: dict[str, Any]) -> Steps:
+    """Read a plate a few times, and look at the memory that is left taken."""
+    yield from window.until(lambda: window.app.status.connection == "online", "the sync")
+    window.app.go("check")
+    yield from window.until(lambda: window.screen.name == "check", "the check screen")
+    read = []
+    for _ in range(SCANS):
+        window.app.go("scan")
+        yield from window.until(lambda: window.screen.name == "scan", "the scan screen")
+        yield from window.until(lambda: window.screen.stage == "choosing", "what was read")
+        read.append(window.screen.scan.raw)
+        yield from window.still()
+        window.app.go("check")
+        yield from window.until(lambda: window.screen.name == "check", "the check screen")
+    found |= {"memory": _memory(), "read": read}
 
 
 def _memory() -> dict[str, int]:

@@ -65,6 +65,9 @@ def served(state: State, catch_ups: Sequence[CatchUp], *, flowing: bool) -> Iter
 
         def do_GET(self) -> None:
             asked = parse_qs(urlsplit(self.path).query)
+            if "after" not in asked:  # the briefing
+                self._answer(b"{}", 404)
+                return
             after = asked["after"][0]
             if not flowing:
                 ended.wait(float(asked["wait"][0]))

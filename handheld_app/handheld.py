@@ -52,6 +52,8 @@ being recorded."""
 
 MAPPED = 32 << 20
 """Bytes of an index that are read as memory: on a telephone, others need it too."""
+CACHED = 2 << 20
+"""Bytes that each thread may hold of an index besides: what a catch-up changes goes to the disk."""
 
 ENDS_WITHIN = 2.0
 """Seconds to wait for a sync that was told to end; only a connection not made yet takes longer."""
@@ -146,7 +148,9 @@ class Handheld:
         """The index of a site of this service; its folder has a name of our own."""
         name = self._folder_of(site)
         if name not in self._replicas:
-            self._replicas[name] = Replica(self.folder / "sites" / name, mapped=MAPPED)
+            self._replicas[name] = Replica(
+                self.folder / "sites" / name, mapped=MAPPED, cached=CACHED
+            )
         return self._replicas[name]
 
     def _folder_of(self, site: str) -> str:

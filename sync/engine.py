@@ -15,8 +15,9 @@ threads: pulling and pushing share nothing but the clock, so that no upload wait
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sync import exchange
@@ -28,8 +29,8 @@ from sync.replica import BadSnapshot, DamagedIndex, DigestMismatch, StaleSnapsho
 
 T = TypeVar("T")
 
-PAGE = 10_000
-"""Changes that one page may have."""
+PAGE = 2_000
+"""Changes that one page may have: read, it takes a few megabytes of a telephone's memory."""
 FAR_BEHIND = 50_000
 """Changes beyond which a snapshot is quicker than pages."""
 LONG_POLL = (20, 25)
@@ -86,7 +87,7 @@ class ReadState(Effect):
 class Apply(Effect):
     """Apply a whole catch-up to the index in one transaction; its State. DigestMismatch, …"""
 
-    pages: Sequence[ChangePage]
+    pages: Iterable[ChangePage]
     after: str | None
 
 
@@ -332,45 +333,65 @@ def _get_level(site: str, wait: int, limit: int) -> Pass[tuple[State, bool]]:
 
 
 def _catch_up_from(site: str, here: State, wait: int, limit: int) -> Pass[tuple[State, bool]]:
-    first = yield from _page(site, here.cursor, wait, limit)
+    first, read = yield from _page(site, here.cursor, wait, limit)
     measured = wait == 0
     if first.sequence - here.sequence > FAR_BEHIND:
         # The newest snapshot may be older than what is here, or be damaged on its way: then pages
         # are the way after all.
         with contextlib.suppress(StaleSnapshot, BadSnapshot):
             here = yield from _bootstrap(site)
-            first = yield from _page(site, here.cursor, 0, limit)
+            first, read = yield from _page(site, here.cursor, 0, limit)
             measured = True
-    pages = yield from _rest_of(site, first, limit)
+    pages = yield from _rest_of(site, first, read, limit)
     return (yield Apply(pages, here.cursor)), measured or first.more
 
 
 def pull_by_pages(site: str, *, limit: int = PAGE) -> Pass[State]:
     """Fill an empty replica from the beginning of the feed, without a snapshot."""
-    first = yield from _page(site, None, 0, limit)
-    pages = yield from _rest_of(site, first, limit)
+    first, read = yield from _page(site, None, 0, limit)
+    pages = yield from _rest_of(site, first, read, limit)
     state: State = yield Apply(pages, None)
     return state
 
 
-def _page(site: str, after: str | None, wait: int, limit: int) -> Pass[ChangePage]:
-    """One page. Only one that was not waited for measures the clock: the service tells the
-    time when it answers, and how much of a wait was the way back nobody knows.
+def _page(
+    site: str, after: str | None, wait: int, limit: int
+) -> Pass[tuple[ChangePage, Callable[[], ChangePage]]]:
+    """One page, and a way to read it again. Only one that was not waited for measures the clock:
+    the service tells the time when it answers, and how much of a wait was the way back nobody
+    knows.
     """
     call = exchange.changes(site, after=after, limit=limit, wait=wait)
     answer = yield Ask(call.request)
     page = call.read(answer)
     if wait == 0:
         yield Observe(page, answer)
-    return page
+    return page, partial(call.read, answer)
 
 
-def _rest_of(site: str, first: ChangePage, limit: int) -> Pass[list[ChangePage]]:
+@dataclass(frozen=True, slots=True)
+class _ReadAgain:
+    """The pages of a catch-up, each read again when its turn comes: at hand are the answers, which
+    take a fraction of the memory of what they say.
+    """
+
+    reads: Sequence[Callable[[], ChangePage]]
+
+    def __iter__(self) -> Iterator[ChangePage]:
+        return (read() for read in self.reads)
+
+
+def _rest_of(
+    site: str, page: ChangePage, read: Callable[[], ChangePage], limit: int
+) -> Pass[Iterable[ChangePage]]:
     """All pages of a catch-up: nothing is applied before the last one is here."""
-    pages = [first]
-    while pages[-1].more:
-        pages.append((yield from _page(site, pages[-1].cursor, 0, limit)))
-    return pages
+    if not page.more:
+        return [page]
+    reads = [read]
+    while page.more:
+        page, read = yield from _page(site, page.cursor, 0, limit)
+        reads.append(read)
+    return _ReadAgain(reads)
 
 
 def _bootstrap(site: str, *, distrust: bool = False) -> Pass[State]:

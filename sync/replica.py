@@ -536,8 +536,10 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path, mapped: int) -> sqlite3.Connection:
-    """Open an index that is there, with so many bytes of it mapped. Raises DamagedIndex."""
+def _connect(path: Path, mapped: int, cached: int) -> sqlite3.Connection:
+    """Open an index that is there, with so many bytes of it mapped, and so many of its pages'
+    cached. Raises DamagedIndex.
+    """
     uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
         connection = sqlite3.connect(
@@ -552,7 +554,7 @@ def _connect(path: Path, mapped: int) -> sqlite3.Connection:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             raise DamagedIndex(f"{path} has no write-ahead log")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute(f"PRAGMA cache_size = -{cached >> 10}")
         connection.execute(f"PRAGMA mmap_size = {mapped}")
     except BaseException:
         connection.close()
@@ -580,12 +582,13 @@ class SnapshotFile:
 class Replica:
     """The index of one site in its folder. Threads share it; each has connections of its own."""
 
-    def __init__(self, folder: Path, *, mapped: int = 1 << 30) -> None:
+    def __init__(self, folder: Path, *, mapped: int = 1 << 30, cached: int = 16 << 20) -> None:
         """`mapped`: bytes of the file that are read as memory, the quickest way; what was touched
-        of them counts as the process's own until others need it.
+        of them counts as the process's own until others need it. `cached`: bytes of what is
+        changed, or lies beyond those, that each thread may hold.
         """
         self.folder = folder
-        self._mapped = mapped
+        self._mapped, self._cached = mapped, cached
         self._pointer_file = str(folder / _POINTER)
         self._lock = threading.Lock()
         self._damaged = False
@@ -654,7 +657,7 @@ class Replica:
             if path is None:
                 raise NotFilled("nothing has been fetched for this site yet")
             try:
-                connection = _connect(path, self._mapped)
+                connection = _connect(path, self._mapped, self._cached)
             except (DamagedIndex, sqlite3.OperationalError):
                 if self._pointer() == pointer:
                     raise

@@ -39,8 +39,9 @@ LONGEST = (
 )
 """By about the processor's time that each takes."""
 
-# Before anything imports Kivy, which otherwise makes all that is logged its own.
+# Before anything imports Kivy, which otherwise makes all that is logged its own. No test is heard.
 os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 
 def pytest_sessionstart() -> None:

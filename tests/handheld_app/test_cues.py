@@ -135,8 +135,7 @@ def test_silence_between_tones_is_silent() -> None:
     assert len(samples(((440, 1000),))) == 2 * RATE
 
 
-def test_kivy_loads_the_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+def test_kivy_loads_the_sounds(tmp_path: Path) -> None:
     window_of_tests(tmp_path)
     from kivy.core.audio import SoundLoader
 
