@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from handheld_app import __main__ as handheld
-
 STILL = 1
 """Frames in which nothing is drawn, after which all is drawn that a touch brought about."""
 DEADLINE = 300
@@ -45,13 +43,15 @@ def main(what: str, data_dir: str, *told: str) -> int:
         options += ["--camera", told[0]]
     else:
         sys.modules.update(dict.fromkeys(ABSENT))  # type: ignore[arg-type]
-    _when_open(steps)
+    from handheld_app import __main__ as handheld
+
+    _when_open(handheld, steps)
     handheld.main(options)
     print(json.dumps(found))
     return 0 if found else 1
 
 
-def _when_open(steps: Callable[[Any], Steps]) -> None:
+def _when_open(handheld: Any, steps: Callable[[Any], Steps]) -> None:
     """Do a step in each frame, from the first on, and close the window after the last one."""
     configure = handheld.configure
 

@@ -50,8 +50,9 @@ KEPT_PAGES = ("draft", "shift", "answered")
 """Of the notebook, when this device is no longer trusted: they tell of no plate but the one that is
 being recorded."""
 
-MAPPED = 32 << 20
-"""Bytes of an index that are read as memory: on a telephone, others need it too."""
+MAPPED = 0
+"""Bytes of an index that are read as memory: on a telephone others need it, and where its storage
+fails, reading says so, while memory ends the program."""
 CACHED = 2 << 20
 """Bytes that each thread may hold of an index besides: what a catch-up changes goes to the disk."""
 
