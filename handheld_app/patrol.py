@@ -46,7 +46,7 @@ from handheld_app.work import Entry, entry_of, matches, may_void, messages_for
 from sync import codec
 from sync.client import check_address
 from sync.clock import ClockReading
-from sync.entities import InfractionCode, Lot, Notice, Site, Zone
+from sync.entities import InfractionCode, Lot, Notice, Permit, Site, Zone
 from sync.exchange import Refused, ServiceError, Unreachable
 from sync.messages import Enrolment, SignIn
 from sync.outbox import LOW_NUMBERS, Item, NoRoom, Outbox
@@ -686,10 +686,18 @@ class Patrol:
         for id in set(notices) & set(self._outbox.voided()):
             del notices[id]
         known = Knowledge(known.hotlist, tuple(notices.values()))
+
+        def holds(other: Plate, number: str) -> bool:
+            known: Sequence[Permit] = self._ask(lambda view: view.permits_for(other), ())
+            ends = [permit.ends_at for permit in known if permit.permit_number == number]
+            # One that is not known here yet is told of by another handheld, which knew it.
+            return not ends or any(end is None or end > sighting.at for end in ends)
+
         shift = self.shift
         return self.watch.alerts(
             sighting,
             known,
+            holds=holds,
             is_stale=self.is_stale(),
             since=shift.started_at if shift is not None else None,
         )

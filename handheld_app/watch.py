@@ -77,23 +77,36 @@ class Watch:
         return list(found.values())[:most]
 
     def alerts(
-        self, sighting: Sighting, known: Knowledge, *, is_stale: bool, since: datetime | None
+        self,
+        sighting: Sighting,
+        known: Knowledge,
+        *,
+        holds: Callable[[Plate, str], bool],
+        is_stale: bool,
+        since: datetime | None,
     ) -> list[Alert]:
-        """What must not be missed about what was checked, the gravest first; `since`: the start of
-        the shift, before which nothing counts as acknowledged.
+        """What must not be missed about what was checked, the gravest first. `holds`: whether a
+        plate has a permit of that number that has not ended; `since`: the start of the shift,
+        before which nothing counts as acknowledged.
         """
         settings = self._briefing().settings
         check, site, at = sighting.check, sighting.site, sighting.at
         midnight = at.astimezone(ZoneInfo(site.time_zone)).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
-        numbers = [permit.permit_number for permit in check.judgement.permits]
+        # A plate that another took the place of has its permit no more, and is no second vehicle.
+        numbers = [
+            permit.permit_number
+            for permit in check.judgement.permits
+            if permit.ends_at is None or permit.ends_at > at
+        ]
+        seen = self._seen(numbers, site.id, at - settings.two_vehicles)
         found = [
             *alerts.hotlisted(known.hotlist, at),
             *alerts.two_vehicles(
                 check.plate,
                 numbers,
-                self._seen(numbers, site.id, at - settings.two_vehicles),
+                (one for one in seen if holds(one.plate, one.permit_number)),
                 at=at,
                 within=settings.two_vehicles,
             ),

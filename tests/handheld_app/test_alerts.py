@@ -163,6 +163,23 @@ def test_two_plates_of_one_permit_seen_here_within_the_time_are_an_alert(
     assert kinds(handheld) == []
 
 
+def test_a_plate_and_the_one_that_takes_its_place_are_one_vehicle_after_the_other(
+    handheld: Handheld, world: World
+) -> None:
+    replaced_at = NOW + HOUR
+    world.permit("XYZ789", number="77", ends_at=replaced_at)
+    world.permit("ABC123", number="77", active_from=replaced_at)
+    fill(handheld, world)
+    patrol = handheld.patrol
+    world.now = replaced_at - MINUTE
+    patrol.note_check(patrol.check("XYZ789", "CA-QC"))
+    assert kinds(handheld, "ABC123") == ["two_vehicles"]
+    world.now = replaced_at
+    assert kinds(handheld, "ABC123") == []
+    patrol.note_check(patrol.check("ABC123", "CA-QC"))
+    assert kinds(handheld, "XYZ789") == []
+
+
 def test_another_handheld_s_check_of_the_same_permit_is_an_alert_too(
     handheld: Handheld, world: World
 ) -> None:
