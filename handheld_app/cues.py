@@ -27,6 +27,8 @@ RATE = 22_050
 _FADE = 0.006
 """Seconds in which a tone comes and goes, so that it does not click."""
 _LOUD = 0.6
+_EFFECTS_SINCE = 26
+"""The version of Android that takes effects instead of bare times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,10 @@ def shaker() -> Shaker | None:
         return None
     activity = jnius.autoclass("org.kivy.android.PythonActivity").mActivity
     context = jnius.autoclass("android.content.Context")
-    effect = jnius.autoclass("android.os.VibrationEffect")
     vibrator = activity.getSystemService(context.VIBRATOR_SERVICE)
+    if jnius.autoclass("android.os.Build$VERSION").SDK_INT < _EFFECTS_SINCE:
+        return lambda pattern: vibrator.vibrate(list(pattern), -1)
+    effect = jnius.autoclass("android.os.VibrationEffect")
 
     def shake(pattern: Sequence[int]) -> None:
         vibrator.vibrate(effect.createWaveform(list(pattern), -1))

@@ -79,6 +79,8 @@ _IS_STATUS, _STATUS = 0b10010011, 0b00010010
 _NO_PAPER = 0b01100000
 _SERIAL_PORT_SERVICE = "00001101-0000-1000-8000-00805F9B34FB"
 
+_CONNECT, _ASKS_SINCE = "android.permission.BLUETOOTH_CONNECT", 31
+"""Android's permission, and the version that it begins with."""
 _SPEAKS_OF: Mapping[int | None, PrintTrouble] = {
     errno.EACCES: "not_allowed",
     errno.EPERM: "not_allowed",
@@ -288,10 +290,25 @@ def _connect(choice: PrinterChoice) -> Connection:
     return AndroidBluetooth(address)
 
 
+def _may_connect() -> bool:
+    """Whether Android lets this app at what is paired. From Android 12 on a person allows that, and
+    is asked here until they have.
+    """
+    from android.permissions import check_permission, request_permissions
+    from jnius import autoclass
+
+    if autoclass("android.os.Build$VERSION").SDK_INT < _ASKS_SINCE or check_permission(_CONNECT):
+        return True
+    request_permissions([_CONNECT])
+    return False
+
+
 def _paired() -> list[str]:
     try:
         from jnius import JavaException, autoclass
     except ImportError:
+        return []
+    if not _may_connect():
         return []
     try:
         adapter = autoclass("android.bluetooth.BluetoothAdapter").getDefaultAdapter()
@@ -467,6 +484,8 @@ class AndroidBluetooth:
     def __init__(self, address: str) -> None:
         from jnius import JavaException, autoclass
 
+        if not _may_connect():
+            raise PrintFailed("not_allowed")
         self._error, self._is_late = JavaException, False
         adapter = autoclass("android.bluetooth.BluetoothAdapter").getDefaultAdapter()
         if adapter is None:

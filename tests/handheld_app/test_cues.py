@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import wave
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from handheld_app.cues import CUES, RATE, Cues, samples, write_wav
+from handheld_app.cues import CUES, RATE, Cues, samples, shaker, write_wav
 from tests.handheld_app.test_window import window_of_tests
 
 SOON = 10
@@ -133,6 +135,30 @@ def test_a_sound_is_as_long_as_its_tones_and_does_not_click(name: str, tmp_path:
 def test_silence_between_tones_is_silent() -> None:
     assert set(samples(((0, 50),))) == {0}
     assert len(samples(((440, 1000),))) == 2 * RATE
+
+
+@pytest.mark.parametrize(("version", "felt"), [(24, ([0, 12], -1)), (26, ("wave", [0, 12], -1))])
+def test_any_android_shakes(
+    monkeypatch: pytest.MonkeyPatch, version: int, felt: tuple[object, ...]
+) -> None:
+    shaken: list[tuple[Any, ...]] = []
+    vibrator = SimpleNamespace(
+        vibrate=lambda *told: shaken.append(told if len(told) == 2 else told[0])
+    )
+    activity = SimpleNamespace(getSystemService=lambda name: vibrator)
+    effects = SimpleNamespace(createWaveform=lambda *pattern: ("wave", *pattern))
+    classes = {
+        "org.kivy.android.PythonActivity": SimpleNamespace(mActivity=activity),
+        "android.content.Context": SimpleNamespace(VIBRATOR_SERVICE="vibrator"),
+        "android.os.Build$VERSION": SimpleNamespace(SDK_INT=version),
+    }
+    if version >= 26:
+        classes["android.os.VibrationEffect"] = effects
+    monkeypatch.setitem(sys.modules, "jnius", SimpleNamespace(autoclass=classes.__getitem__))
+    shake = shaker()
+    assert shake is not None
+    shake((0, 12))
+    assert shaken == [felt]
 
 
 def test_kivy_loads_the_sounds(tmp_path: Path) -> None:

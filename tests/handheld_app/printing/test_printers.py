@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -431,3 +432,34 @@ def test_each_trouble_has_words_in_both_languages() -> None:
         french, english = print_trouble(reason, "fr"), print_trouble(reason, "en")
         assert french != english
         assert min(len(french), len(english)) > 20
+
+
+@pytest.mark.parametrize(("version", "asked"), [(30, 0), (31, 1)])
+def test_android_asks_a_person_before_a_printer_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, version: int, asked: int
+) -> None:
+    allowed: set[str] = set()
+    questions: list[list[str]] = []
+    adapter = SimpleNamespace(
+        getBondedDevices=lambda: SimpleNamespace(
+            toArray=lambda: [SimpleNamespace(getAddress=lambda: "00:11:22:33:44:55")]
+        )
+    )
+    classes = {
+        "android.os.Build$VERSION": SimpleNamespace(SDK_INT=version),
+        "android.bluetooth.BluetoothAdapter": SimpleNamespace(getDefaultAdapter=lambda: adapter),
+    }
+    jnius = SimpleNamespace(autoclass=classes.__getitem__, JavaException=RuntimeError)
+    permissions = SimpleNamespace(
+        check_permission=allowed.__contains__, request_permissions=questions.append
+    )
+    monkeypatch.setitem(sys.modules, "jnius", jnius)
+    monkeypatch.setitem(sys.modules, "android.permissions", permissions)
+    if asked:
+        assert printers._paired() == []
+        with pytest.raises(PrintFailed) as failed:
+            printers.AndroidBluetooth("00:11:22:33:44:55")
+        assert failed.value.reason == "not_allowed"
+        allowed.add("android.permission.BLUETOOTH_CONNECT")
+    assert printers._paired() == ["00:11:22:33:44:55"]
+    assert questions == [["android.permission.BLUETOOTH_CONNECT"]] * 2 * asked
