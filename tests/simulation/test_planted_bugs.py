@@ -52,10 +52,10 @@ def _page_with_its_cursor(connection: Any, page: Any) -> None:
 
 
 def _catch_up_step_by_step(site: str, here: Any, wait: int, limit: int) -> engine.Pass[Any]:
-    page = yield from engine._page(site, here.cursor, wait, limit)
+    page, _ = yield from engine._page(site, here.cursor, wait, limit)
     while page.more:
         here = yield engine.Apply([page], here.cursor)
-        page = yield from engine._page(site, here.cursor, 0, limit)
+        page, _ = yield from engine._page(site, here.cursor, 0, limit)
     return (yield engine.Apply([page], here.cursor)), wait == 0
 
 
