@@ -12,7 +12,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +61,7 @@ class Hand:
         self._later = later or [timedelta(0)]
 
         self.app, self.running, self.window = app, running, Window
+        self._is_looking = False
         self.seen: list[str] = []
 
     # waiting
@@ -85,7 +86,7 @@ class Hand:
             assert time.monotonic() < ends, (
                 f"{what}: not within {DEADLINE} s; {found()} {self._told()}"
             )
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.002)
 
     def _told(self) -> str:
         waiting = [(item.kind, item.problem) for item in self.app.handheld.outbox.waiting()]
@@ -150,10 +151,24 @@ class Hand:
 
     async def _at_rest(self, widget: Any) -> None:
         """Layouts are done over a few frames; then the widget stays where it is."""
+        await self._sheets_at_rest()
         seen = None
         while (here := (*widget.to_window(*widget.pos), *widget.size)) != seen:
             seen = here
             await self.frames(2)
+
+    async def _sheets_at_rest(self) -> None:
+        """They fade in and out."""
+        from kivy.animation import Animation
+        from kivy.uix.modalview import ModalView
+
+        def is_fading() -> bool:
+            moving = [
+                each["widget"] for one in Animation._instances for each in one._widgets.values()
+            ]
+            return any(isinstance(widget, ModalView) for widget in moving)
+
+        await self._hold(lambda: not is_fading(), "sheets at rest")
 
     async def write(self, field: Any, text: str) -> None:
         await self.touch(field)
@@ -211,8 +226,11 @@ class Hand:
         keys = {"tab": 9, "enter": 13, "escape": 27, "up": 273, "down": 274, "right": 275}
         for name in names:
             *held, key = name.split("-")
+            target = self.app.keyboard.target
             self.window.dispatch("on_key_down", keys[key], 0, None, held)
+            await self._hold(lambda at=target: getattr(at, "state", "") != "down", "it let go")
             await self.frames(8)
+            await self._sheets_at_rest()
 
     async def speak(self, lang: str) -> None:
         if self.app.lang != lang:
@@ -220,6 +238,21 @@ class Hand:
         await self.frames()
 
     # seeing
+
+    @contextmanager
+    def drawing_what_is_looked_at(self) -> Iterator[None]:
+        """All is laid out in each frame, and drawn for a picture only: to draw every frame without
+        a graphics card takes as long as all the rest.
+        """
+
+        def is_not_looked_at(_: Any) -> bool:
+            return not self._is_looking
+
+        self.window.fbind("on_draw", is_not_looked_at)
+        try:
+            yield
+        finally:
+            self.window.funbind("on_draw", is_not_looked_at)
 
     async def resize(self, size: tuple[int, int]) -> None:
         if tuple(self.window.size) != size:
@@ -300,7 +333,9 @@ class Hand:
         from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 
         width, height = self.window.size
+        self._is_looking = True
         self.window.dispatch("on_draw")
+        self._is_looking = False
         pixels = glReadPixels(0, 0, width, height, GL_RGB, GL_UNSIGNED_BYTE)
         picture = Image.frombytes("RGB", (width, height), pixels)
         return picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
@@ -345,6 +380,8 @@ def window_of_tests(folder: Path) -> None:
 
     # Without a graphics card, smooth edges take half of the time.
     Config.set("graphics", "multisamples", 0)
+    # No screen is there that could show no more.
+    Config.set("graphics", "maxfps", 250)
     # What is drawn on stays as large as it was at first, whatever the window becomes.
     Config.set("graphics", "width", 1280)
     Config.set("graphics", "height", 1280)
@@ -369,8 +406,9 @@ async def opened(folder: Path, pictures: Path, *, kind: type[H], **given: Any) -
     hand = kind(app, running, later)
     try:
         await hand.until(lambda: app.root is not None, "the window")
-        await hand.resize(SIZES[0])
-        yield hand
+        with hand.drawing_what_is_looked_at():
+            await hand.resize(SIZES[0])
+            yield hand
     finally:
         if not running.done():
             app.stop()
@@ -683,8 +721,8 @@ async def records_without_network(hand: Hand, service: ServiceProcess) -> None:
     screen = await hand.screen("sync")
     await hand.look("sync-offline")
     service.start()
-    await hand.until(lambda: hand.app.status.connection == "online", "online again")
     await hand.touch(screen.ids.now)
+    await hand.until(lambda: hand.app.status.connection == "online", "online again")
     await hand.until(lambda: hand.app.status.unsent == 0, "the outbox empty again")
     assert service.ask("GET", f"/v1/infractions/{id}")["codes"] == ["P02"]
 
@@ -695,6 +733,7 @@ async def is_revoked(hand: Hand, service: ServiceProcess) -> None:
     await hand.touch(check.ids.infraction)
     screen = await hand.screen("infraction")
     service.ask("DELETE", f"/v1/devices/{hand.app.patrol.device.device}")
+    hand.app.sync_now()
     await hand.until(lambda: hand.app.status.connection == "revoked", "the revocation")
     await hand.touch(screen.ids.review)
     last = await hand.screen("lastlook")

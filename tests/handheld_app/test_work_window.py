@@ -126,7 +126,8 @@ async def at_work(folder: Path, **given: Any) -> AsyncIterator[Patroller]:
         window.world = World(now=now, fed_at=now, synced_at=now)
         enrol(app.handheld)
         measure(app.handheld)
-        yield window
+        with window.drawing_what_is_looked_at():
+            yield window
     finally:
         if not running.done():
             app.stop()
