@@ -296,7 +296,8 @@ class HandheldApp(App):
     def switch_language(self) -> None:
         """The other language, everywhere, at once; it is remembered."""
         self.lang = lang = "en" if self.lang == "fr" else "fr"
-        self.save(lambda: self.patrol.speak(lang))
+        # It is shown already: made anew once it is saved, a list would change under the finger.
+        self.workers.write(lambda: self.patrol.speak(lang), lambda _: None, self.not_saved)
 
     def on_lang(self, *_: Any) -> None:
         if self.root is not None:
