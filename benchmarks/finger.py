@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 STILL = 1
 """Frames in which nothing is drawn, after which all is drawn that a touch brought about."""
@@ -42,7 +42,7 @@ def main(what: str, data_dir: str, *told: str) -> int:
     if what == "scan":
         options += ["--camera", told[0]]
     else:
-        sys.modules.update(dict.fromkeys(ABSENT))  # type: ignore[arg-type]
+        sys.modules.update(dict.fromkeys(ABSENT, cast(Any, None)))
     from handheld_app import __main__ as handheld
 
     _when_open(handheld, steps)

@@ -61,7 +61,7 @@ from sync.replica import (
     UnknownZone,
     View,
 )
-from sync.validity import Verdict
+from sync.validity import Verdict, has_ended
 
 T = TypeVar("T")
 
@@ -688,10 +688,10 @@ class Patrol:
         known = Knowledge(known.hotlist, tuple(notices.values()))
 
         def holds(other: Plate, number: str) -> bool:
-            known: Sequence[Permit] = self._ask(lambda view: view.permits_for(other), ())
-            ends = [permit.ends_at for permit in known if permit.permit_number == number]
+            permits: Sequence[Permit] = self._ask(lambda view: view.permits_for(other), ())
+            ended = [has_ended(p, sighting.at) for p in permits if p.permit_number == number]
             # One that is not known here yet is told of by another handheld, which knew it.
-            return not ends or any(end is None or end > sighting.at for end in ends)
+            return not ended or not all(ended)
 
         shift = self.shift
         return self.watch.alerts(

@@ -14,7 +14,7 @@ from handheld_app.drafts import Sighting
 from handheld_app.notebook import Notebook, Page
 from sync.entities import HotlistEntry, Notice
 from sync.plates import Plate
-from sync.validity import Verdict
+from sync.validity import Verdict, has_ended
 
 KEPT = timedelta(days=2)
 """For how long checks are remembered here; the service keeps its own log (DOMAIN 6)."""
@@ -96,9 +96,7 @@ class Watch:
         )
         # A plate that another took the place of has its permit no more, and is no second vehicle.
         numbers = [
-            permit.permit_number
-            for permit in check.judgement.permits
-            if permit.ends_at is None or permit.ends_at > at
+            permit.permit_number for permit in check.judgement.permits if not has_ended(permit, at)
         ]
         seen = self._seen(numbers, site.id, at - settings.two_vehicles)
         found = [

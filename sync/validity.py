@@ -46,6 +46,11 @@ class Judgement:
 UNKNOWN = Judgement("unknown", (), None)
 
 
+def has_ended(permit: Permit, at: datetime) -> bool:
+    """Whether the permit is over for good, whatever its end was."""
+    return permit.ends_at is not None and at >= permit.ends_at
+
+
 def outcome(permit: Permit, *, zone: str, at: datetime, retention: timedelta) -> Verdict:
     """What one permit says of its plate; the first test that holds (DOMAIN 2.6).
 

@@ -174,7 +174,7 @@ def test_provider_killed_at_random_again_and_again(
             asking.join(WITHIN_S)
             provider.start()
             service.clock.at += timedelta(minutes=10)
-        for _ in range(20):  # a connection that the last kill broke may cost another try
+        for _ in range(20):  # one that was not answered for an hour is tried again after another
             till.charge_due()
             service.clock.at += timedelta(minutes=10)
             if all(till.state(subscription) == "paid" for subscription in subscriptions):

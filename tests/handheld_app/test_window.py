@@ -373,7 +373,6 @@ def pictures(tmp_path: Path, picture: Callable[..., Path]) -> Path:
 def window_of_tests(folder: Path) -> None:
     """Say how the window is to be, before the first import that makes it."""
     os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")
-    os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
     os.environ.setdefault("KIVY_METRICS_DENSITY", "1")
     configure(folder)
     from kivy.config import Config
