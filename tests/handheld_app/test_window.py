@@ -152,8 +152,9 @@ class Hand:
     async def _at_rest(self, widget: Any) -> None:
         """Layouts are done over a few frames; then the widget stays where it is."""
         await self._sheets_at_rest()
-        seen = None
+        seen, ends = None, time.monotonic() + DEADLINE
         while (here := (*widget.to_window(*widget.pos), *widget.size)) != seen:
+            assert time.monotonic() < ends, f"it never comes to rest: {self._above(widget)}"
             seen = here
             await self.frames(2)
 

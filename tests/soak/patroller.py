@@ -9,6 +9,7 @@ is what the patroller was shown. Ends with 0 when all of the plan is done and th
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import sys
@@ -98,6 +99,7 @@ async def patrol(folder: Path) -> None:
 
 
 def main() -> None:
+    faulthandler.enable()
     folder = Path(sys.argv[1])
     # Kivy reads the command line unless it is told not to.
     sys.argv[1:] = []

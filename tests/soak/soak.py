@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -169,7 +170,10 @@ def _wait(folder: Path, process: Any, wanted: Any, what: str, *, may_end: bool =
             return
         if done != (done := len(_ledger(folder))):
             ends = time.monotonic() + STEP_WITHIN_S + STARTED_WITHIN_S
-        assert time.monotonic() < ends, f"{what}: nothing happens; {_log(folder)}"
+        if time.monotonic() > ends:
+            process.send_signal(signal.SIGABRT)  # it says where each of its threads is
+            process.wait(STARTED_WITHIN_S)
+            raise AssertionError(f"{what}: nothing happens; {_log(folder)}")
         time.sleep(0.02)
 
 

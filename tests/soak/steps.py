@@ -109,7 +109,14 @@ class Steps:
             await hand.touch(screen.ids.review)
         look = await hand.screen("lastlook")
         lacks = app.patrol.lacks
-        await hand.until(lambda: look.may_record, f"nothing lacking of {lacks(look.draft)}")
+
+        def answered() -> bool:
+            return bool(look.may_record) or "faces" in lacks(look.draft)
+
+        await hand.until(answered, f"nothing lacking of {lacks(look.draft)}")
+        if not look.may_record:  # a face was found, if there is one or not: it is needed
+            await hand.touch(look.faces_row)
+            await hand.until(lambda: look.may_record, f"nothing lacking of {lacks(look.draft)}")
         id = look.draft.id
         await hand.touch(look.ids.record)
         await hand.until(lambda: app.screens.current == "issued", "what was issued")
