@@ -63,7 +63,6 @@ _PRIVATE = 0o600
 _PASSED_ON = ("LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
 """What a program needs to find its modules; nothing of what else the service was told."""
 _IN_ONE_QUERY = 500
-_TRIES = 5
 _ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png", inspection.PDF: ".pdf"}
 _ALL_ENDINGS = (*_ENDINGS.values(), ".jpeg")
 # Each takes up to `inspection.MEMORY`.
@@ -362,10 +361,13 @@ def receive(
     folder = settings.attachment_dir
     path = hashed_files.path_of(folder, made.sha256)
 
+    def keep() -> None:
+        hashed_files.keep(folder, made.sha256, kept, mode=_PRIVATE)
+
     def put(tx: Connection) -> Attachment | None:
         _hold_off_sweep(record, tx)
         if not path.exists():
-            return None  # it was swept after it was found there, before a row named it
+            keep()  # it was swept before a row named it, which nobody does from here on
         if key is not None and not sealing.is_in_use(tx, key):
             raise sealing.WrongKey(file=settings.attachment_key_file)
         added = tx.execute(record.insert(attachments).values(asdict(made)).on_conflict_do_nothing())
@@ -374,14 +376,10 @@ def receive(
             return made
         return _found(tx, id)
 
-    for _ in range(_TRIES):
-        hashed_files.keep(folder, made.sha256, kept, mode=_PRIVATE)
-        stored = record.write(put)
-        if stored is made:
-            return made, True
-        if stored is not None:
-            return again(stored), False
-    raise InspectionFailed(retry_after=5)
+    keep()  # here and not there, so that nobody waits for a disk
+    stored = record.write(put)
+    assert stored is not None, f"an attachment neither added nor found: {id}"
+    return (made, True) if stored is made else (again(stored), False)
 
 
 def content_of(record: Record, settings: Settings, attachment: Attachment) -> bytes:
