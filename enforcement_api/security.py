@@ -9,15 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from anyio import CapacityLimiter, to_thread
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
 from starlette.requests import Request
 
 from enforcement_api.problems import N_, Problem
 from enforcement_api.rates import Limit, TooManyRequests
 
-Role = Literal["admin", "feeder", "reader", "device"]
+Role = Literal["admin", "feeder", "reader", "device", "supervisor", "administrator"]
+
+_ACTORS: dict[Role, str] = {"device": "device", "supervisor": "staff", "administrator": "staff"}
+_hasher = PasswordHasher()
+# Each takes 64 MiB.
+_hashing = threading.BoundedSemaphore(4)
 
 
 class Unauthenticated(Problem):
@@ -58,7 +66,11 @@ class ForbiddenSite(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever holds a key: a role, and the sites where it holds (None: all)."""
+    """Whoever asks: a role, and the sites where it holds (None: all).
+
+    A key has one, and a device's token; a person of the staff has one for as long as they are
+    signed in.
+    """
 
     id: str
     role: Role
@@ -70,7 +82,7 @@ class Principal:
     @property
     def actor(self) -> str:
         """How the log names who did something."""
-        return f"{'device' if self.role == 'device' else 'key'}:{self.id}"
+        return f"{_ACTORS.get(self.role, 'key')}:{self.id}"
 
     def may_touch(self, site: str) -> bool:
         """Whether the key is good at the site."""
@@ -80,6 +92,42 @@ class Principal:
         """Raises ForbiddenSite."""
         if not self.may_touch(site):
             raise ForbiddenSite(site=site)
+
+
+# Secrets that people choose
+
+
+def slow_hash(secret: str) -> str:
+    """What is stored of a password or a PIN (Argon2id). It takes a tenth of a second: never inside
+    a transaction.
+    """
+    with _hashing:
+        return _hasher.hash(secret)
+
+
+def is_secret_of(secret: str, hash: str) -> bool:
+    """Whether this is the secret of that hash, in a time that does not tell. As slow as
+    `slow_hash`.
+    """
+    try:
+        with _hashing:
+            return _hasher.verify(hash, secret)
+    except Argon2Error:
+        return False
+
+
+def is_outdated(hash: str) -> bool:
+    """Whether a hash was made with less effort than one is now."""
+    return _hasher.check_needs_rehash(hash)
+
+
+@cache
+def nobodys_hash() -> str:
+    """A hash that no secret has: to take as long over somebody unknown as over somebody known."""
+    return slow_hash(secrets.token_hex())
+
+
+# Keys
 
 
 def new_secret(role: str) -> str:

@@ -485,7 +485,7 @@ def review(
     decided = decide(
         judged,
         wanted,
-        by=f"key:{by.id}",
+        by=by.actor,
         by_name=by.name,
         is_own=by.source.casefold() in names_of(tx, site_id, judged.sent.patroller),
         at=at,

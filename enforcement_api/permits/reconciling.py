@@ -270,5 +270,5 @@ def _end(
         "cancelled": reconciled.cancelled,
         "held_back": reconciled.held_back,
     }
-    entry = Entry(now, f"key:{by.id}", "reconciled", f"source:{by.source}", facts)
+    entry = Entry(now, by.actor, "reconciled", f"source:{by.source}", facts)
     audit.append(tx, entry, site=site)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
-import threading
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
-
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error
 
 from enforcement_api.problems import N_, Problem
 from enforcement_api.shapes import of_no_card
@@ -23,10 +18,6 @@ from sync.messages import Change
 
 _SITE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _PIN = re.compile(r"[0-9]{6}")
-
-_hasher = PasswordHasher()
-# Each takes 64 MiB of memory while it lasts.
-_hashing = threading.BoundedSemaphore(4)
 
 
 class UnknownSite(Problem):
@@ -259,27 +250,6 @@ def check_pin(text: str) -> str:
     if not _PIN.fullmatch(text):
         raise ValueError(N_("must be 6 digits"))
     return text
-
-
-def pin_hash(pin: str) -> str:
-    """What is stored of a PIN. It takes a tenth of a second: never inside a transaction."""
-    with _hashing:
-        return _hasher.hash(pin)
-
-
-def is_pin_of(pin: str, hash: str) -> bool:
-    """Whether this is the PIN of that hash, in a time that does not tell. As slow as `pin_hash`."""
-    try:
-        with _hashing:
-            return _hasher.verify(hash, pin)
-    except Argon2Error:
-        return False
-
-
-@cache
-def nobodys_pin_hash() -> str:
-    """A hash that no PIN has: to take as long over an unknown badge as over a known one."""
-    return pin_hash(secrets.token_hex())
 
 
 # Codes

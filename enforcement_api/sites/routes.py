@@ -24,7 +24,7 @@ from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Invalid, Problem
-from enforcement_api.security import Guard, Principal
+from enforcement_api.security import Guard, Principal, slow_hash
 from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
     TEXT_SCHEMA,
@@ -536,7 +536,7 @@ def router(
     ) -> Response:
         """Write a patroller with badge and PIN; a badge is one patroller's at a site."""
         record.read(lambda tx: store.site(tx, site))
-        patroller = Patroller(id, wanted.badge, wanted.name, core.pin_hash(wanted.pin))
+        patroller = Patroller(id, wanted.badge, wanted.name, slow_hash(wanted.pin))
 
         def write(tx: Connection) -> bool:
             created = store.put_patroller(tx, site, patroller)

@@ -21,7 +21,7 @@ from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Problem
 from enforcement_api.rates import Limit
-from enforcement_api.security import Guard, Principal
+from enforcement_api.security import Guard, Principal, is_secret_of, nobodys_hash
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import Shape, Word, shown_as
 from enforcement_api.sites import core, store
@@ -124,10 +124,10 @@ def router(
     ) -> SignInOut:
         """Look at the PIN, and remember what came of it. Raises SignInRefused."""
         candidates = [(site, one) for site, one in found.items() if one is not None]
-        nobodys = core.nobodys_pin_hash()
+        nobodys = nobodys_hash()
         # With no such badge as much is computed as with one, so that the time tells nothing.
         hashes = [patroller.pin_hash for _, patroller in candidates] or [nobodys]
-        right = [core.is_pin_of(pin, hash) for hash in hashes]
+        right = [is_secret_of(pin, hash) for hash in hashes]
         matching = [c for c, is_right in zip(candidates, right, strict=False) if is_right]
 
         def remember(tx: Connection, action: str, chain: str, subject: str, **facts: Any) -> None:
