@@ -293,6 +293,128 @@ def keys_revoke(settings: Settings, id: str) -> None:
     say(N_("The key {id} is revoked."), id=id)
 
 
+# Staff
+
+
+@main.group(short_help="comptes du personnel / staff accounts")
+def staff() -> None:
+    """Let people in at the console, and out."""
+
+
+_SERVER = click.option("--server", help="https://patrouille.example.org ($PATROUILLE_PUBLIC_URL)")
+
+
+def _password_link(settings: Settings, secret: str, server: str | None) -> None:
+    """The link that sets a password, on stdout."""
+    from enforcement_api.staff.core import PASSWORD_PATH
+
+    server = server or settings.public_url
+    if not server:
+        server = "http://127.0.0.1:8000"
+        say(N_("The address of the service is not known: give it with --server."))
+    say(N_("Hand this link over: it sets the password, once."))
+    click.echo(f"{server.rstrip('/')}{PASSWORD_PATH}/{secret}")
+
+
+@staff.command("create", short_help="créer / create")
+@click.argument("email")
+@click.option("--role", required=True, type=click.Choice(["supervisor", "administrator"]))
+@click.option("--name", help="Nom / name (EMAIL).")
+@click.option("--site", "sites", multiple=True, help="Tous si omis / all if left out.")
+@click.option("--badge", help="Matricule, si la personne patrouille aussi / if they patrol too.")
+@click.option("--sees-subscribers", is_flag=True, help="Lit les abonnés / reads subscribers.")
+@_SERVER
+@_settings
+def staff_create(
+    settings: Settings,
+    email: str,
+    role: str,
+    name: str | None,
+    sites: Sequence[str],
+    badge: str | None,
+    sees_subscribers: bool,
+    server: str | None,
+) -> None:
+    """Create an account; print the one-time link that sets its password on stdout."""
+    from enforcement_api.staff import store
+
+    record = _record(settings)
+    _, secret = record.write(
+        lambda tx: store.create(
+            tx,
+            email=email,
+            role=role,
+            name=name,
+            sites=list(sites) or None,
+            badge=badge,
+            sees_subscribers=sees_subscribers,
+            language=language(),
+            at=utc_now(),
+        )
+    )
+    _password_link(settings, secret, server)
+
+
+@staff.command("list", short_help="lister / list")
+@_settings
+def staff_list(settings: Settings) -> None:
+    """List accounts: address, role, name, sites, created, revoked; tab-separated on stdout."""
+    from enforcement_api.staff import store
+    from sync import codec
+
+    record = _existing_record(settings)
+    for one in record.read(store.all_accounts):
+        row = [
+            one.email,
+            one.role,
+            one.name,
+            "*" if one.sites is None else " ".join(one.sites),
+            codec.instant(one.created_at),
+            codec.optional_instant(one.revoked_at) or "-",
+        ]
+        click.echo("\t".join(row))
+
+
+@staff.command("link", short_help="nouveau mot de passe / new password")
+@click.argument("email")
+@_SERVER
+@_settings
+def staff_link(settings: Settings, email: str, server: str | None) -> None:
+    """Print a link that sets a new password on stdout; good for an hour."""
+    from enforcement_api.staff import store
+    from enforcement_api.staff.core import UnknownAccount
+
+    record = _record(settings)
+
+    def work(tx: Any) -> str:
+        found = store.account_of(tx, email)
+        if found is None:
+            raise UnknownAccount
+        return store.give_link(tx, found[0], "reset", by="command", at=utc_now())
+
+    _password_link(settings, record.write(work), server)
+
+
+@staff.command("revoke", short_help="révoquer / revoke")
+@click.argument("email")
+@_settings
+def staff_revoke(settings: Settings, email: str) -> None:
+    """Let somebody in no more; every session of theirs ends."""
+    from enforcement_api.staff import store
+    from enforcement_api.staff.core import UnknownAccount
+
+    record = _existing_record(settings)
+
+    def work(tx: Any) -> None:
+        found = store.account_of(tx, email)
+        if found is None:
+            raise UnknownAccount
+        store.revoke(tx, found[0], by="command", at=utc_now())
+
+    record.write(work)
+    say(N_("{email} is not let in any more."), email=email)
+
+
 # Devices
 
 

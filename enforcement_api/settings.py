@@ -118,6 +118,16 @@ class Settings:
     sign_in_days: int = 30
     """How long a patroller who has signed in on a device may do so there without network."""
 
+    session_hours: float = 12.0
+    """How long somebody who signed in at the console stays so at most."""
+
+    session_idle_minutes: float = 60.0
+    """After how long without a page of the console they have to sign in again."""
+
+    map_tiles: str = ""
+    """Where maps take their ground from, such as https://tiles.example.org/{z}/{x}/{y}.png.
+    Empty: lots and positions are drawn on plain ground, and no other server is asked."""
+
     requests_by_key: int = 5_000
     """Requests in ten seconds with one key or device token; 0: no limit."""
 

@@ -279,6 +279,63 @@ keys = Table(
     Column("revoked_at", Instant),
 )
 
+# Who works at the console. `sites`: null is all. `badge`: a patroller's, if they patrol too.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", String, nullable=False),
+    Column("sites", JSON),
+    Column("badge", Text),
+    Column("sees_subscribers", Boolean, nullable=False),
+    Column("language", String, nullable=False),
+    Column("password_hash", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Index("ix_accounts_email", "email", unique=True),
+)
+
+# Links that give a password, once; their secret is kept hashed.
+account_links = Table(
+    "account_links",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index("ix_account_links_account", "account"),
+)
+
+# Browsers that somebody is signed in on; the cookie's secret is kept hashed.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("address", Text, nullable=False),
+    Column("browser", Text, nullable=False),
+    Index("ix_sessions_id", "id", unique=True),
+    Index("ix_sessions_account", "account", "seen_at"),
+)
+
+# Wrong passwords in a row, by the hash of the address that was typed.
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("locked_until", Instant, nullable=False),
+)
+
 devices = Table(
     "devices",
     metadata,

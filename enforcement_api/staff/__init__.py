@@ -1,4 +1,5 @@
-"""Staff: who works with the service; for now the keys that programs and people hold.
+"""Staff: who works with the service.
 
-`keys` keeps what the command line makes; a key is stored hashed and shown once.
+`keys` keeps what programs show; a key is stored hashed and shown once. `core` is what an account
+and a session are (pure), `store` their SQL, `entrance` lets people in at the console.
 """
