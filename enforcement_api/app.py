@@ -16,6 +16,9 @@ from fastapi_offline import FastAPIOffline
 from sqlalchemy import Connection
 
 from enforcement_api import logs, openapi, problems
+from enforcement_api.console import routes as console_routes
+from enforcement_api.console.static import console_files, url_for_static
+from enforcement_api.console.web import Web
 from enforcement_api.database.engine import Record, check_writable
 from enforcement_api.devices import reporting
 from enforcement_api.devices import routes as devices_routes
@@ -45,6 +48,8 @@ from enforcement_api.sites import routes as sites_routes
 from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
 from enforcement_api.staff import keys
+from enforcement_api.staff import store as staff
+from enforcement_api.staff.entrance import Entrance
 from enforcement_api.subscriptions import (
     attachment_routes,
     confirmation_routes,
@@ -67,6 +72,7 @@ _log = logging.getLogger(__name__)
 DOCS = "/docs"
 _HOUR = 3600.0
 _SEEN_EVERY = timedelta(minutes=1)
+_SESSION_KEPT = timedelta(days=30)
 RATE_SECONDS = 10
 """The window in which requests are counted."""
 
@@ -109,6 +115,12 @@ class Service:
                 "letters": Courier(self.record, settings, now=now).deliver_due,
             },
             seconds=settings.clerk_seconds,
+        )
+        self.entrance = Entrance(
+            self.record,
+            now=now,
+            lasts=timedelta(hours=settings.session_hours),
+            idle=timedelta(minutes=settings.session_idle_minutes),
         )
         self.plates = PlateCounts()
         self.snapshots = Snapshots(self.follower, settings.snapshot_dir)
@@ -184,6 +196,7 @@ class Service:
         before = at - timedelta(hours=self.settings.retention_hours)
         if self.record.read(lambda tx: privacy.is_due(tx, before)):
             privacy.purge(self.record, self.settings, at=at)
+            self.record.write(lambda tx: staff.sweep(tx, before=at - _SESSION_KEPT))
 
     def run_retention(self, site: str, *, at: datetime) -> int:
         """Remove from a site's feed what no longer counts at `at`; how many permits. Delete, too,
@@ -246,10 +259,18 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
+    web = Web(
+        record=service.record,
+        entrance=service.entrance,
+        settings=settings,
+        now=now,
+        static=url_for_static,
+    )
     problems.install(
         app,
         storage_failed=lambda problem: service.storage_failed(problem),
         may_ask=ask_the_doors,
+        page=web.problem,
     )
     app.add_middleware(
         BodyLimit,
@@ -336,6 +357,8 @@ def create_app(
     )
     _include_subscriptions(app, service)
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
+    app.include_router(console_files().router())
+    app.include_router(console_routes.router(web))
     app.include_router(
         operations_routes.router(
             record=record, follower=follower, guard=guard, requests=requests, now=now

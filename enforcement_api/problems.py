@@ -347,27 +347,31 @@ def install(
     *,
     storage_failed: Callable[[StorageFailed], None],
     may_ask: Callable[[Request], Awaitable[None]],
+    page: Callable[[Problem, Request], Response | None] = lambda problem, request: None,
 ) -> None:
     """Make every error of the application a problem; `storage_failed` is told of a full disk.
 
     `may_ask` raises a Problem if who sent a request may not: that is told before what is wrong
-    with the request.
+    with the request. `page`: the problem as a page, where people look at pages.
     """
     # Here, since a command that serves nothing would start for it twice as long.
     from fastapi.exceptions import RequestValidationError
+
+    def shown(problem: Problem, request: Request) -> Response:
+        return page(problem, request) or problem_response(problem, request)
 
     async def answer(problem: Problem, request: Request) -> Response:
         try:
             await may_ask(request)
         except Problem as turned_away:
             problem = turned_away
-        return problem_response(problem, request)
+        return shown(problem, request)
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> Response:
         if isinstance(problem, StorageFailed):
             storage_failed(problem)
-        return problem_response(problem, request)
+        return shown(problem, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -379,7 +383,7 @@ def install(
             unreadable = Invalid(errors=[Problem.Error("", N_("is not JSON in UTF-8"))])
             return await answer(unreadable, request)
         known: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
-        response = problem_response(known.get(error.status_code, Problem)(), request)
+        response = shown(known.get(error.status_code, Problem)(), request)
         response.headers.update(error.headers or {})
         if error.status_code == 405 and (methods := _methods(app, request.url.path)):
             response.headers["Allow"] = ", ".join(methods)
@@ -388,4 +392,4 @@ def install(
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(Unexpected(), request)
+        return shown(Unexpected(), request)

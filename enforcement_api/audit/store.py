@@ -92,6 +92,20 @@ def page(
     ]
 
 
+def latest(
+    tx: Connection, *, chain: str, subject: str | None, before: int | None, limit: int
+) -> list[Kept]:
+    """Up to `limit` entries of a chain, the newest first, from before a number."""
+    query = select(audit_log).where(_log.chain == chain).order_by(_log.number.desc())
+    if subject is not None:
+        query = query.where(_log.subject == subject)
+    if before is not None:
+        query = query.where(_log.number < before)
+    return [
+        Kept(row.number, row.subject, row.entry, row.hash) for row in tx.execute(query.limit(limit))
+    ]
+
+
 def verify(tx: Connection, *, noted: Mapping[str, Collection[Head]] | None = None) -> list[Proof]:
     """Walk every chain, entry by entry; `noted` are heads written down earlier, by chain."""
     last, noted = heads(tx), noted or {}

@@ -101,6 +101,11 @@ class Entrance:
             self._record.write(lambda tx: store.touch(tx, session.id, at=at))
         return account, session
 
+    def owner(self, secret: str) -> Account | None:
+        """Whose session a cookie was, even one that has ended."""
+        found = self._record.read(lambda tx: store.session(tx, secret))
+        return None if found is None else found[1]
+
     def sign_out(self, account: Account, session: Session) -> None:
         """End a session, as the one who has it asks."""
         by = account.principal.actor

@@ -1,0 +1,24 @@
+"""The console put together."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from enforcement_api.console import account_pages
+from enforcement_api.console.web import ROOT, Visitor, Web, address
+
+
+def router(web: Web) -> APIRouter:
+    """Every page of the console."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get(ROOT)
+    def first_page(visitor: Visitor = Depends(web.visitor)) -> Response:
+        """The one site that somebody sees, or the list of them."""
+        if len(visitor.sites) == 1:
+            return web.go(address("sites", visitor.sites[0].id, "review"))
+        return web.page("home.html", visitor)
+
+    routes.include_router(account_pages.router(web))
+    return routes

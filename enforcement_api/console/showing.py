@@ -1,0 +1,137 @@
+"""Facts as a person reads them: dates of the site, numbers and amounts of the language, words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.numbers import format_currency, format_decimal, format_percent
+
+from enforcement_api.console import wording
+from enforcement_api.permits.checking import WORDS
+from enforcement_api.problems import translation
+
+_LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a page shows things: in a language, at a site's local time, at an instant."""
+
+    language: str
+    time_zone: str
+    at: datetime
+
+    @property
+    def _locale(self) -> Locale:
+        return _LOCALES[self.language]
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(ZoneInfo(self.time_zone))
+
+    def text(self, text: str, **facts: object) -> str:
+        """A marked text, with its facts."""
+        told = translation(self.language).gettext(text)
+        return told.format(**facts) if facts else told
+
+    def moment(self, at: datetime | None) -> str:
+        """A date and a time: 23 nov. 2026, 10:15."""
+        if at is None:
+            return "—"
+        local = self._local(at)
+        return f"{self.day(local.date())}, {format_time(local, 'HH:mm', locale=self._locale)}"
+
+    def seconds(self, at: datetime | None) -> str:
+        """The same with seconds, for evidence."""
+        if at is None:
+            return "—"
+        local = self._local(at)
+        return f"{self.day(local.date())}, {format_time(local, 'HH:mm:ss', locale=self._locale)}"
+
+    def machine(self, at: datetime) -> str:
+        """An instant as programs read it, for `<time datetime>`."""
+        return self._local(at).isoformat()
+
+    def clock(self, at: datetime) -> str:
+        """The time of day: 10:15."""
+        return str(format_time(self._local(at), "HH:mm", locale=self._locale))
+
+    def day(self, day: date | datetime | None) -> str:
+        """A date: 23 nov. 2026."""
+        if day is None:
+            return "—"
+        if isinstance(day, datetime):
+            day = self._local(day).date()
+        return str(format_date(day, "d MMM y", locale=self._locale))
+
+    def weekday(self, day: date) -> str:
+        """A date with its day: lun. 23 nov."""
+        return str(format_datetime(day, "EEE d MMM", locale=self._locale))
+
+    def ago(self, at: datetime | None) -> str:
+        """How long ago, roughly: il y a 5 minutes."""
+        if at is None:
+            return "—"
+        gone = timedelta(seconds=round((at - self.at).total_seconds()))
+        return str(format_timedelta(gone, add_direction=True, locale=self._locale))
+
+    def lasting(self, for_: timedelta) -> str:
+        """A length of time, roughly: 5 minutes."""
+        return str(format_timedelta(for_, locale=self._locale))
+
+    def number(self, value: float) -> str:
+        """1 085."""
+        return str(format_decimal(value, locale=self._locale))
+
+    def share(self, part: float, whole: float) -> str:
+        """12 %; a dash of nothing."""
+        if not whole:
+            return "—"
+        return str(format_percent(part / whole, "#,##0 %" if self.language == "fr" else "#,##0%"))
+
+    def money(self, cents: int | None) -> str:
+        """80,00 $."""
+        if cents is None:
+            return "—"
+        return str(format_currency(cents / 100, "CAD", locale=self._locale))
+
+    def localized(self, text: dict[str, str] | object) -> str:
+        """A text that somebody wrote in both languages."""
+        if isinstance(text, dict):
+            return str(text.get(self.language) or text.get("fr") or text.get("en") or "")
+        return str(getattr(text, self.language, text))
+
+    # Words
+
+    def _word(self, words: Mapping[str, str], code: str | None) -> str:
+        if not code:
+            return "—"
+        return self.text(words[code]) if code in words else code
+
+    def verdict(self, code: str | None) -> str:
+        """VALIDE."""
+        return self._word(WORDS, code)
+
+    def state(self, code: str | None) -> str:
+        """What has become of an infraction."""
+        return self._word(wording.STATES, code)
+
+    def outcome(self, code: str | None) -> str:
+        """What a patroller made of what they saw."""
+        return self._word(wording.OUTCOMES, code)
+
+    def role(self, code: str | None) -> str:
+        """What somebody of the staff may."""
+        return self._word(wording.ROLES, code)
+
+    def field(self, name: str) -> str:
+        """What a field of a form is called."""
+        return self._word(wording.FIELDS, name)
+
+    def value(self, name: str, value: str) -> str:
+        """What was chosen in a field, in words where there are some."""
+        return self._word(wording.VALUES.get(name, {}), value)
