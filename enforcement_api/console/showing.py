@@ -13,7 +13,7 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 from enforcement_api.console import wording
 from enforcement_api.permits.checking import WORDS
-from enforcement_api.problems import translation
+from enforcement_api.problems import N_, translation
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
 
@@ -77,6 +77,8 @@ class Showing:
         if at is None:
             return "—"
         gone = timedelta(seconds=round((at - self.at).total_seconds()))
+        if abs(gone) < timedelta(seconds=5):
+            return self.text(N_("just now"))
         return str(format_timedelta(gone, add_direction=True, locale=self._locale))
 
     def lasting(self, for_: timedelta) -> str:

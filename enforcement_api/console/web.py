@@ -292,7 +292,7 @@ class Web:
             raise ForgedForm
         if told is None and origin is not None:
             known = {request.headers.get("host", ""), urlsplit(self.settings.public_url).netloc}
-            if urlsplit(origin).netloc not in known:
+            if urlsplit(origin).netloc not in known - {""}:
                 raise ForgedForm
 
     def _visitor(self, request: Request, form: FormData | None = None) -> Visitor | None:
