@@ -104,7 +104,8 @@ class StaticFiles:
         if self.missing:
             _log.warning(
                 "The console's pages have no script and no map, for files of its libraries are"
-                " missing (%s): `make setup` fetches them.",
+                " missing (%s): `make setup` fetches them, and what is installed from there has"
+                " them.",
                 ", ".join(self.missing),
             )
         routes = APIRouter()
@@ -146,5 +147,5 @@ def console_files() -> StaticFiles:
 
 
 def url_for_static(name: str) -> str | None:
-    """What `StaticFiles.url` says, for templates: {% if static('leaflet.js') %} …"""
+    """The address of one of them, for templates; as `StaticFiles.url` tells it."""
     return console_files().url(name)
