@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
 )
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -379,7 +380,9 @@ device_cursors = Table(
 
 # What patrollers recorded. `decided_at` is null as long as it is judged again when a permit of
 # its plate changes. `told_at`: since when the feed tells handhelds of it (a `notice` record); null
-# when it does not, or no longer.
+# when it does not, or no longer. `attention`: the reasons why a supervisor should see it, the
+# weightiest first, and `review_rank` its place among them; null once it is decided. `fold`: what
+# look-alike plates have in common.
 infractions = Table(
     "infractions",
     metadata,
@@ -426,11 +429,22 @@ infractions = Table(
     Column("decision_reason", Text),
     Column("decided_at", Instant),
     Column("told_at", Instant),
+    Column("fold", String),
+    Column("attention", JSON, nullable=False, server_default="[]"),
+    Column("review_rank", Integer),
     Index("ix_infractions_id", "id", unique=True),
     Index("ix_infractions_observed", "site", "observed_at", "id"),
     Index("ix_infractions_received", "site", "received_at", "id"),
-    Index("ix_infractions_plate", "site", "plate", "jurisdiction"),
-    Index("ix_infractions_number", "site", "number"),
+    Index("ix_infractions_plate", "site", "plate", "observed_at", "id"),
+    # What the log is filtered by, in the order in which it is read.
+    Index("ix_infractions_fold", "site", "fold", "received_at", "id"),
+    Index("ix_infractions_number", "site", "number", "received_at", "id"),
+    Index("ix_infractions_device", "site", "device", "received_at", "id"),
+    Index("ix_infractions_patroller", "site", "patroller", "received_at", "id"),
+    Index("ix_infractions_lot", "site", "lot", "received_at", "id"),
+    Index("ix_infractions_state", "site", "state", "received_at", "id"),
+    Index("ix_infractions_zone", "site", "zone", "received_at", "id"),
+    Index("ix_infractions_outcome", "site", "outcome", "received_at", "id"),
 )
 _undecided = infractions.c.decided_at.is_(None)
 Index(
@@ -458,6 +472,41 @@ Index(
     postgresql_where=_told,
 )
 
+_differs = infractions.c.differs.is_(True)
+Index(
+    "ix_infractions_differs",
+    infractions.c.site,
+    infractions.c.received_at,
+    infractions.c.id,
+    sqlite_where=_differs,
+    postgresql_where=_differs,
+)
+_waits = infractions.c.review_rank.is_not(None)
+Index(
+    "ix_infractions_waiting",
+    infractions.c.site,
+    infractions.c.review_rank,
+    infractions.c.received_at,
+    infractions.c.id,
+    sqlite_where=_waits,
+    postgresql_where=_waits,
+)
+# Received long after the observation, or before it: the two instants of any other lie so close
+# that a range of the one tells a range of the other.
+USUAL_DELAY_S = (-300, 604_800)
+DELAYED: ColumnElement[bool] = literal_column(
+    f"received_at - observed_at NOT BETWEEN {USUAL_DELAY_S[0]} AND {USUAL_DELAY_S[1]}"
+)
+Index(
+    "ix_infractions_delayed",
+    infractions.c.site,
+    infractions.c.received_at,
+    infractions.c.id,
+    sqlite_where=DELAYED,
+    postgresql_where=DELAYED,
+)
+
+# `received_at` is the infraction's.
 infraction_codes = Table(
     "infraction_codes",
     metadata,
@@ -465,7 +514,8 @@ infraction_codes = Table(
     Column("infraction", String, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("code", Text, nullable=False),
-    Index("ix_infraction_codes_code", "site", "code"),
+    Column("received_at", Instant, nullable=False, server_default="0"),
+    Index("ix_infraction_codes_code", "site", "code", "received_at", "infraction"),
 )
 
 infraction_photos = Table(

@@ -59,7 +59,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future an observation may lie before it is flagged."""
 
 _MOST_ERRORS = 50
-_LAST_SECOND = 253_402_300_800  # the year 10000
+LAST_SECOND = 253_402_300_800  # the year 10000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -403,12 +403,17 @@ def read(body: bytes) -> Upload:
     return Upload(sent, not set(message) <= set(InfractionIn.model_fields))
 
 
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID, of any version."""
+    return _UUID.fullmatch(text) is not None
+
+
 def infraction_id(text: str) -> str:
     """The id in its one form. Any version of UUID is taken: only that it is unique matters here.
 
     Raises Invalid.
     """
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         told = N_("must be a UUID such as 01939a7e-5c1b-7c7e-8f5e-3a1d2b4c5d6e")
         raise Invalid(errors=[Problem.Error("/path/id", told)])
     return text.lower()
@@ -497,6 +502,10 @@ class Infraction:
     differs: bool
     rechecked_at: datetime | None
     photos_present: frozenset[str]
+    attention: Sequence[str] = ()
+    """Why a supervisor should see it (attention.REASONS), the weightiest first."""
+    review_rank: int | None = None
+    """Its place among what waits for a supervisor, the lowest first; None once it is decided."""
 
     @property
     def cursor_reason(self) -> str | None:
@@ -631,7 +640,7 @@ class Place:
     def parse(cls, text: str, *, order: Order) -> Place:
         """Read a cursor of the log in this order. Raises NotAPageCursor."""
         of_order, seconds, id = page_position(text, str, int, str)
-        if of_order != order or not 0 <= seconds < _LAST_SECOND or not _UUID.fullmatch(id):
+        if of_order != order or not 0 <= seconds < LAST_SECOND or not is_uuid(id):
             raise NotAPageCursor
         return cls(order, datetime.fromtimestamp(seconds, UTC), id)
 

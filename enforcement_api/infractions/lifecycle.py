@@ -29,6 +29,9 @@ _NEXT: Mapping[Decision, Mapping[str, State]] = {
 DECIDED: frozenset[State] = frozenset({"confirmed", "voided", "paid", "upheld", "cancelled"})
 """States in which an infraction is not judged again when a permit changes."""
 
+REVIEWABLE: frozenset[str] = frozenset(_NEXT["confirm"])
+"""States in which an infraction waits for a supervisor."""
+
 VOIDABLE: frozenset[State] = frozenset({"received", "information_requested"})
 """States in which a patroller may still void what they recorded."""
 

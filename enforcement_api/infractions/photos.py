@@ -8,13 +8,15 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import Connection, bindparam, exists, func, select
 
 from enforcement_api import pictures
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import devices, infraction_photos, photos
-from enforcement_api.infractions import store
+from enforcement_api.infractions import store, weighing
 from enforcement_api.infractions.core import Event
 from enforcement_api.pictures import MOST_PIXELS, load, media_type
 from enforcement_api.problems import N_, Problem, TooLarge
@@ -192,9 +194,13 @@ def put(record: Record, tx: Connection, kept: StoredPhoto, *, device: str) -> bo
         )
         .on_conflict_do_nothing()
     )
+    named = _with_photo(tx, kept.sha256)
+    # Once more where it had come before: it may have come at the same moment as its infraction.
+    for site, ids in groupby(named, key=itemgetter(0)):
+        weighing.weigh(tx, site, [id for _, id in ids])
     if not added.rowcount:
         return False
-    for site, id in _with_photo(tx, kept.sha256):
+    for site, id in named:
         infraction = store.find(tx, id)
         facts = {"sha256": kept.sha256, "missing": len(infraction.photos_missing)}
         at, state, by = kept.received_at, infraction.state, f"device:{device}"

@@ -41,9 +41,8 @@ from enforcement_api.database.tables import (
 from enforcement_api.devices import numbers
 from enforcement_api.devices.numbers import Block
 from enforcement_api.feed import store as feed
-from enforcement_api.feed.core import Cursor, NotACursor
 from enforcement_api.feed.store import Counter
-from enforcement_api.infractions import core
+from enforcement_api.infractions import core, cursors, weighing
 from enforcement_api.infractions.core import (
     Event,
     Infraction,
@@ -52,7 +51,6 @@ from enforcement_api.infractions.core import (
     KnownPermit,
     Photo,
     Place,
-    Placed,
     Position,
     Selection,
     Surroundings,
@@ -188,7 +186,7 @@ def receive(
     block = None
     if sent.number is not None:
         block = numbers.claim(tx, site.id, sent.number, device=by.id, at=received_at)
-    known = _surroundings(record, tx, sent, site, plate, block, device=by.id)
+    known = _surroundings(tx, sent, site, plate, block, device=by.id)
     infraction = Infraction(
         id=id,
         sent=sent,
@@ -223,7 +221,6 @@ def _judge(
 
 
 def _surroundings(
-    record: Record,
     tx: Connection,
     sent: InfractionIn,
     site: Site,
@@ -233,7 +230,7 @@ def _surroundings(
     device: str,
 ) -> Surroundings:
     here = feed.level(tx, site.id)
-    placed, sequence = _place(record, tx, sent, level=here.sequence)
+    placed, sequence = cursors.place(tx, here, epoch=sent.epoch, cursor=sent.cursor)
     is_all_known = placed == "known" and sequence >= here.horizon
     asked = {
         "of_site": sent.site,
@@ -266,22 +263,6 @@ def _surroundings(
     )
 
 
-def _place(record: Record, tx: Connection, sent: InfractionIn, *, level: int) -> tuple[Placed, int]:
-    """What this record can say of the device's cursor, and the cursor's sequence number."""
-    try:
-        cursor = Cursor.parse(sent.cursor, site=sent.site)
-    except NotACursor:
-        return "unknown", 0
-    placed: Placed = "unknown"
-    if cursor.epoch == sent.epoch == record.epoch(tx):
-        placed = "known" if cursor.sequence <= level else "unknown"
-    elif cursor.epoch == sent.epoch:
-        held = feed.held_of(tx, sent.site, cursor.epoch)
-        if held is not None:
-            placed = "known" if cursor.sequence <= held else "lost"
-    return placed, cursor.sequence
-
-
 def _insert(
     record: Record, tx: Connection, infraction: Infraction, *, told_at: datetime | None
 ) -> None:
@@ -305,6 +286,7 @@ def _insert(
         "accuracy_m": position and position.accuracy_m,
         "plate": plate and plate.text,
         "jurisdiction": plate.jurisdiction if plate else sent.jurisdiction,
+        "fold": plate and plate.fold,
         "plate_raw": sent.plate_raw,
         "plate_source": sent.plate_source,
         "plate_missing_reason": sent.plate_missing_reason,
@@ -337,7 +319,8 @@ def _insert(
         raise InfractionConflict
     key = {"site": sent.site, "infraction": infraction.id}
     if sent.codes:
-        rows = [{**key, "position": i, "code": code} for i, code in enumerate(sent.codes)]
+        named = key | {"received_at": infraction.received_at}
+        rows = [{**named, "position": i, "code": code} for i, code in enumerate(sent.codes)]
         tx.execute(insert(infraction_codes), rows)
     if sent.photos:
         tx.execute(
@@ -356,6 +339,8 @@ def _insert(
         )
     if infraction.photos_present:
         tx.execute(_NAME, {"of_some": list(infraction.photos_present)})
+    # Before the log is locked: who has a row waits for that, never the other way round.
+    weighing.weigh(tx, sent.site, [infraction.id, *weighing.made_repeated(tx, infraction)])
     recheck = {"verdict": infraction.recheck_verdict, "differs": infraction.differs}
     received = Event(
         at=infraction.received_at,
@@ -421,6 +406,8 @@ def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime
         return
     site = sites.site(tx, site_id)
     permits = {plate: permits_for(tx, site_id, plate) for plate in {_plate(row) for row in rows}}
+    differing: list[str] = []
+    lines: list[tuple[str, Event]] = []
     for row in rows:
         verdict = best_outcome(
             permits[_plate(row)], zone=row.zone, at=row.observed_at, retention=site.retention
@@ -431,7 +418,12 @@ def recheck_open(tx: Connection, site_id: str, plates: set[Plate], now: datetime
         tx.execute(_JUDGE_AGAIN, here | judged)
         if (verdict, differs) != (row.recheck_verdict, row.differs):
             facts = {"verdict": verdict, "differs": differs, "before": row.recheck_verdict}
-            remember(tx, site_id, row.id, Event(now, "rechecked", row.state, "service", facts))
+            lines.append((row.id, Event(now, "rechecked", row.state, "service", facts)))
+        if differs != row.differs:
+            differing.append(row.id)
+    weighing.weigh(tx, site_id, differing)
+    for id, line in lines:
+        remember(tx, site_id, id, line)
 
 
 def _plate(row: Any) -> Plate:
@@ -539,6 +531,11 @@ def settle(
         )
     )
     _keep_review(tx, site, judged.id, decided)
+    changed = [judged.id]
+    if (judged.state == "voided") != (after.state == "voided"):
+        changed += weighing.repeated_after(tx, judged)
+    reasons, rank = weighing.weigh(tx, site, changed)[judged.id]
+    after = replace(after, attention=reasons, review_rank=rank)
     remember(tx, site, judged.id, line)
     if tx.execute(select(_c.told_at).where(*here)).scalar() is not None:
         feed.append(tx, counter, [codec.change_of(after.notice())])
@@ -682,7 +679,7 @@ def find(tx: Connection, id: str) -> Infraction:
     row = tx.execute(_BY_ID, {"of_id": id}).first()
     if row is None:
         raise UnknownInfraction(id=id)
-    (infraction,) = _build(tx, row.site, [row])
+    (infraction,) = built(tx, row.site, [row])
     return infraction
 
 
@@ -737,7 +734,7 @@ def _site_log(
 ) -> Iterator[Infraction]:
     while True:
         rows = tx.execute(_query(site, wanted, after).limit(at_once)).all()
-        found = _build(tx, site, rows)
+        found = built(tx, site, rows)
         yield from found
         if len(rows) < at_once:
             return
@@ -798,12 +795,12 @@ def _conditions(wanted: Selection) -> Iterator[ColumnElement[bool]]:
 def _at_site(tx: Connection, site: str, id: str) -> Infraction:
     """An infraction that the site has."""
     rows = tx.execute(_AT_SITE, {"of_site": site, "of_id": id}).all()
-    (infraction,) = _build(tx, site, rows)
+    (infraction,) = built(tx, site, rows)
     return infraction
 
 
-def _build(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
-    """The infractions of one site in these rows, with their codes and photos."""
+def built(tx: Connection, site: str, rows: Sequence[Any]) -> list[Infraction]:
+    """The infractions of one site in these whole rows, with their codes and photos."""
     ids = [row.id for row in rows]
     named: dict[str, list[str]] = {}
     shown: dict[str, list[Photo]] = {}
@@ -882,4 +879,6 @@ def _infraction(
         differs=row.differs,
         rechecked_at=row.rechecked_at,
         photos_present=frozenset(present),
+        attention=row.attention,
+        review_rank=row.review_rank,
     )
