@@ -22,6 +22,7 @@ from sqlalchemy import (
     DateTime,
     Table,
     Text,
+    TextClause,
     bindparam,
     cast,
     column,
@@ -34,6 +35,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+from enforcement_api.database.tables import Instant
 
 AT_ONCE = 10_000
 """Rows of one text: a retention run may change all permits of a site, and PostgreSQL takes a
@@ -101,6 +104,41 @@ def _as_kept(
         for i, convert in converts.items():
             columns[i] = map(convert, columns[i])
         yield list(zip(*columns, strict=True))
+
+
+def add_rows(tx: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Count: insert whole rows, and where one of that key is, add their numbers to its.
+
+    Of two instants the later stays. No key is twice among the rows. Nor for tables with JSON or
+    times: see `insert_rows`.
+    """
+    names = table.columns.keys()
+    for part in _as_kept(tx, table, rows):
+        if _is_far(tx):
+            objects = (dict(zip(names, row, strict=True)) for row in part)
+            for rows_text in _texts(objects):
+                tx.execute(_adding(table, "greatest"), {"rows": rows_text})
+        else:
+            tx.exec_driver_sql(str(_adding(table, "max")), part)
+
+
+@cache
+def _adding(table: Table, later: str) -> TextClause:
+    """The statement that counts in a table; `later`: what the engine calls the larger of two."""
+    name, columns = table.name, table.columns
+    listed, key = ", ".join(columns.keys()), ", ".join(table.primary_key.columns.keys())
+    if later == "greatest":
+        given = f"SELECT {listed} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json))"
+    else:
+        given = f"VALUES ({', '.join('?' * len(columns))})"
+    sums = ", ".join(
+        f"{c} = {later}({name}.{c}, excluded.{c})"
+        if isinstance(column.type, Instant)
+        else f"{c} = {name}.{c} + excluded.{c}"
+        for c, column in columns.items()
+        if not column.primary_key
+    )
+    return text(f"INSERT INTO {name} ({listed}) {given} ON CONFLICT ({key}) DO UPDATE SET {sums}")
 
 
 def update_rows(

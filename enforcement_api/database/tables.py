@@ -382,7 +382,8 @@ device_cursors = Table(
 # its plate changes. `told_at`: since when the feed tells handhelds of it (a `notice` record); null
 # when it does not, or no longer. `attention`: the reasons why a supervisor should see it, the
 # weightiest first, and `review_rank` its place among them; null once it is decided. `fold`: what
-# look-alike plates have in common.
+# look-alike plates have in common. `day`: the local date at the site, as it was when this came, on
+# which it was observed: the one that it counts under, whatever becomes of the site's time zone.
 infractions = Table(
     "infractions",
     metadata,
@@ -432,6 +433,7 @@ infractions = Table(
     Column("fold", String),
     Column("attention", JSON, nullable=False, server_default="[]"),
     Column("review_rank", Integer),
+    Column("day", Date, nullable=False, server_default="1970-01-01"),
     Index("ix_infractions_id", "id", unique=True),
     Index("ix_infractions_observed", "site", "observed_at", "id"),
     Index("ix_infractions_received", "site", "received_at", "id"),
@@ -628,6 +630,80 @@ Index(
     events.c.id,
     sqlite_where=_is_shared,
     postgresql_where=_is_shared,
+)
+
+# Counted as it happens (figures/counting.py), so that no figure reads what it counts. Numbers of
+# infractions of a day by each dimension of them: `all` (whose value is empty), zone, lot, code,
+# patroller; an empty value: none was told. What was recorded is counted by outcome, and of all of
+# it what is undecided and what is voided.
+infraction_tallies = Table(
+    "infraction_tallies",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("dimension", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("notices", Integer, nullable=False),
+    Column("warnings", Integer, nullable=False),
+    Column("no_issues", Integer, nullable=False),
+    Column("undecided", Integer, nullable=False),
+    Column("voided", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Why those that are voided are.
+void_tallies = Table(
+    "void_tallies",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("dimension", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Checks of a day by what came of them; an empty verdict: none was told.
+check_tallies = Table(
+    "check_tallies",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("verdict", String, primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Where patrols were on a day: checks by the part of the day, infractions, and the last of them.
+visits = Table(
+    "visits",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("zone", Text, primary_key=True),
+    Column("lot", Text, primary_key=True),
+    Column("night", Integer, nullable=False),
+    Column("morning", Integer, nullable=False),
+    Column("afternoon", Integer, nullable=False),
+    Column("evening", Integer, nullable=False),
+    Column("infractions", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Index("ix_visits_zone", "site", "zone", "day"),
+    Index("ix_visits_lot", "site", "lot", "day"),
+    sqlite_with_rowid=False,
+)
+
+# How often a device caught up on a day, by the age of the oldest change of a permit that it had
+# waited for: `band` is a place in figures/core.py's AGES.
+catch_up_tallies = Table(
+    "catch_up_tallies",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("band", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What a supervisor has set for the patrols of a site; a site without a row has the defaults.

@@ -22,11 +22,13 @@ from enforcement_api.cards import has_card_number
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import events
 from enforcement_api.devices import numbers
+from enforcement_api.figures import counting
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
 from enforcement_api.shapes import Instant, is_uuid, mended
 from sync import codec
 from sync.plates import Plate, normalise
+from sync.validity import VERDICTS
 
 LARGEST = 64 * 1024
 """Bytes of an event: what was seen and done, no files."""
@@ -50,6 +52,8 @@ SUBJECTS = {ANSWER: "infraction", VOIDED: "infraction", MESSAGE_READ: "message"}
 MOST_CHECKS = 500
 """Checks of vehicles with a shared permit in one answer."""
 LONGEST_PERMIT_NUMBER = 100
+LONGEST_PLACE = 100
+"""Characters of a zone or a lot, as an infraction may have them."""
 LONGEST_SHOWN = 500
 """Characters of a fact that are shown to other devices."""
 
@@ -234,11 +238,25 @@ def receive(
         spoiled = event.facts.get("number") if event.kind == numbers.SPOILED else None
         if isinstance(spoiled, str):
             numbers.claim(tx, event.site, spoiled, device=by.id, at=at)
+        if event.kind == CHECK:
+            _count_check(tx, event)
         return event, True
     row = tx.execute(select(events).where(events.c.id == id)).one()
     if row.content_hash != hash:
         raise EventConflict
     return _event_of(row), False
+
+
+def _count_check(tx: Connection, event: Event) -> None:
+    verdict = event.facts.get("verdict")
+    counting.check_came(
+        tx,
+        event.site,
+        at=event.at,
+        zone=event.text("zone", LONGEST_PLACE),
+        lot=event.text("lot", LONGEST_PLACE),
+        verdict=verdict if verdict in VERDICTS else None,
+    )
 
 
 def page(

@@ -30,6 +30,7 @@ from enforcement_api.devices.core import (
     UnknownDevice,
     new_code,
 )
+from enforcement_api.figures import counting
 from enforcement_api.security import Principal, secret_hash
 
 _AT_ONCE = 500
@@ -38,9 +39,13 @@ _AT_ONCE = 500
 _BY_TOKEN = select(devices).where(devices.c.token_hash == bindparam("hash"))
 _SEEN = update(devices).where(devices.c.id == bindparam("of_device"))
 _MISMATCHED = _SEEN.where(devices.c.mismatches < bindparam("told"))
-_COME = update(device_cursors).where(
-    device_cursors.c.device == bindparam("of_device"), device_cursors.c.site == bindparam("of_site")
+_HERE = (
+    device_cursors.c.device == bindparam("of_device"),
+    device_cursors.c.site == bindparam("of_site"),
 )
+_COME = update(device_cursors).where(*_HERE)
+_STAYED = _COME.where(device_cursors.c.sequence == bindparam("of_sequence"))
+_WAS_AT = select(device_cursors.c.sequence).where(*_HERE)
 
 
 def known_sites(tx: Connection) -> set[str]:
@@ -265,8 +270,14 @@ def seen(
     tx.execute(_SEEN, {"of_device": device, "last_seen_at": at})
     values = {"cursor": cursor, "sequence": sequence, "at": at, "plates_held": plates_held}
     here = {"of_device": device, "of_site": site}
-    if not tx.execute(_COME, here | values).rowcount:
+    if tx.execute(_STAYED, here | {"of_sequence": sequence} | values).rowcount:
+        return
+    was_at = tx.execute(_WAS_AT, here).scalar()
+    if was_at is None:
         tx.execute(insert(device_cursors), {"device": device, "site": site, **values})
+        return
+    tx.execute(_COME, here | values)
+    counting.caught_up(tx, site, after=was_at, up_to=sequence, at=at)
 
 
 def device(tx: Connection, id: str) -> Device:

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from enforcement_api.audit.core import Entry
+from enforcement_api.figures.core import Counted
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
@@ -502,6 +503,8 @@ class Infraction:
     differs: bool
     rechecked_at: datetime | None
     photos_present: frozenset[str]
+    day: date
+    """The date at the site on which it was observed: the one that figures count it under."""
     attention: Sequence[str] = ()
     """Why a supervisor should see it (attention.REASONS), the weightiest first."""
     review_rank: int | None = None
@@ -527,6 +530,19 @@ class Infraction:
     def is_complete(self) -> bool:
         """Whether all its photos are there."""
         return not self.photos_missing
+
+    def counted(self) -> Counted:
+        """What figures count it under."""
+        sent = self.sent
+        return Counted(
+            site=sent.site,
+            day=self.day,
+            zone=sent.zone,
+            lot=sent.lot,
+            codes=sent.codes,
+            patroller=sent.patroller,
+            outcome=sent.outcome,
+        )
 
     def notice(self) -> Notice:
         """What handhelds are told of it."""

@@ -1,28 +1,18 @@
-"""The log as CSV and GeoJSON, a few lines at a time (CONTRACT, "Infractions").
-
-CSV is RFC 4180 in UTF-8: commas, CRLF, a header. Excel in Québec wants semicolons and a byte order
-mark instead (`excel`), and reads neither from the plain form when a file is double-clicked.
-"""
+"""The log as CSV and GeoJSON, a few lines at a time (CONTRACT, "Infractions")."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from enforcement_api import spreadsheets
 from enforcement_api.infractions.core import Infraction
+from enforcement_api.spreadsheets import AT_ONCE, Cell
 from sync import codec
 
-CSV_TYPE = "text/csv; charset=utf-8; header=present"
 GEOJSON_TYPE = "application/geo+json"
-
-_AT_ONCE = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-Cell = str | int | float | bool | None
 
 _COLUMNS: dict[str, Callable[[Infraction], Cell]] = {
     "id": lambda i: i.id,
@@ -70,37 +60,16 @@ _COLUMNS: dict[str, Callable[[Infraction], Cell]] = {
 }
 
 
-def _cell(value: Cell) -> str:
-    """A cell that no spreadsheet takes for a formula. Numbers are ours and stay numbers."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return str(value)
-
-
 def _some(infractions: Iterable[Infraction]) -> Iterator[list[Infraction]]:
     rest = iter(infractions)
-    while some := list(islice(rest, _AT_ONCE)):
+    while some := list(islice(rest, AT_ONCE)):
         yield some
 
 
 def as_csv(infractions: Iterable[Infraction], *, excel: bool = False) -> Iterator[str]:
     """A header and a line for each. Text that a spreadsheet would run begins with an apostrophe."""
-    out = io.StringIO(newline="")
-    write = csv.writer(out, delimiter=";" if excel else ",", lineterminator="\r\n").writerow
-    if excel:
-        out.write("\N{ZERO WIDTH NO-BREAK SPACE}")
-    write(_COLUMNS)
-    for some in _some(infractions):
-        for infraction in some:
-            write([_cell(of(infraction)) for of in _COLUMNS.values()])
-        yield out.getvalue()
-        out.seek(0)
-        out.truncate()
-    yield out.getvalue()
+    rows = ([of(infraction) for of in _COLUMNS.values()] for infraction in infractions)
+    return spreadsheets.as_csv(_COLUMNS, rows, excel=excel)
 
 
 def _feature(infraction: Infraction) -> dict[str, Any]:

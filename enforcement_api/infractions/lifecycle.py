@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from enforcement_api.figures.core import OTHER, Standing
 from enforcement_api.infractions.core import Infraction, State
 from enforcement_api.problems import N_, Invalid, Problem
 from sync import codec
@@ -49,6 +50,12 @@ VOID_REASONS: Mapping[str, str] = {
     "wrong_code": N_("wrong code"),
 }
 """Why an infraction may be voided (DOMAIN 5), and the words for it."""
+
+
+def standing(infraction: Infraction) -> Standing:
+    """What figures count it as. Patrollers may give a reason that is none of the list."""
+    reason = infraction.decision_reason or OTHER
+    return Standing(infraction.state, reason if reason in VOID_REASONS else OTHER)
 
 
 class StateMovedOn(Problem):

@@ -38,6 +38,7 @@ from enforcement_api.shapes import (
     shown_as,
 )
 from enforcement_api.sites import store as sites
+from enforcement_api.spreadsheets import CSV_TYPE
 from sync import codec
 from sync.plates import LONGEST, SHORTEST, normalise
 
@@ -421,7 +422,7 @@ def router(
             found = store.whole_log(record, record.read(select))
             if form == "csv":
                 pieces = exports.as_csv(found, excel=excel)
-                return _streamed(pieces, kind=exports.CSV_TYPE, name="infractions.csv")
+                return _streamed(pieces, kind=CSV_TYPE, name="infractions.csv")
             pieces = exports.as_geojson(found)
             return _streamed(pieces, kind=exports.GEOJSON_TYPE, name="infractions.geojson")
 

@@ -42,6 +42,8 @@ from enforcement_api.devices import numbers
 from enforcement_api.devices.numbers import Block
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.store import Counter
+from enforcement_api.figures import counting
+from enforcement_api.figures.core import local
 from enforcement_api.infractions import core, cursors, weighing
 from enforcement_api.infractions.core import (
     Event,
@@ -57,7 +59,14 @@ from enforcement_api.infractions.core import (
     UnknownInfraction,
     Upload,
 )
-from enforcement_api.infractions.lifecycle import DECIDED, VOIDED_LATE, Review, Wanted, decide
+from enforcement_api.infractions.lifecycle import (
+    DECIDED,
+    VOIDED_LATE,
+    Review,
+    Wanted,
+    decide,
+    standing,
+)
 from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
 from enforcement_api.sites import store as sites
@@ -202,9 +211,13 @@ def receive(
         differs=core.differs(sent.verdict, verdict),
         rechecked_at=None if judgement is None else received_at,
         photos_present=_present(tx, [photo.sha256 for photo in sent.photos]),
+        day=local(sent.observed_at, site.time_zone).date(),
     )
     is_told = sent.observed_at >= told_from
     _insert(record, tx, infraction, told_at=received_at if is_told else None)
+    counting.infraction_came(
+        tx, infraction.counted(), standing(infraction), observed_at=sent.observed_at
+    )
     if is_told:
         feed.append(tx, counter, [codec.change_of(infraction.notice())])
         feed.save(tx, counter)
@@ -312,6 +325,7 @@ def _insert(
         "rechecked_at": infraction.rechecked_at,
         "decision_reason": infraction.decision_reason,
         "told_at": told_at,
+        "day": infraction.day,
     }
     added = tx.execute(record.insert(infractions).on_conflict_do_nothing(), row)
     if not added.rowcount:
@@ -530,6 +544,7 @@ def settle(
             warnings=list(after.warnings),
         )
     )
+    counting.infraction_moved(tx, judged.counted(), standing(judged), standing(after))
     _keep_review(tx, site, judged.id, decided)
     changed = [judged.id]
     if (judged.state == "voided") != (after.state == "voided"):
@@ -881,4 +896,5 @@ def _infraction(
         photos_present=frozenset(present),
         attention=row.attention,
         review_rank=row.review_rank,
+        day=row.day,
     )
