@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
@@ -19,12 +20,14 @@ MEDIA_TYPES = {
 MOST_PIXELS = 89_000_000
 """Beyond this a small file would take a lot of memory to look at (Pillow's own limit, about)."""
 
-_JPEGS = tuple({"format": "JPEG", "quality": quality} for quality in (90, 80, 70))
+_BEST = 90
+_JPEGS = tuple({"format": "JPEG", "quality": quality} for quality in (_BEST, 80, 70))
 _OF_JPEG = ("L", "RGB")
 _OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA")
 _SHADED = ("L", "LA", "RGB", "RGBA")
 """What a PNG may be made smaller in: between two colours there are others."""
 _TRANSPARENCY = "transparency"
+_ORIENTATION = 0x0112
 
 
 class NotAPicture(ValueError):
@@ -106,3 +109,58 @@ def _bare(picture: Image.Image, modes: Sequence[str]) -> Image.Image:
     made = picture.convert("RGBA" if has_alpha else "L" if picture.mode == "1" else "RGB")
     made.info = {}
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """What is to be known of a JPEG to show it. `turn`: how it stands, as EXIF's orientation says;
+    `is_original`: whether its bytes are those of the file that it was made of.
+    """
+
+    bytes: int
+    width: int
+    height: int
+    is_grey: bool
+    turn: int
+    is_original: bool
+
+
+def as_jpeg(content: bytes, kinds: tuple[str, ...]) -> tuple[Jpeg, bytes]:
+    """The picture in a file of one of these kinds as a JPEG, and its bytes: those of the file where
+    it is one, of which only the head is read, else new ones, the same each time.
+
+    Raises NotAPicture, TooManyPixels.
+    """
+    try:
+        picture = Image.open(io.BytesIO(content), formats=kinds)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for a file that is no picture
+        raise NotAPicture from error
+    if media_type(picture) == "image/jpeg" and picture.mode in _OF_JPEG:
+        turn = _turn(picture)
+        return Jpeg(len(content), *picture.size, picture.mode == "L", turn, True), content
+    shown = load(content, kinds)
+    turn = _turn(shown)
+    if shown.mode == "P" or "A" in shown.mode:
+        shown = shown.convert("RGBA")
+        paper = Image.new("RGB", shown.size, "white")
+        paper.paste(shown, mask=shown)
+        shown = paper
+    shown = _bare(shown, _OF_JPEG)
+    file = io.BytesIO()
+    shown.save(file, format="JPEG", quality=_BEST)
+    made = file.getvalue()
+    return Jpeg(len(made), *shown.size, shown.mode == "L", turn, False), made
+
+
+def _turn(picture: Image.Image) -> int:
+    """How a picture stands; upright, if what it says of itself cannot be read."""
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:
+        return 1

@@ -44,7 +44,7 @@ from enforcement_api.demo.processes import (
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
 from enforcement_api.settings import Settings
-from enforcement_api.subscriptions.wording import Words
+from enforcement_api.wording import Words
 from sync import codec
 
 BADGE, PIN = "417", "204816"

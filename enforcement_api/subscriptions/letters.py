@@ -37,7 +37,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from enforcement_api.problems import N_
-from enforcement_api.subscriptions.wording import Words, line, lines, name_to_greet
+from enforcement_api.wording import Words, line, lines, name_to_greet
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from enforcement_api.problems import N_, Problem
 from enforcement_api.settings import SMTP_PORTS, Settings, mail_address
 from enforcement_api.subscriptions import contract
 from enforcement_api.subscriptions.letters import Letter, compose
-from enforcement_api.subscriptions.wording import Words, line
+from enforcement_api.wording import Words, line
 
 MOST_AT_ONCE = 100
 """Letters that one call sends at most: whoever calls has other things to do as well."""

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
+from enforcement_api.paper import printable
 from enforcement_api.subscriptions import contract
 from tests.contract_facts import contract_facts
 
 PRINT = """
 import hashlib, json, sys
+from enforcement_api.paper import printable
 from enforcement_api.subscriptions import contract
 print(hashlib.sha256(contract.pdf(json.load(sys.stdin))).hexdigest())
 """
@@ -197,7 +199,7 @@ def test_a_name_is_no_markup() -> None:
     ],
 )
 def test_letters_that_the_font_lacks_are_written_in_those_it_has(typed: str, printed: str) -> None:
-    assert contract.printable(typed) == printed
+    assert printable(typed) == printed
     holder = contract_facts()["holder"] | {"name": typed}
     assert printed.replace("\u00a0", " ") in text_of(read(holder=holder))
 

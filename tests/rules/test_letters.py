@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from enforcement_api.subscriptions.letters import KINDS, Composed, Letter, compose
-from enforcement_api.subscriptions.wording import Words, line, lines, name_to_greet
+from enforcement_api.wording import Words, line, lines, name_to_greet
 
 N = "\u00a0"
 LANGUAGES = ("fr", "en")

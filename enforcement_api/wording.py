@@ -1,4 +1,4 @@
-"""What letters and contracts say alike: days, instants and money as people of Québec write them,
+"""What letters and papers say alike: days, instants and money as people of Québec write them,
 and the texts of others made harmless. Pure.
 """
 
