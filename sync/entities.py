@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sync.plates import Plate
@@ -91,6 +91,13 @@ class InfractionCode:
     amounts: tuple[Mapping[str, Any], ...]
     photos_required: bool | int
     active: bool
+
+    def amount_on(self, day: date) -> int | None:
+        """The cents that it costs on a day, local to the site; None: no amount holds yet."""
+        known = [each for each in self.amounts if str(each["from"]) <= day.isoformat()]
+        if not known:
+            return None
+        return int(max(known, key=lambda each: str(each["from"]))["amount_cents"])
 
 
 @dataclass(frozen=True, slots=True)

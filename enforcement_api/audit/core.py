@@ -104,6 +104,8 @@ _MOVED = N_("it was written for another place: {place}")
 _UNLINKED = Sentence(N_("it does not follow the entry before it: one of the two was replaced"))
 _CUT = N_("it is missing: the chain was {number} entries long")
 _NOT_LAST = Sentence(N_("it is not the one that the record calls the last"))
+_CHANGED_BEFORE = Sentence(N_("the entry before it is missing, or is not what was written"))
+_UNFOLLOWED = Sentence(N_("the entry after it is missing, or does not follow it"))
 _NOT_NOTED = Sentence(N_("it is not the one whose hash was noted: the chain was written anew"))
 
 
@@ -148,3 +150,40 @@ def _fault(chain: str, entry: Kept, before: Head) -> Sentence | None:
     if place != (chain, entry.number, entry.subject):
         return Sentence(_MOVED, place="{}/{} {}".format(*place))
     return None if follows else _UNLINKED
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """An entry, and what a look at it, at the two beside it and at the head found wrong with it
+    (None: nothing). It says nothing of entries further away: only a walk does (`prove`).
+    """
+
+    kept: Kept
+    reason: Sentence | None
+
+    @property
+    def entry(self) -> Entry | None:
+        """What it says; None: its text is none that was written here."""
+        try:
+            return read(self.kept.text)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+def witness(
+    chain: str, entry: Kept, *, before: Kept | None, after: Kept | None, head: Head
+) -> Witnessed:
+    """Look at an entry by itself: whether it is as it was written, in its place, follows the entry
+    before it, and is followed by the one after it, or is the head.
+    """
+    prior = Head() if before is None else Head(before.number, before.hash)
+    reason = _fault(chain, entry, prior)
+    if reason is _MISSING or (before is not None and hash_of(before.text) != before.hash):
+        reason = _CHANGED_BEFORE
+    elif reason is None and entry.number >= head.number:
+        reason = None if head == Head(entry.number, entry.hash) else _NOT_LAST
+    elif reason is None and (
+        after is None or _fault(chain, after, Head(entry.number, entry.hash)) is not None
+    ):
+        reason = _UNFOLLOWED
+    return Witnessed(entry, reason)

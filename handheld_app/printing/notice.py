@@ -318,11 +318,8 @@ class _Facts:
 
     def amount(self, id: str) -> int | None:
         """Cents that the code cost on the day it was observed; None when nothing says so."""
-        code, on = self.codes.get(id), self.observed_on.isoformat()
-        known = [each for each in (code.amounts if code else ()) if str(each["from"]) <= on]
-        if not known:
-            return None
-        return int(max(known, key=lambda each: str(each["from"]))["amount_cents"])
+        code = self.codes.get(id)
+        return None if code is None else code.amount_on(self.observed_on)
 
     def total(self) -> int | None:
         """Cents in all; None when the amount of any code is not known."""

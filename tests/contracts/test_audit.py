@@ -215,3 +215,77 @@ def test_chain_written_anew_is_found_by_a_head_noted_earlier(record: Record) -> 
     assert found.broken_at == 5
     assert found.reason is not None
     assert "noted" in found.reason
+
+
+# Some entries by themselves
+
+
+def looked_at(record: Record, *subjects: str) -> list[str | None]:
+    """What is wrong with the entries of these things, in order."""
+
+    def look(tx: sa.Connection) -> list[str | None]:
+        found = [one for subject in subjects for one in audit.witnessed(tx, subject, site=SITE)[1]]
+        return [one.reason and one.reason.format(**one.reason.facts) for one in found]
+
+    return record.read(look)
+
+
+ALL = [f"thing:{number}" for number in range(1, 6)]
+
+
+def test_entries_of_one_thing_are_proved_without_the_rest_of_the_chain(record: Record) -> None:
+    head = fill(record)
+    assert looked_at(record, *ALL) == [None] * 5
+    last, (found,) = record.read(lambda tx: audit.witnessed(tx, "thing:3", site=SITE))
+    assert (last, found.kept.number, found.entry) == (head, 3, entry(3))
+    assert record.read(lambda tx: audit.witnessed(tx, "thing:3", site="none")) == (Head(), [])
+
+
+_BEFORE = "the entry before it is missing, or is not what was written"
+_AFTER = "the entry after it is missing, or does not follow it"
+_CHANGED = "its text is not what was written: the hash differs"
+_UNLINKED = "it does not follow the entry before it: one of the two was replaced"
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        (changed_byte, [None, _AFTER, _CHANGED, _BEFORE, None]),
+        (deleted_row, [None, _AFTER, _BEFORE, None]),
+        (replaced, [None, None, _AFTER, _UNLINKED, None]),
+        (cut_tail, [None, None, None, _AFTER]),
+        (wrong_head, [None] * 4 + ["it is not the one that the record calls the last"]),
+        (cut_tail_and_head, [None] * 4),
+    ],
+)
+def test_what_was_done_to_an_entry_or_beside_it_is_told_of_it(
+    deed: Callable[[Record], list[Any]], told: list[str | None], record: Record
+) -> None:
+    """Only what lies further away, and a chain cut with its head, needs more than a look."""
+    fill(record)
+    tamper(record, *deed(record))
+    assert looked_at(record, *ALL) == told
+
+
+def test_entry_that_is_no_entry_is_told_and_not_read(record: Record) -> None:
+    fill(record)
+    tamper(record, *not_even_json(record))
+    _, (found,) = record.read(lambda tx: audit.witnessed(tx, "thing:3", site=SITE))
+    assert found.entry is None
+    assert found.reason == _CHANGED
+
+
+def test_a_long_chain_costs_no_more_than_a_short_one(record: Record) -> None:
+    asked: list[Any] = []
+    fill(record, count=300)
+    with record.reading() as tx:
+
+        def note(*told: Any) -> None:
+            asked.append(told[2])
+
+        sa.event.listen(record.engine, "before_cursor_execute", note)
+        try:
+            audit.witnessed(tx, "thing:150", site=SITE)
+        finally:
+            sa.event.remove(record.engine, "before_cursor_execute", note)
+    assert len(asked) == 3
