@@ -64,7 +64,7 @@ def add(
 ) -> tuple[str, str]:
     """Make a device that waits for its enrolment; its id, and the code, which is not kept.
 
-    `by` makes it: `key:<id>` or `command`.
+    `by` makes it: an actor as the log names them, or `command`.
     """
     code = _unused_code(tx)
     id = str(uuid.uuid4())
