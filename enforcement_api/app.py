@@ -47,6 +47,7 @@ from enforcement_api.shapes import BodyLimit
 from enforcement_api.sites import routes as sites_routes
 from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
+from enforcement_api.sites.administration import Administration
 from enforcement_api.staff import keys
 from enforcement_api.staff import store as staff
 from enforcement_api.staff.entrance import Entrance
@@ -95,6 +96,15 @@ class Service:
             now=now,
             seconds=settings.follow_seconds,
             storage_failed=lambda problem: self.storage_failed(problem),
+        )
+        self.administration = Administration(
+            self.record,
+            open_feed=feed.open_feed,
+            publish=feed.publish,
+            follow=self.follower.follow,
+            zones_named=permits.zones_named,
+            has_permits=permits.has_permits,
+            reinstate=intake.reinstate,
         )
         self.office = Office(self.record, on_change=infractions.recheck_open)
         self.provider = provider_of(settings)
@@ -347,12 +357,7 @@ def create_app(
             record=record,
             guard=guard,
             now=now,
-            open_feed=feed.open_feed,
-            publish=feed.publish,
-            follow=follower.follow,
-            zones_named=permits.zones_named,
-            has_permits=permits.has_permits,
-            reinstate=intake.reinstate,
+            administration=service.administration,
         )
     )
     _include_subscriptions(app, service)

@@ -16,7 +16,7 @@ from enforcement_api.security import Guard, Principal
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import Instant, Note, Word
 from enforcement_api.sites import store as sites
-from enforcement_api.sites.routes import ZoneOrAll
+from enforcement_api.sites.shapes import ZoneOrAll
 from enforcement_api.subscriptions import courtesy, store
 from enforcement_api.subscriptions.courtesy import CourtesyPermit
 from enforcement_api.subscriptions.office import Office

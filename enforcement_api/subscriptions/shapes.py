@@ -35,7 +35,7 @@ from enforcement_api.shapes import (
     storable,
 )
 from enforcement_api.sites import store as sites
-from enforcement_api.sites.routes import Jurisdiction
+from enforcement_api.sites.shapes import Jurisdiction
 from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.core import CONSENTS, Described
 from enforcement_api.subscriptions.store import LostUpdate, Wanted

@@ -20,6 +20,7 @@ from enforcement_api.security import Guard, KeyRing, Principal, ask_the_doors
 from enforcement_api.settings import Settings
 from enforcement_api.sites import routes as site_routes
 from enforcement_api.sites import store as sites
+from enforcement_api.sites.administration import Administration
 from enforcement_api.staff import keys
 from sync.messages import ChangePage
 
@@ -38,6 +39,15 @@ class Composed:
         self.named_by_permits: set[str] = set()
         self.has_permits = False
         self.followed: list[str] = []
+        self.administration = Administration(
+            record,
+            open_feed=feed.open_feed,
+            publish=feed.publish,
+            follow=self.followed.append,
+            zones_named=lambda tx, site: self.named_by_permits,
+            has_permits=lambda tx, site: self.has_permits,
+            reinstate=lambda tx, site, now: None,
+        )
         guard = self.guard = Guard(KeyRing(self._holder, seconds=60))
         self.app = FastAPI()
         problems.install(self.app, storage_failed=lambda problem: None, may_ask=ask_the_doors)
@@ -46,12 +56,7 @@ class Composed:
                 record=record,
                 guard=guard,
                 now=lambda: self.at,
-                open_feed=feed.open_feed,
-                publish=feed.publish,
-                follow=self.followed.append,
-                zones_named=lambda tx, site: self.named_by_permits,
-                has_permits=lambda tx, site: self.has_permits,
-                reinstate=lambda tx, site, now: None,
+                administration=self.administration,
             )
         )
         self.app.include_router(

@@ -1,0 +1,180 @@
+"""What is done to sites, their patrollers and their hotlist, whoever does it: each in one
+transaction with what the feed hears of it and the entry in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
+from enforcement_api.database.engine import Record
+from enforcement_api.security import Principal
+from enforcement_api.shapes import is_identifier
+from enforcement_api.sites import core, store
+from enforcement_api.sites.core import Patroller, SitePlan, UnknownHotlistEntry, UnknownPatroller
+from enforcement_api.sites.shapes import HotlistEntryShape, PatrollerShape, outline
+from sync import codec
+from sync.entities import HotlistEntry, Site
+from sync.messages import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What is done to sites. Every method is a transaction of its own, in which `by` did it at
+    `at`, and raises ForbiddenSite where the site is none of theirs.
+
+    `publish` puts changes into a site's feed, which it locks until the transaction ends;
+    `follow` brings the service's own index level with what was committed.
+    `zones_named` and `has_permits` tell what the permits of a site hold on to; `reinstate` brings
+    back to the feed what counts again under a longer retention.
+    """
+
+    record: Record
+    open_feed: Callable[[Connection, str], None]
+    publish: Callable[[Connection, str, Iterable[Change]], None]
+    follow: Callable[[str], None]
+    zones_named: Callable[[Connection, str], set[str]]
+    has_permits: Callable[[Connection, str], bool]
+    reinstate: Callable[[Connection, Site, datetime], None]
+
+    # Sites
+
+    def put_site(self, plan: SitePlan, *, by: Principal, at: datetime) -> tuple[SitePlan, bool]:
+        """Write a site whole; as it is then, and whether it is new.
+
+        Raises SiteHasPermits, ZoneInUse.
+        """
+        site = plan.site.id
+        by.check_site(site)
+
+        def write(tx: Connection) -> tuple[SitePlan, bool]:
+            if store.add(tx, self.record, plan.site, at=at):
+                self.open_feed(tx, site)
+                before, new = None, plan
+            else:
+                before = self._locked(tx, site)
+                new = self._allowed(tx, before, plan)
+            self._write(tx, before, new, by, at)
+            return new, before is None
+
+        new, is_new = self.record.write(write)
+        self.follow(site)
+        return new, is_new
+
+    def _locked(self, tx: Connection, site: str) -> SitePlan:
+        """The site as nobody else can change it, nor push permits to it. Raises UnknownSite."""
+        self.publish(tx, site, ())
+        return store.plan(tx, site)
+
+    def _allowed(self, tx: Connection, before: SitePlan, wanted: SitePlan) -> SitePlan:
+        site = before.site.id
+        return wanted.after(
+            before,
+            zones_named=lambda: self.zones_named(tx, site),
+            has_permits=lambda: self.has_permits(tx, site),
+        )
+
+    def _write(
+        self, tx: Connection, before: SitePlan | None, new: SitePlan, by: Principal, at: datetime
+    ) -> None:
+        site = new.site.id
+        store.replace_plan(tx, new)
+        self.publish(tx, site, new.changes(before))
+        if before is not None and new.site.retention_days > before.site.retention_days:
+            self.reinstate(tx, new.site, at)
+        action = "created" if before is None else "replaced"
+        _tell(tx, site, by, at, action, f"site:{site}", plan=outline(new))
+
+    # Patrollers
+
+    def put_patroller(
+        self, site: str, id: str, wanted: PatrollerShape, *, by: Principal, at: datetime
+    ) -> tuple[Patroller, bool]:
+        """Write a patroller with badge and PIN; and whether they are new.
+
+        Raises UnknownSite, BadgeTaken.
+        """
+        by.check_site(site)
+        self.record.read(lambda tx: store.site(tx, site))
+        patroller = Patroller(id, wanted.badge, wanted.name, core.pin_hash(wanted.pin))
+
+        def write(tx: Connection) -> bool:
+            is_new = store.put_patroller(tx, site, patroller)
+            facts = {"badge": patroller.badge, "name": patroller.name}
+            action = "created" if is_new else "replaced"
+            _tell(tx, site, by, at, action, f"patroller:{id}", **facts)
+            return is_new
+
+        return patroller, self.record.write(write)
+
+    def delete_patroller(self, site: str, id: str, *, by: Principal, at: datetime) -> None:
+        """The patroller can no longer sign in; what they recorded stays.
+
+        Raises UnknownSite, UnknownPatroller.
+        """
+        by.check_site(site)
+        if not is_identifier(id):
+            raise UnknownPatroller(id=id)
+
+        def write(tx: Connection) -> None:
+            store.delete_patroller(tx, site, id)
+            _tell(tx, site, by, at, "deleted", f"patroller:{id}")
+
+        self.record.write(write)
+
+    # Hotlist
+
+    def put_hotlist_entry(
+        self, site: str, id: str, wanted: HotlistEntryShape, *, by: Principal, at: datetime
+    ) -> tuple[HotlistEntry, bool]:
+        """Write an entry, which every handheld of the site hears of; and whether it is new.
+
+        Raises UnknownSite, Invalid for a plate that is none.
+        """
+        by.check_site(site)
+
+        def write(tx: Connection) -> tuple[HotlistEntry, bool]:
+            entry = wanted.entity(id, store.site(tx, site))
+            change = codec.change_of(entry)
+            self.publish(tx, site, [change])
+            is_new = store.put_hotlist_entry(tx, site, entry)
+            action = "created" if is_new else "replaced"
+            _tell(tx, site, by, at, action, f"hotlist:{id}", entry=change.record)
+            return entry, is_new
+
+        written = self.record.write(write)
+        self.follow(site)
+        return written
+
+    def delete_hotlist_entry(self, site: str, id: str, *, by: Principal, at: datetime) -> None:
+        """Every handheld of the site forgets it. Raises UnknownSite, UnknownHotlistEntry."""
+        by.check_site(site)
+        if not is_identifier(id):
+            raise UnknownHotlistEntry(id=id)
+
+        def write(tx: Connection) -> None:
+            store.site(tx, site)
+            self.publish(tx, site, [Change("hotlist", id, None)])
+            store.delete_hotlist_entry(tx, site, id)
+            _tell(tx, site, by, at, "deleted", f"hotlist:{id}")
+
+        self.record.write(write)
+        self.follow(site)
+
+
+def _tell(
+    tx: Connection,
+    site: str,
+    by: Principal,
+    at: datetime,
+    action: str,
+    subject: str,
+    **facts: Any,
+) -> None:
+    audit.append(tx, Entry(at, by.actor, action, subject, facts), site=site)
