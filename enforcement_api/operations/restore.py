@@ -78,6 +78,7 @@ from enforcement_api.operations.core import (
 from enforcement_api.operations.using import alone
 from enforcement_api.problems import N_, Problem, Sentence, storage
 from enforcement_api.settings import Settings
+from enforcement_api.sites.core import PIN_RESET
 from enforcement_api.subscriptions.store import FIRST_NUMBER
 from sync import codec
 from sync.files import PART, fsync_folder
@@ -392,7 +393,7 @@ def _read_erased(tx: Connection, found: _Replaced, tables: set[str]) -> None:
 
 _CARRIED_OVER = "carried-over"
 _LETTING_IN = {
-    "patroller": {_CARRIED_OVER, "created", "replaced", "deleted"},
+    "patroller": {_CARRIED_OVER, "created", "replaced", "deleted", PIN_RESET},
     "device": {
         _CARRIED_OVER,
         "device-code-renewed",

@@ -5,7 +5,7 @@ transaction with what the feed hears of it and the entry in the log.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +14,19 @@ from sqlalchemy import Connection
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
-from enforcement_api.security import Principal
+from enforcement_api.problems import Invalid, Problem
+from enforcement_api.security import Principal, slow_hash
 from enforcement_api.shapes import is_identifier
 from enforcement_api.sites import core, store
-from enforcement_api.sites.core import Patroller, SitePlan, UnknownHotlistEntry, UnknownPatroller
-from enforcement_api.sites.shapes import HotlistEntryShape, PatrollerShape, outline
+from enforcement_api.sites.core import (
+    PIN_RESET,
+    Patroller,
+    SitePlan,
+    UnknownHotlistEntry,
+    UnknownPatroller,
+)
+from enforcement_api.sites.pieces import Edit, Seen, differences
+from enforcement_api.sites.shapes import HotlistEntryShape, NamesShape, PatrollerShape, outline
 from sync import codec
 from sync.entities import HotlistEntry, Site
 from sync.messages import Change
@@ -67,6 +75,39 @@ class Administration:
         self.follow(site)
         return new, is_new
 
+    def change_site(
+        self, site: str, edit: Edit, *, seen: Seen | None, by: Principal, at: datetime
+    ) -> SitePlan:
+        """Change a part of a site and leave the rest to others; the site as it is then. An edit
+        that changes nothing leaves no trace.
+
+        `seen`: the pieces that the edit was made from (None: it does not matter what they were).
+        Raises UnknownSite, SiteChanged, SiteHasPermits, ZoneInUse, Invalid, and what the edit does.
+        """
+        by.check_site(site)
+
+        def write(tx: Connection) -> SitePlan:
+            before = self._locked(tx, site)
+            if seen is not None:
+                seen.check(before)
+            wanted = edit(before)
+            errors = list(wanted.errors())
+            if errors:
+                raise Invalid(errors=errors)
+            new = self._allowed(tx, before, wanted)
+            if new == before:
+                return before
+            told = set(map(_text, before.changes(None)))
+            changes = [change for change in new.changes(before) if _text(change) not in told]
+            self._keep(tx, before, new, changes, at)
+            facts = differences(before, new)
+            _tell(tx, site, by, at, "changed", f"site:{site}", pieces=facts)
+            return new
+
+        new = self.record.write(write)
+        self.follow(site)
+        return new
+
     def _locked(self, tx: Connection, site: str) -> SitePlan:
         """The site as nobody else can change it, nor push permits to it. Raises UnknownSite."""
         self.publish(tx, site, ())
@@ -84,12 +125,22 @@ class Administration:
         self, tx: Connection, before: SitePlan | None, new: SitePlan, by: Principal, at: datetime
     ) -> None:
         site = new.site.id
-        store.replace_plan(tx, new)
-        self.publish(tx, site, new.changes(before))
-        if before is not None and new.site.retention_days > before.site.retention_days:
-            self.reinstate(tx, new.site, at)
+        self._keep(tx, before, new, new.changes(before), at)
         action = "created" if before is None else "replaced"
         _tell(tx, site, by, at, action, f"site:{site}", plan=outline(new))
+
+    def _keep(
+        self,
+        tx: Connection,
+        before: SitePlan | None,
+        new: SitePlan,
+        changes: Iterable[Change],
+        at: datetime,
+    ) -> None:
+        store.replace_plan(tx, new)
+        self.publish(tx, new.site.id, changes)
+        if before is not None and new.site.retention_days > before.site.retention_days:
+            self.reinstate(tx, new.site, at)
 
     # Patrollers
 
@@ -102,7 +153,7 @@ class Administration:
         """
         by.check_site(site)
         self.record.read(lambda tx: store.site(tx, site))
-        patroller = Patroller(id, wanted.badge, wanted.name, core.pin_hash(wanted.pin))
+        patroller = Patroller(id, wanted.badge, wanted.name, slow_hash(wanted.pin))
 
         def write(tx: Connection) -> bool:
             is_new = store.put_patroller(tx, site, patroller)
@@ -112,6 +163,53 @@ class Administration:
             return is_new
 
         return patroller, self.record.write(write)
+
+    def rename_patroller(
+        self, site: str, id: str, wanted: NamesShape, *, by: Principal, at: datetime
+    ) -> Patroller:
+        """Another badge or name; the PIN stays.
+
+        Raises UnknownSite, UnknownPatroller, BadgeTaken.
+        """
+        by.check_site(site)
+
+        def write(tx: Connection) -> Patroller:
+            known = store.patroller(tx, site, id)
+            new = replace(known, badge=wanted.badge, name=wanted.name)
+            if new != known:
+                store.put_patroller(tx, site, new)
+                facts = {"badge": new.badge, "name": new.name}
+                _tell(tx, site, by, at, "renamed", f"patroller:{id}", **facts)
+            return new
+
+        return self.record.write(write)
+
+    def reset_pin(
+        self, site: str, id: str, pin: str | None = None, *, by: Principal, at: datetime
+    ) -> str:
+        """Give a patroller another PIN, a random one if none is given; the PIN, to be told once.
+
+        A device with network takes the old one no more from its next sign-in on, and forgets the
+        verifier that it made of it. Without network it lets them in by the old one until its
+        verifier expires: `sign_ins.verifiers` tells which may. Raises UnknownSite,
+        UnknownPatroller, Invalid.
+        """
+        by.check_site(site)
+        if pin is not None:
+            try:
+                core.check_pin(pin)
+            except ValueError as error:
+                raise Invalid(errors=[Problem.Error("/pin", str(error))]) from error
+        pin = pin or core.new_pin()
+        self.record.read(lambda tx: store.site(tx, site))
+        hash = slow_hash(pin)
+
+        def write(tx: Connection) -> None:
+            store.set_pin(tx, site, id, hash)
+            _tell(tx, site, by, at, PIN_RESET, f"patroller:{id}")
+
+        self.record.write(write)
+        return pin
 
     def delete_patroller(self, site: str, id: str, *, by: Principal, at: datetime) -> None:
         """The patroller can no longer sign in; what they recorded stays.
@@ -166,6 +264,10 @@ class Administration:
 
         self.record.write(write)
         self.follow(site)
+
+
+def _text(change: Change) -> str:
+    return codec.canonical({"kind": change.kind, "id": change.id, "record": change.record})
 
 
 def _tell(

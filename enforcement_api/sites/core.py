@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,17 @@ from sync import codec, plates
 from sync.entities import ALL_ZONES, Entity, InfractionCode, Instrument, Lot, Site, Zone
 from sync.messages import Change
 
+MOST_ZONES = 1000
+MOST_LOTS = 5000
+MOST_CODES = 1000
+MOST_WINDOWS = 1000
+MOST_AMOUNTS = 100
+
 _SITE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-_PIN = re.compile(r"[0-9]{6}")
+PIN_DIGITS = 6
+PIN_RESET = "pin-reset"
+"""The deed by which a patroller gets another PIN, as the log names it."""
+_PIN = re.compile(rf"[0-9]{{{PIN_DIGITS}}}")
 
 
 class UnknownSite(Problem):
@@ -127,6 +137,10 @@ class SitePlan:
 
     def errors(self) -> Iterator[Problem.Error]:
         """Where its parts contradict each other."""
+        yield from _too_many("/zones", self.zones, MOST_ZONES)
+        yield from _too_many("/lots", self.lots, MOST_LOTS)
+        yield from _too_many("/codes", self.codes, MOST_CODES)
+        yield from _too_many("/no_notice", self.site.no_notice, MOST_WINDOWS)
         yield from _repeated("zones", [zone.id for zone in self.zones])
         yield from _repeated("lots", [lot.id for lot in self.lots])
         yield from _repeated("codes", [code.id for code in self.codes])
@@ -141,11 +155,17 @@ class SitePlan:
             if window.begins >= window.ends:
                 yield Problem.Error(f"/no_notice/{i}/until", N_("must be later than `from`"))
         for i, code in enumerate(self.codes):
+            yield from _too_many(f"/codes/{i}/amounts", code.amounts, MOST_AMOUNTS)
             days = [str(amount["from"]) for amount in code.amounts]
             yield from _repeated(f"codes/{i}/amounts", days, "from")
 
 
 _NO_ZONE = N_("{zone} is none of the zones of this site")
+
+
+def _too_many(pointer: str, parts: Sequence[object], most: int) -> Iterator[Problem.Error]:
+    if len(parts) > most:
+        yield Problem.Error(pointer, N_("has more than {most} entries"), most=most)
 
 
 def _repeated(where: str, ids: Sequence[str], field: str = "code") -> Iterator[Problem.Error]:
@@ -250,6 +270,14 @@ def check_pin(text: str) -> str:
     if not _PIN.fullmatch(text):
         raise ValueError(N_("must be 6 digits"))
     return text
+
+
+def new_pin() -> str:
+    """A PIN that nobody chose, and nobody would guess first."""
+    while True:
+        pin = f"{secrets.randbelow(10**PIN_DIGITS):0{PIN_DIGITS}}"
+        if len(set(pin)) > 2 and pin not in "01234567890" and pin not in "09876543210":
+            return pin
 
 
 # Codes

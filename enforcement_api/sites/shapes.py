@@ -45,11 +45,6 @@ from sync.entities import (
 )
 from sync.plates import Plate, UnusablePlate
 
-MOST_ZONES = 1000
-MOST_LOTS = 5000
-MOST_CODES = 1000
-MOST_WINDOWS = 1000
-MOST_AMOUNTS = 100
 MOST_PHOTOS = 10
 LARGEST_AMOUNT = 100_000_000
 """Cents: a million dollars is a slip of the keyboard."""
@@ -118,7 +113,7 @@ class CodeShape(Shape):
     title: Localized
     instruments: list[Instrument] = Field(default=["avis", "constat"], min_length=1, max_length=2)
     article: Line | None = None
-    amounts: list[AmountShape] = Field(default=[], max_length=MOST_AMOUNTS)
+    amounts: list[AmountShape] = Field(default=[], max_length=core.MOST_AMOUNTS)
     photos_required: Annotated[
         bool | Annotated[int, Field(ge=0, le=MOST_PHOTOS)], BeforeValidator(_photos_required)
     ] = Field(default=False, description="Whether, or how many, photos a patroller must take.")
@@ -165,7 +160,7 @@ class WindowShape(Shape):
 
     from_: Instant = Field(alias="from")
     until: Instant
-    zones: list[ZoneOrAll] = Field(default=[ALL_ZONES], min_length=1, max_length=MOST_ZONES)
+    zones: list[ZoneOrAll] = Field(default=[ALL_ZONES], min_length=1, max_length=core.MOST_ZONES)
     reason: Annotated[Note | Localized, BeforeValidator(_reason)]
 
     def entity(self) -> NoNotice:
@@ -232,10 +227,8 @@ _SITE_EXAMPLE: dict[str, Any] = {
 }
 
 
-class SiteShape(Shape):
-    """A site whole. What is left out takes its default, also when there was something before."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_SITE_EXAMPLE]})
+class SettingsShape(Shape):
+    """What is set for a site, its zones, lots, codes and windows aside."""
 
     name: Line
     address: Annotated[
@@ -253,35 +246,46 @@ class SiteShape(Shape):
         Annotated[int, Strict(), Field(ge=1, le=8760)] | None,
         Field(description="null: the activation delay, at least one hour."),
     ] = None
+
+    def settings(self, id: str, no_notice: tuple[NoNotice, ...] = ()) -> Site:
+        """The site's settings."""
+        return Site(
+            id=id,
+            name=self.name,
+            address=self.address,
+            time_zone=self.time_zone,
+            jurisdiction=self.jurisdiction,
+            instrument=self.instrument,
+            activation_hours=self.activation_hours,
+            retention_days=self.retention_days,
+            stale_after_hours=self.stale_after_hours,
+            no_notice=no_notice,
+            pruned_at=None,
+        )
+
+
+class SiteShape(SettingsShape):
+    """A site whole. What is left out takes its default, also when there was something before."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SITE_EXAMPLE]})
+
     zones: list[ZoneShape] = Field(
         default=[],
-        max_length=MOST_ZONES,
+        max_length=core.MOST_ZONES,
         description="A site without zones takes permits of `*` only, and nothing can be checked.",
     )
-    lots: list[LotShape] = Field(default=[], max_length=MOST_LOTS)
+    lots: list[LotShape] = Field(default=[], max_length=core.MOST_LOTS)
     codes: list[CodeShape] = Field(
         default_factory=_standard_codes,
-        max_length=MOST_CODES,
+        max_length=core.MOST_CODES,
         description="Left out: the usual list, P01 to M02.",
     )
-    no_notice: list[WindowShape] = Field(default=[], max_length=MOST_WINDOWS)
+    no_notice: list[WindowShape] = Field(default=[], max_length=core.MOST_WINDOWS)
 
     def plan(self, id: str) -> SitePlan:
         """The site whole. Raises Invalid where its parts contradict each other."""
         plan = SitePlan(
-            site=Site(
-                id=id,
-                name=self.name,
-                address=self.address,
-                time_zone=self.time_zone,
-                jurisdiction=self.jurisdiction,
-                instrument=self.instrument,
-                activation_hours=self.activation_hours,
-                retention_days=self.retention_days,
-                stale_after_hours=self.stale_after_hours,
-                no_notice=tuple(window.entity() for window in self.no_notice),
-                pruned_at=None,
-            ),
+            site=self.settings(id, tuple(window.entity() for window in self.no_notice)),
             zones=tuple(zone.entity() for zone in self.zones),
             lots=tuple(lot.entity() for lot in self.lots),
             codes=tuple(code.entity() for code in self.codes),
@@ -292,11 +296,16 @@ class SiteShape(Shape):
         return plan
 
 
-class PatrollerShape(Shape):
-    """Who walks. The PIN is 6 digits; it is never answered."""
+class NamesShape(Shape):
+    """What a patroller is called."""
 
     badge: Word = Field(examples=["417"])
     name: Line = Field(examples=["Marie Tremblay"])
+
+
+class PatrollerShape(NamesShape):
+    """Who walks. The PIN is 6 digits; it is never answered."""
+
     pin: Annotated[str, Strict(), AfterValidator(core.check_pin)] = Field(
         examples=["204816"], json_schema_extra={"pattern": "^[0-9]{6}$", "writeOnly": True}
     )

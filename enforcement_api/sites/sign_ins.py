@@ -25,7 +25,7 @@ from enforcement_api.security import Guard, Principal, is_secret_of, nobodys_has
 from enforcement_api.settings import Settings
 from enforcement_api.shapes import Shape, Word, shown_as
 from enforcement_api.sites import core, store
-from enforcement_api.sites.core import Patroller
+from enforcement_api.sites.core import PIN_RESET, Patroller
 from sync import codec
 
 BY_BADGE = ((5, 60), (10, 900), (20, 86_400))
@@ -89,6 +89,29 @@ class SignInOut(Shape):
     offline_until: str
 
 
+SIGNED_IN = "signed-in"
+
+
+def verifiers(
+    tx: Connection, site: str, patroller: str, *, lasts: timedelta, at: datetime
+) -> dict[str, datetime]:
+    """The devices, by id, that may let a patroller in without network by a PIN that the service
+    takes no more, and until when: those where they signed in with it.
+
+    `lasts`: how long a device's verifier does. A device that was asked since, with network, has
+    forgotten its own, which nobody here can know; one that was wiped too.
+    """
+    found: dict[str, datetime] = {}
+    old: dict[str, datetime] = {}
+    for entry in audit.entries(tx, f"patroller:{patroller}", site=site):
+        if entry.action == SIGNED_IN:
+            found[entry.by.partition(":")[2]] = entry.at + lasts
+        elif entry.action in (PIN_RESET, "replaced", "deleted"):
+            old |= found
+            found = {}
+    return {device: until for device, until in old.items() if until > at and device not in found}
+
+
 def router(
     *, record: Record, guard: Guard, settings: Settings, now: Callable[[], datetime]
 ) -> APIRouter:
@@ -136,7 +159,7 @@ def router(
         if matching:
             site, patroller = matching[0]
             who = f"patroller:{patroller.id}"
-            record.write(lambda tx: remember(tx, "signed-in", site, who))
+            record.write(lambda tx: remember(tx, SIGNED_IN, site, who))
             until = at + timedelta(days=settings.sign_in_days)
             return SignInOut(
                 patroller=patroller.id,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import codes, hotlist, lots, patrollers, sites, zones
+from enforcement_api.shapes import is_identifier
 from enforcement_api.sites.core import (
     BadgeTaken,
     Patroller,
@@ -20,6 +21,7 @@ from enforcement_api.sites.core import (
 )
 from sync import codec
 from sync.entities import HotlistEntry, InfractionCode, Lot, Site, Zone
+from sync.plates import Plate
 
 # Sites
 
@@ -199,6 +201,40 @@ def put_patroller(tx: Connection, site: str, patroller: Patroller) -> bool:
     return True
 
 
+def set_pin(tx: Connection, site: str, id: str, pin_hash: str) -> Patroller:
+    """Give a patroller another PIN. Raises UnknownSite, UnknownPatroller."""
+    known = patroller(tx, site, id)
+    here = (patrollers.c.site == site, patrollers.c.id == id)
+    tx.execute(update(patrollers).where(*here).values(pin_hash=pin_hash))
+    return known
+
+
+def patroller(tx: Connection, site: str, id: str) -> Patroller:
+    """A patroller, whom nobody else changes until the transaction ends.
+
+    Raises UnknownSite, UnknownPatroller.
+    """
+    _lock(tx, site)
+    row = None
+    if is_identifier(id):
+        here = (patrollers.c.site == site, patrollers.c.id == id)
+        row = tx.execute(select(patrollers).where(*here)).first()
+    if row is None:
+        raise UnknownPatroller(id=id)
+    return _patroller_of(row)
+
+
+def all_patrollers(tx: Connection, site: str) -> list[Patroller]:
+    """The patrollers of a site, by name."""
+    query = select(patrollers).where(patrollers.c.site == site)
+    found = [_patroller_of(row) for row in tx.execute(query)]
+    return sorted(found, key=lambda one: (one.name.casefold(), one.id))
+
+
+def _patroller_of(row: Any) -> Patroller:
+    return Patroller(row.id, row.badge, row.name, row.pin_hash)
+
+
 def delete_patroller(tx: Connection, site: str, id: str) -> None:
     """Remove a patroller. Raises UnknownSite, UnknownPatroller."""
     _lock(tx, site)
@@ -212,7 +248,7 @@ def patroller_of_badge(tx: Connection, site: str, badge: str) -> Patroller | Non
     row = tx.execute(
         select(patrollers).where(patrollers.c.site == site, patrollers.c.badge == badge)
     ).first()
-    return None if row is None else Patroller(row.id, row.badge, row.name, row.pin_hash)
+    return None if row is None else _patroller_of(row)
 
 
 def patroller_named(tx: Connection, site: str, name: str) -> Patroller | None:
@@ -221,7 +257,7 @@ def patroller_named(tx: Connection, site: str, name: str) -> Patroller | None:
     row = tx.execute(select(patrollers).where(*here)).first()
     if row is None:
         return patroller_of_badge(tx, site, name)
-    return Patroller(row.id, row.badge, row.name, row.pin_hash)
+    return _patroller_of(row)
 
 
 def _lock(tx: Connection, site: str) -> None:
@@ -249,6 +285,23 @@ def put_hotlist_entry(tx: Connection, site: str, entry: HotlistEntry) -> bool:
         return False
     tx.execute(insert(hotlist).values(site=site, id=entry.id, **values))
     return True
+
+
+def all_hotlist(tx: Connection, site: str) -> list[HotlistEntry]:
+    """The hotlist of a site, by plate; what has expired too."""
+    table = hotlist.c
+    query = select(hotlist).where(table.site == site).order_by(table.plate, table.id)
+    return [
+        HotlistEntry(
+            id=row.id,
+            plate=Plate(row.plate, row.jurisdiction),
+            reason=row.reason,
+            priority=row.priority,
+            instructions=row.instructions,
+            expires_at=row.expires_at,
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def delete_hotlist_entry(tx: Connection, site: str, id: str) -> None:
