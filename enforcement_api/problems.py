@@ -130,6 +130,10 @@ class Sentence(str):
         sentence.facts = facts
         return sentence
 
+    def text(self, language: str) -> str:
+        """The sentence by itself, in a language."""
+        return _show(self, self.facts, language)
+
 
 def _show(text: str, facts: dict[str, object], language: str) -> str:
     """A text with its facts, in a language. Facts may quote a request: no card number is echoed."""
