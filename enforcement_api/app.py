@@ -23,6 +23,8 @@ from enforcement_api.database.engine import Record, check_writable
 from enforcement_api.devices import reporting
 from enforcement_api.devices import routes as devices_routes
 from enforcement_api.devices import store as devices
+from enforcement_api.devices.core import Authority
+from enforcement_api.devices.fleet import Fleet
 from enforcement_api.feed import routes as feed_routes
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
@@ -348,8 +350,7 @@ def create_app(
             guard=guard,
             settings=settings,
             now=now,
-            plates_held=service.plates.at,
-            stale_after=sites.stale_after,
+            fleet=_fleet(service),
         )
     )
     app.include_router(
@@ -372,6 +373,20 @@ def create_app(
     app.include_router(_health(service))
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
+
+
+def _fleet(service: Service) -> Fleet:
+    """Raises UnusableAuthority."""
+    settings = service.settings
+    return Fleet(
+        service.record,
+        code_lasts=timedelta(minutes=settings.enrolment_minutes),
+        server=settings.public_url,
+        authority=None if settings.authority is None else Authority.read(settings.authority),
+        forget=service.guard.ring.forget,
+        plates_held=service.plates.at,
+        stale_after=sites.stale_after,
+    )
 
 
 def _include_subscriptions(app: FastAPI, service: Service) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,14 +12,8 @@ from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import core, store
-from enforcement_api.devices.core import (
-    Authority,
-    Device,
-    EnrolmentRefused,
-    FailureLimit,
-    NoAuthority,
-)
-from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.devices.core import EnrolmentRefused, FailureLimit, NoAuthority
+from enforcement_api.devices.fleet import Fleet, Invitation, Standing
 from enforcement_api.rates import one_address
 from enforcement_api.security import Guard, Principal, new_secret
 from enforcement_api.settings import Settings
@@ -186,9 +180,6 @@ class DeviceState(Shape):
     ] = None
 
 
-_NO_SITE = N_("there is no site {site}")
-
-
 # Routes
 
 
@@ -198,69 +189,12 @@ def router(
     guard: Guard,
     settings: Settings,
     now: Callable[[], datetime],
-    plates_held: Callable[[Connection, str, int], int],
-    stale_after: Callable[[Connection], Mapping[str, timedelta]],
+    fleet: Fleet,
 ) -> APIRouter:
-    """The routes of devices.
-
-    `plates_held` counts the plates of a site's index at a sequence; `stale_after` tells how old
-    a copy of each site may become. Raises UnusableAuthority.
-    """
+    """The routes of devices."""
     routes = APIRouter(prefix="/v1", tags=["devices"])
     failures = FailureLimit(settings.enrolment_failures_per_minute, now=now)
     admin, itself = guard.allow("admin"), guard.allow("device")
-    authority = None if settings.authority is None else Authority.read(settings.authority)
-
-    def shown(tx: Connection, device: Device, limits: Mapping[str, timedelta]) -> DeviceOut:
-        cursors = [
-            DeviceCursorOut(
-                site=cursor.site,
-                cursor=cursor.cursor,
-                sequence=cursor.sequence,
-                at=codec.instant(cursor.at),
-                plates_held=plates_held(tx, cursor.site, cursor.sequence)
-                if cursor.plates_held is None
-                else cursor.plates_held,
-            )
-            for cursor in device.cursors
-        ]
-        return DeviceOut(
-            id=device.id,
-            name=device.name,
-            sites=list(device.sites),
-            created_at=codec.instant(device.created_at),
-            enrolled_at=codec.optional_instant(device.enrolled_at),
-            revoked_at=codec.optional_instant(device.revoked_at),
-            last_seen_at=codec.optional_instant(device.last_seen_at),
-            app_version=device.app_version,
-            unsent=device.unsent,
-            clock_offset_ms=device.clock_offset_ms,
-            battery_percent=device.battery_percent,
-            mismatches=device.mismatches,
-            mismatched_at=codec.optional_instant(device.mismatched_at),
-            numbers_left=device.numbers_left,
-            plates_held=device.plates_held,
-            held_at_contact=sum(cursor.plates_held for cursor in cursors),
-            stale=device.is_stale(now(), limits),
-            cursors=cursors,
-        )
-
-    def code_answer(id: str, code: str, expires_at: datetime, request: Request) -> NewDeviceOut:
-        server = settings.public_url or str(request.base_url)
-        pin = None if authority is None else authority.pin
-        return NewDeviceOut(
-            id=id,
-            enrolment_code=code,
-            expires_at=codec.instant(expires_at),
-            enrolment_link=core.enrolment_link(server, code, pin=pin),
-        )
-
-    def theirs(tx: Connection, id: str, principal: Principal) -> Device:
-        """A device of which every site is the principal's. Raises UnknownDevice, ForbiddenSite."""
-        device = store.device(tx, id)
-        for site in device.sites:
-            principal.check_site(site)
-        return device
 
     @routes.post(
         "/devices",
@@ -275,32 +209,9 @@ def router(
         """The code is good once and for a few minutes; type it into the handheld, or show it the
         link as a QR code.
         """
-        at = now()
-        expires_at = at + timedelta(minutes=settings.enrolment_minutes)
-        wanted_sites = list(dict.fromkeys(wanted.sites))
-
-        def write(tx: Connection) -> tuple[str, str]:
-            known = store.known_sites(tx)
-            errors = [
-                Problem.Error(f"/sites/{i}", _NO_SITE, site=site)
-                for i, site in enumerate(wanted.sites)
-                if site not in known
-            ]
-            if errors:
-                raise Invalid(errors=errors)
-            for site in wanted_sites:
-                principal.check_site(site)
-            return store.add(
-                tx,
-                name=wanted.name,
-                sites=wanted_sites,
-                by=principal.actor,
-                at=at,
-                code_expires_at=expires_at,
-            )
-
-        id, code = record.write(write)
-        return code_answer(id, code, expires_at, request)
+        address = str(request.base_url)
+        made = fleet.create(wanted.name, wanted.sites, asked_at=address, by=principal, at=now())
+        return _invitation_out(made)
 
     @routes.post(
         "/devices/{id}/enrolment-code",
@@ -316,14 +227,9 @@ def router(
         """A handheld that forgot who it is enrols again as the same device: what it has not sent
         yet stays its own. Its old token is good until the code is used.
         """
-        at = now()
-        expires_at = at + timedelta(minutes=settings.enrolment_minutes)
-
-        def write(tx: Connection) -> str:
-            theirs(tx, id, principal)
-            return store.renew_code(tx, id, by=principal.actor, at=at, code_expires_at=expires_at)
-
-        return code_answer(id, record.write(write), expires_at, request)
+        address = str(request.base_url)
+        made = fleet.renew_code(id, asked_at=address, by=principal, at=now())
+        return _invitation_out(made)
 
     @routes.get(
         "/devices",
@@ -343,19 +249,12 @@ def router(
         after = None if cursor is None else _position(cursor)
 
         def read(tx: Connection) -> DevicesOut:
-            limits = stale_after(tx)
-            found = store.page(
-                tx,
-                among=principal.sites,
-                after=after,
-                limit=limit + 1,
-                wanted=None
-                if stale is None
-                else lambda device: device.is_stale(now(), limits) == stale,
+            found = fleet.page(
+                tx, by=principal, at=now(), stale=stale, after=after, limit=limit + 1
             )
-            last = found[limit - 1] if len(found) > limit else None
+            last = found[limit - 1].device if len(found) > limit else None
             return DevicesOut(
-                items=[shown(tx, device, limits) for device in found[:limit]],
+                items=[_device_out(standing) for standing in found[:limit]],
                 next_cursor=None
                 if last is None
                 else page_cursor(int(last.created_at.timestamp()), last.id),
@@ -371,11 +270,9 @@ def router(
     )
     def get_device(id: Name, principal: Principal = Depends(admin)) -> DeviceOut:
         """As in the list. Of a lost device, `held_at_contact` is what may be in other hands."""
-
-        def read(tx: Connection) -> DeviceOut:
-            return shown(tx, theirs(tx, id, principal), stale_after(tx))
-
-        return record.read(read)
+        at = now()
+        found = record.read(lambda tx: fleet.one(tx, id, by=principal, at=at))
+        return _device_out(found)
 
     @routes.delete(
         "/devices/{id}",
@@ -388,14 +285,7 @@ def router(
 
         What it had recorded before is still taken.
         """
-        at = now()
-
-        def write(tx: Connection) -> None:
-            theirs(tx, id, principal)
-            store.revoke(tx, id, by=principal.actor, at=at)
-
-        record.write(write)
-        guard.ring.forget(id)
+        fleet.revoke(id, by=principal, at=now())
 
     @routes.put(
         "/devices/self",
@@ -470,11 +360,53 @@ def router(
     )
     def get_authority() -> Response:
         """No key is needed. `ca` in the enrolment link is the SHA-256 of this certificate."""
-        if authority is None:
+        if fleet.authority is None:
             raise NoAuthority
-        return Response(authority.pem, media_type=PEM)
+        return Response(fleet.authority.pem, media_type=PEM)
 
     return routes
+
+
+def _invitation_out(made: Invitation) -> NewDeviceOut:
+    return NewDeviceOut(
+        id=made.id,
+        enrolment_code=made.code,
+        expires_at=codec.instant(made.expires_at),
+        enrolment_link=made.link,
+    )
+
+
+def _device_out(standing: Standing) -> DeviceOut:
+    device = standing.device
+    return DeviceOut(
+        id=device.id,
+        name=device.name,
+        sites=list(device.sites),
+        created_at=codec.instant(device.created_at),
+        enrolled_at=codec.optional_instant(device.enrolled_at),
+        revoked_at=codec.optional_instant(device.revoked_at),
+        last_seen_at=codec.optional_instant(device.last_seen_at),
+        app_version=device.app_version,
+        unsent=device.unsent,
+        clock_offset_ms=device.clock_offset_ms,
+        battery_percent=device.battery_percent,
+        mismatches=device.mismatches,
+        mismatched_at=codec.optional_instant(device.mismatched_at),
+        numbers_left=device.numbers_left,
+        plates_held=device.plates_held,
+        held_at_contact=standing.held_at_contact,
+        stale=standing.is_stale,
+        cursors=[
+            DeviceCursorOut(
+                site=cursor.site,
+                cursor=cursor.cursor,
+                sequence=cursor.sequence,
+                at=codec.instant(cursor.at),
+                plates_held=cursor.plates_held or 0,
+            )
+            for cursor in standing.cursors
+        ],
+    )
 
 
 def _position(cursor: str) -> tuple[int, str]:

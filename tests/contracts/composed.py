@@ -15,6 +15,7 @@ from enforcement_api import problems
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import routes as device_routes
 from enforcement_api.devices import store as devices
+from enforcement_api.devices.fleet import Fleet
 from enforcement_api.feed import store as feed
 from enforcement_api.security import Guard, KeyRing, Principal, ask_the_doors
 from enforcement_api.settings import Settings
@@ -49,6 +50,15 @@ class Composed:
             reinstate=lambda tx, site, now: None,
         )
         guard = self.guard = Guard(KeyRing(self._holder, seconds=60))
+        self.fleet = Fleet(
+            record,
+            code_lasts=timedelta(minutes=10),
+            server="",
+            authority=None,
+            forget=guard.ring.forget,
+            plates_held=lambda tx, site, sequence: sequence * 100,
+            stale_after=sites.stale_after,
+        )
         self.app = FastAPI()
         problems.install(self.app, storage_failed=lambda problem: None, may_ask=ask_the_doors)
         self.app.include_router(
@@ -65,8 +75,7 @@ class Composed:
                 guard=guard,
                 settings=Settings(data_dir=Path("unused"), database_url="unused"),
                 now=lambda: self.at,
-                plates_held=lambda tx, site, sequence: sequence * 100,
-                stale_after=sites.stale_after,
+                fleet=self.fleet,
             )
         )
         self.admin = self.key("admin")

@@ -40,6 +40,7 @@ from enforcement_api.operations.restore import (
     restore,
 )
 from enforcement_api.operations.using import BeingRestored, InUse, alone
+from enforcement_api.security import Principal
 from enforcement_api.settings import Settings
 from enforcement_api.staff import keys
 from enforcement_api.subscriptions import attachments
@@ -976,3 +977,18 @@ def test_secrets_are_in_no_entry(service: Service, tmp_path: Path) -> None:
 
 def hash_of_(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def test_pin_that_was_reset_since_the_backup_holds_after_a_restore(
+    service: Service, tmp_path: Path
+) -> None:
+    service.site()
+    device = service.device_client()
+    hired(service, "forgot")
+    made(service, tmp_path / "backup")
+    office = Principal(id="ann", role="admin", name="Ann", source="ann", sites=None)
+    at = service.clock.at
+    pin = service.parts.administration.reset_pin("1085", "forgot", by=office, at=at)
+    assert restored(service, tmp_path / "backup").carried_over
+    assert not is_let_in(device, "forgot")
+    assert is_let_in(device, "forgot", pin=pin)
