@@ -12,7 +12,7 @@ import pytest
 from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import Invalid
-from enforcement_api.security import ForbiddenSite, Principal
+from enforcement_api.security import ForbiddenSite, Principal, is_secret_of
 from enforcement_api.sites import core, pieces, sign_ins, store
 from enforcement_api.sites.core import (
     BadgeTaken,
