@@ -68,6 +68,31 @@ def load(content: bytes, kinds: tuple[str, ...], *, most_pixels: int = MOST_PIXE
     return picture
 
 
+def preview(content: bytes, kinds: tuple[str, ...], *, longest_side: int) -> bytes:
+    """A picture as a JPEG for a screen, upright, no side longer than this: for looking at, never as
+    evidence. Raises NotAPicture, TooManyPixels.
+    """
+    small: Image.Image = Image.open(io.BytesIO(content), formats=kinds)
+    if small.format in ("JPEG", "MPO"):
+        # The decoder makes it smaller by itself, in a fraction of the time.
+        small.draft("RGB", (longest_side, longest_side))
+    else:
+        small = load(content, kinds)
+    try:
+        small.thumbnail((longest_side, longest_side))
+        upright = ImageOps.exif_transpose(small)
+    except Exception as error:
+        raise NotAPicture from error
+    if upright.mode not in _OF_JPEG:
+        ground = Image.new("RGB", upright.size, "white")
+        with_alpha = upright.convert("RGBA")
+        ground.paste(with_alpha, mask=with_alpha.getchannel("A"))
+        upright = ground
+    out = io.BytesIO()
+    upright.save(out, "JPEG", quality=_BEST - 10)
+    return out.getvalue()
+
+
 def media_type(picture: Image.Image) -> str:
     """The media type of the file that a picture was loaded from."""
     return MEDIA_TYPES[picture.format or ""]

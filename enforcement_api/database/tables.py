@@ -551,6 +551,19 @@ reviews = Table(
     Column("acknowledged_differs", Boolean, nullable=False),
 )
 
+# What an infraction was corrected by: it stays as it was issued, another one takes its place.
+infraction_corrections = Table(
+    "infraction_corrections",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("infraction", String, primary_key=True),
+    Column("correction", String, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+    Index("ix_infraction_corrections_correction", "site", "correction"),
+)
+
 photos = Table(
     "photos",
     metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -97,15 +97,27 @@ class OwnInfraction(Problem):
     detail = N_("This one was recorded by {patroller}: leave it to somebody else.")
 
 
+class NotUndoable(Problem):
+    """The last decision is another's, or an undoing itself."""
+
+    status = 409
+    slug = "not-undoable"
+    title = N_("That cannot be undone here")
+    detail = N_("Only your own last decision can be. Look at the infraction, then decide anew.")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A decision that somebody wants to take. `expected_state`: what they were looking at."""
+    """A decision that somebody wants to take. `expected_state`: what they were looking at;
+    `expected_reviews`: how many decisions they saw (None: they do not tell).
+    """
 
     decision: Decision
     reason: str | None
     note: str | None
     expected_state: str
     acknowledge_differs: bool
+    expected_reviews: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +150,25 @@ class Review:
 
 
 def decide(
-    infraction: Infraction, wanted: Wanted, *, by: str, by_name: str, is_own: bool, at: datetime
+    infraction: Infraction,
+    wanted: Wanted,
+    *,
+    by: str,
+    by_name: str,
+    is_own: bool,
+    reviews: int,
+    at: datetime,
 ) -> Review:
-    """What the decision makes of an infraction that was judged again just now.
+    """What the decision makes of an infraction that was judged again just now. `reviews`: how many
+    decisions it has had.
 
     Raises OwnInfraction, StateMovedOn, NotDecidable, Invalid, DiffersUnacknowledged.
     """
     if is_own:
         raise OwnInfraction(patroller=infraction.sent.patroller)
-    if infraction.state != wanted.expected_state:
+    if infraction.state != wanted.expected_state or (
+        wanted.expected_reviews is not None and wanted.expected_reviews != reviews
+    ):
         raise StateMovedOn(state=infraction.state, expected=wanted.expected_state)
     state = _NEXT[wanted.decision].get(infraction.state)
     if state is None:
@@ -172,6 +194,43 @@ def decide(
         state_before=infraction.state,
         state=state,
         acknowledged_differs=infraction.differs and wanted.acknowledge_differs,
+    )
+
+
+UNDO = "undo"
+"""The decision that takes back the one before it: an entry of its own, which erases nothing."""
+
+
+def undone(
+    infraction: Infraction,
+    reviews: Sequence[Review],
+    *,
+    expected_reviews: int,
+    by: str,
+    by_name: str,
+    at: datetime,
+) -> Review:
+    """What undoing one's last decision makes of an infraction with these reviews, the oldest first.
+
+    Raises StateMovedOn, NotUndoable.
+    """
+    last = reviews[-1] if reviews else None
+    if len(reviews) != expected_reviews:
+        raise StateMovedOn(state=infraction.state, expected=last.state if last else "?")
+    if last is None or last.by != by or last.decision not in DECISIONS:
+        raise NotUndoable
+    state = last.state_before
+    voided = (one.reason for one in reversed(reviews[:-1]) if one.state == "voided")
+    return Review(
+        at=at,
+        by=by,
+        by_name=by_name,
+        decision=UNDO,
+        reason=next(voided, None) if state == "voided" else None,
+        note=None,
+        state_before=infraction.state,
+        state=state,
+        acknowledged_differs=False,
     )
 
 

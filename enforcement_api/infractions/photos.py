@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, exists, func, select
 
-from enforcement_api import pictures
+from enforcement_api import hashed_files, pictures
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import devices, infraction_photos, photos
 from enforcement_api.infractions import store, weighing
@@ -136,6 +137,16 @@ def inspect(content: bytes, *, named: str) -> str:
         raise TooManyPixels.of(error, most=MOST_PIXELS) from error
     except pictures.NotAPicture as error:
         raise NotAPicture from error
+
+
+def preview(folder: Path, sha256: str, *, longest_side: int) -> bytes | None:
+    """A photo as a smaller JPEG for a screen; None: the file is not there, or no picture."""
+    try:
+        content = hashed_files.path_of(folder, sha256).read_bytes()
+        with _decoding:
+            return pictures.preview(content, _FORMATS, longest_side=longest_side)
+    except (OSError, pictures.NotAPicture, pictures.TooManyPixels):
+        return None
 
 
 # In the record

@@ -239,6 +239,14 @@ def _accepted(accept: str) -> str:
     return best
 
 
+UNCHANGING = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+"""What an answer says that is named by the hash of its content, and that runs nothing."""
+
+
 # Streaming
 
 
@@ -253,6 +261,17 @@ def _streamed(pieces: Iterator[str], *, kind: str, name: str) -> Response:
             "Cache-Control": "no-store",
         },
     )
+
+
+def photo_response(request: Request, settings: Settings, photo: StoredPhoto) -> Response:
+    """The original as it was taken, to who may have it. Raises UnknownPhoto."""
+    path = hashed_files.path_of(settings.photo_dir, photo.sha256)
+    if not path.exists():
+        raise UnknownPhoto(sha256=photo.sha256)
+    headers = {**UNCHANGING, "ETag": f'"{photo.sha256}"'}
+    if f'"{photo.sha256}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(path, media_type=photo.media_type, headers=headers)
 
 
 def router(
@@ -573,17 +592,6 @@ def router(
             return found
 
         found = record.read(find)
-        path = hashed_files.path_of(settings.photo_dir, sha256)
-        if not path.exists():
-            raise UnknownPhoto(sha256=sha256)
-        headers = {
-            "ETag": f'"{sha256}"',
-            "Cache-Control": "private, max-age=31536000, immutable",
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        }
-        if f'"{sha256}"' in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return FileResponse(path, media_type=found.media_type, headers=headers)
+        return photo_response(request, settings, found)
 
     return routes

@@ -66,6 +66,7 @@ from enforcement_api.infractions.lifecycle import (
     Wanted,
     decide,
     standing,
+    undone,
 )
 from enforcement_api.permits.store import permits_for
 from enforcement_api.security import Principal
@@ -493,10 +494,35 @@ def review(
         wanted,
         by=by.actor,
         by_name=by.name,
-        is_own=by.source.casefold() in names_of(tx, site_id, judged.sent.patroller),
+        is_own=is_own(tx, judged, by),
+        reviews=len(reviews_of(tx, site_id, id)),
         at=at,
     )
     return settle(tx, counter, judged, decided, line=_reviewed(decided, judged)), decided
+
+
+def undo(
+    tx: Connection, id: str, *, expected_reviews: int, by: Principal, at: datetime
+) -> tuple[Infraction, Review]:
+    """Take back one's own last decision by an entry that reverses it; handhelds are told.
+
+    Raises UnknownInfraction, ForbiddenSite, and what lifecycle.undone raises.
+    """
+    site_id = find(tx, id).sent.site
+    by.check_site(site_id)
+    counter = feed.lock(tx, site_id)
+    judged = judged_again(tx, sites.site(tx, site_id), find(tx, id), at=at)
+    reviews = reviews_of(tx, site_id, id)
+    taken_back = undone(
+        judged, reviews, expected_reviews=expected_reviews, by=by.actor, by_name=by.name, at=at
+    )
+    line = _reviewed(taken_back, judged)
+    return settle(tx, counter, judged, taken_back, line=line), taken_back
+
+
+def is_own(tx: Connection, infraction: Infraction, by: Principal) -> bool:
+    """Whether somebody recorded it themselves: they are known by the patroller's badge or id."""
+    return by.source.casefold() in names_of(tx, infraction.sent.site, infraction.sent.patroller)
 
 
 def judged_again(tx: Connection, site: Site, here: Infraction, *, at: datetime) -> Infraction:
