@@ -343,6 +343,11 @@ class Web:
         assert found is not None, "a session that was opened just now"
         return Visitor(account, found[1], token_of(secret), account.language, sites=())
 
+    def showing(self, visitor: Visitor) -> Showing:
+        """How a visitor reads things."""
+        zone = visitor.site.time_zone if visitor.site else "UTC"
+        return Showing(visitor.language, zone, at=self.at())
+
     def words(self, text: str, language: str, **facts: object) -> str:
         """A marked text in a language; nothing of nothing."""
         if not text:

@@ -149,6 +149,11 @@ class Review:
         }
 
 
+def allowed(state: str) -> list[Decision]:
+    """What may be decided of an infraction in this state."""
+    return [one for one in DECISIONS if state in _NEXT[one]]
+
+
 def decide(
     infraction: Infraction,
     wanted: Wanted,
@@ -172,8 +177,8 @@ def decide(
         raise StateMovedOn(state=infraction.state, expected=wanted.expected_state)
     state = _NEXT[wanted.decision].get(infraction.state)
     if state is None:
-        allowed = [one for one in DECISIONS if infraction.state in _NEXT[one]]
-        raise NotDecidable(state=infraction.state, allowed=", ".join(allowed) or "—")
+        may = ", ".join(allowed(infraction.state)) or "—"
+        raise NotDecidable(state=infraction.state, allowed=may)
     if wanted.decision == "void" and wanted.reason not in VOID_REASONS:
         told = N_("must be one of: {allowed}")
         raise Invalid(

@@ -1,0 +1,554 @@
+"""Reviewing: the queue, an infraction with all that is known of it, and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from enforcement_api.console import maps, wording
+from enforcement_api.console.account_pages import sentences
+from enforcement_api.console.web import ROOT, NoSuchPage, Visitor, Web, address
+from enforcement_api.devices import events
+from enforcement_api.devices import store as devices
+from enforcement_api.infractions import corrections, lifecycle, photos, queue, store
+from enforcement_api.infractions.attention import REASONS, REST
+from enforcement_api.infractions.core import Infraction, is_uuid, photo_name
+from enforcement_api.infractions.lifecycle import DECISIONS, UNDO, Review, StateMovedOn, Wanted
+from enforcement_api.infractions.photos import UnknownPhoto
+from enforcement_api.infractions.queue import QueuePlace
+from enforcement_api.infractions.routes import UNCHANGING, photo_response
+from enforcement_api.permits import store as permits
+from enforcement_api.permits.core import StoredPermit, UnknownPermit
+from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.sites import store as sites
+from enforcement_api.sites.core import SitePlan
+from sync import codec
+from sync.validity import Judgement
+
+A_PAGE = 50
+"""Infractions of the queue on one page, and in one bulk decision at most."""
+EARLIER = 10
+PREVIEW = 1280
+"""Pixels of the longer side of a photo on a page; the original is a press away."""
+LONGEST_NOTE = 2_000
+OTHERS = "rest"
+"""The part of the queue that nothing is to be said about."""
+
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_MOST_VERSIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the queue: all that should be looked at (""), what one reason stands first for, or
+    the others.
+    """
+
+    name: str
+
+    @classmethod
+    def named(cls, name: str) -> Part:
+        """The part of this name; of another name, all that should be looked at."""
+        return cls(name if name in (*REASONS, OTHERS) else "")
+
+    @property
+    def ranks(self) -> range:
+        """The ranks that it has, one behind another."""
+        if not self.name:
+            return range(REST)
+        rank = REST if self.name == OTHERS else REASONS.index(self.name)  # type: ignore[arg-type]
+        return range(rank, rank + 1)
+
+    @property
+    def begins(self) -> QueuePlace | None:
+        """The place before its first."""
+        return QueuePlace(self.ranks[0] - 1, _LAST, _LAST_ID) if self.ranks[0] else None
+
+    def has(self, infraction: Infraction | None) -> bool:
+        """Whether an infraction waits in it."""
+        return infraction is not None and infraction.review_rank in self.ranks
+
+    def next(self, tx: Connection, site: str, after: QueuePlace | None) -> Infraction | None:
+        """What waits in it after a place."""
+        begins = self.begins
+        if begins is not None and (after is None or after < begins):
+            after = begins
+        found = queue.next_after(tx, site, after)
+        return found if self.has(found) else None
+
+    def before(self, tx: Connection, site: str, place: QueuePlace) -> Infraction | None:
+        """What waits in it before a place."""
+        found = queue.before(tx, site, place)
+        return found if self.has(found) else None
+
+    def count(self, counts: dict[int, int]) -> int:
+        """How many wait in it."""
+        return sum(counts[rank] for rank in self.ranks)
+
+
+def waiting(tx: Connection, site: str) -> int:
+    """How many infractions of a site should be looked at."""
+    return Part("").count(dict(queue.counts(tx, site)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """What somebody has typed into the decision, to be shown again."""
+
+    decision: str = ""
+    reason: str = ""
+    note: str = ""
+    correction: str = ""
+
+    @classmethod
+    def by(cls, visitor: Visitor) -> _Typed:
+        return cls(*(visitor.text(name) for name in ("decision", "reason", "note", "correction")))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An infraction with all that is known of it."""
+
+    infraction: Infraction
+    plan: SitePlan
+    now: Judgement | None
+    differs: bool
+    reviews: Sequence[Review]
+    history: Sequence[Any]
+    answers: Sequence[Any]
+    earlier: Sequence[Infraction]
+    corrections: Sequence[corrections.Correction]
+    versions: Sequence[tuple[int, StoredPermit]]
+    device: str
+    patroller: str
+    is_own: bool
+    place: QueuePlace | None
+    next: Infraction | None
+    previous: Infraction | None
+
+    @property
+    def allowed(self) -> list[str]:
+        """What may be decided of it."""
+        return lifecycle.allowed(self.infraction.state)
+
+    @property
+    def undoable_by(self) -> str | None:
+        """Whose decision can be undone; None: nobody's."""
+        last = self.reviews[-1] if self.reviews else None
+        return last.by if last is not None and last.decision in DECISIONS else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The case as its JSON twin has it: as the API's, and what the page has besides."""
+        shown = self.infraction.as_json()
+        shown["verdicts"]["now"] = None if self.now is None else self.now.verdict
+        shown["recheck"]["differs"] = self.differs
+        found = () if self.now is None else self.now.permits
+        shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in found]
+        shown["reviews"] = [one.as_json() for one in self.reviews]
+        shown["history"] = [event.as_json() for event in self.history]
+        shown["attention"] = list(self.infraction.attention)
+        shown["earlier"] = [one.id for one in self.earlier]
+        shown["corrections"] = [
+            {"infraction": one.infraction, "correction": one.correction, "by_name": one.by_name}
+            | {"at": codec.instant(one.at)}
+            for one in self.corrections
+        ]
+        return shown
+
+
+def case(tx: Connection, site: str, id: str, visitor: Visitor, part: Part) -> Case:
+    """All that is known of an infraction. Raises UnknownInfraction, NoSuchPage."""
+    infraction = store.find(tx, id.lower()) if is_uuid(id) else None
+    if infraction is None or infraction.sent.site != site:
+        raise NoSuchPage
+    now = store.known_now(tx, infraction)
+    place = QueuePlace.of(infraction)
+    return Case(
+        infraction=infraction,
+        plan=sites.plan(tx, site),
+        now=now,
+        differs=now is not None and infraction.sent.verdict not in (None, now.verdict),
+        reviews=store.reviews_of(tx, site, infraction.id),
+        history=store.history(tx, site, infraction.id),
+        answers=events.of_subject(tx, site, f"infraction:{infraction.id}"),
+        earlier=queue.earlier(tx, infraction, limit=EARLIER),
+        corrections=corrections.of(tx, infraction),
+        versions=_versions(tx, site, infraction, now),
+        device=devices.names(tx, [infraction.device]).get(infraction.device, infraction.device),
+        patroller=store.name_of(tx, site, infraction.sent.patroller),
+        is_own=store.is_own(tx, infraction, visitor.principal),
+        place=place,
+        next=part.next(tx, site, place),
+        previous=None if place is None else part.before(tx, site, place),
+    )
+
+
+def _versions(
+    tx: Connection, site: str, infraction: Infraction, now: Judgement | None
+) -> list[tuple[int, StoredPermit]]:
+    """Every version of the permits that the device knew or that are known now, the oldest first."""
+    ids = [permit.id for permit in infraction.sent.known]
+    ids += [permit.id for permit in now.permits] if now is not None else []
+    found: dict[int, StoredPermit] = {}
+    for id in dict.fromkeys(ids):
+        try:
+            found |= dict(permits.history(tx, site, id))
+        except UnknownPermit:
+            continue  # a device may say anything
+    return sorted(found.items())[-_MOST_VERSIONS:]
+
+
+def router(web: Web, *, follow: Any) -> APIRouter:
+    """The pages of reviewing. `follow`: tells the index of a site that the record has changed."""
+    routes = APIRouter(prefix=f"{ROOT}/sites/{{site}}", include_in_schema=False)
+    record = web.record
+    visiting, acting = Depends(web.visitor), Depends(web.actor)
+
+    # The queue
+
+    def listed(
+        visitor: Visitor,
+        part: Part,
+        after: QueuePlace | None,
+        *,
+        errors: Sequence[str] = (),
+        done: dict[str, Any] | None = None,
+        status: int = 200,
+    ) -> tuple[dict[str, Any], int]:
+        site = visitor.at_site.id
+
+        def look(tx: Connection) -> dict[str, Any]:
+            begins = part.begins
+            start = begins if after is None or (begins and after < begins) else after
+            found = queue.waiting(tx, site, after=start, limit=A_PAGE + 1)
+            rows = [one for one in found if part.has(one)]
+            counts = dict(queue.counts(tx, site))
+            reviewed = {one.id: len(store.reviews_of(tx, site, one.id)) for one in rows[:A_PAGE]}
+            names = {
+                patroller: store.name_of(tx, site, patroller)
+                for patroller in {one.sent.patroller for one in rows}
+            }
+            last = QueuePlace.of(rows[A_PAGE - 1]) if len(rows) > A_PAGE else None
+            return {
+                "rows": rows[:A_PAGE],
+                "reviewed": reviewed,
+                "names": names,
+                "onward": last,
+                "parts": [
+                    (one, Part(one).count(counts)) for one in ("", *REASONS, OTHERS)
+                ],
+            }
+
+        shown = record.read(look)
+        shown |= {"part": part.name, "errors": errors, "done": done, "after": after}
+        return shown, status
+
+    @routes.get("/review")
+    def show_queue(
+        visitor: Visitor = visiting, part: str = "", after: str | None = None, done: str = ""
+    ) -> Response:
+        place = None if after is None else QueuePlace.parse(after)
+        shown, _ = listed(visitor, Part.named(part), place, done=told_of(visitor, done))
+        return web.page("review.html", visitor, void_reasons=lifecycle.VOID_REASONS, **shown)
+
+    @routes.get("/review.json")
+    def show_queue_as_json(
+        visitor: Visitor = visiting, part: str = "", after: str | None = None
+    ) -> Response:
+        place = None if after is None else QueuePlace.parse(after)
+        shown, _ = listed(visitor, Part.named(part), place)
+        items = [
+            one.as_json() | {"attention": list(one.attention)} for one in shown["rows"]
+        ]
+        onward = shown["onward"]
+        counts = {name or "all": count for name, count in shown["parts"]}
+        return web.twin(
+            visitor,
+            {"items": items, "next_cursor": onward and str(onward), "counts": counts},
+        )
+
+    def told_of(visitor: Visitor, id: str) -> dict[str, Any] | None:
+        """What somebody decided just now of an infraction, and whether they may undo it."""
+        if not is_uuid(id):
+            return None
+
+        def look(tx: Connection) -> dict[str, Any] | None:
+            infraction = store.find(tx, id.lower())
+            if infraction.sent.site != visitor.at_site.id:
+                return None
+            reviews = store.reviews_of(tx, infraction.sent.site, infraction.id)
+            if not reviews or reviews[-1].by != visitor.actor:
+                return None
+            return {
+                "infraction": infraction,
+                "review": reviews[-1],
+                "reviews": len(reviews),
+                "undoable": reviews[-1].decision != UNDO,
+            }
+
+        return record.read(look)
+
+    @routes.post("/review")
+    def decide_many(visitor: Visitor = acting, part: str = "") -> Response:
+        """One decision on many, each by itself: what has changed meanwhile is left and told."""
+        site, at = visitor.at_site.id, web.at()
+        chosen = visitor.texts("infraction")[:A_PAGE]
+        decision, reason = visitor.text("decision"), visitor.text("reason") or None
+        here = Part.named(part)
+        if not chosen or decision not in ("confirm", "void"):
+            told = web.words(N_("Choose infractions, then a decision."), visitor.language)
+            shown, status = listed(visitor, here, None, errors=[told], status=422)
+            return web.page(
+                "review.html",
+                visitor,
+                status=status,
+                void_reasons=lifecycle.VOID_REASONS,
+                **shown,
+            )
+        outcomes = []
+        for one in chosen:
+            id, _, seen = one.partition(":")
+            state, _, count = seen.partition(":")
+            wanted = Wanted(
+                decision,  # type: ignore[arg-type]  # one of two
+                reason if decision == "void" else None,
+                visitor.text("note")[:LONGEST_NOTE] or None,
+                state,
+                acknowledge_differs=False,
+                expected_reviews=int(count) if count.isdecimal() else None,
+            )
+            outcomes.append(decide_one(visitor, site, id, wanted, at))
+        follow(site)
+        return web.page(
+            "review-done.html",
+            visitor,
+            outcomes=outcomes,
+            decision=decision,
+            part=here.name,
+        )
+
+    def decide_one(
+        visitor: Visitor, site: str, id: str, wanted: Wanted, at: datetime
+    ) -> dict[str, Any]:
+        def work(tx: Connection) -> dict[str, Any]:
+            if not is_uuid(id) or store.find(tx, id).sent.site != site:
+                raise NoSuchPage
+            after, _ = store.review(tx, id, wanted, by=visitor.principal, at=at)
+            count = len(store.reviews_of(tx, site, id))
+            return {"id": id, "infraction": after, "reviews": count, "why": None}
+
+        try:
+            return record.write(work)
+        except Problem as problem:
+            why = "; ".join(sentences(problem, visitor.language))
+            found = None
+            if is_uuid(id) and not isinstance(problem, NoSuchPage):
+                found = record.read(lambda tx: store.find(tx, id))
+            return {"id": id, "infraction": found, "reviews": 0, "why": why}
+
+    @routes.post("/review/undo")
+    def undo_many(visitor: Visitor = acting, part: str = "") -> Response:
+        """Take back what a bulk decision did, one by one."""
+        site, at = visitor.at_site.id, web.at()
+        outcomes = []
+        for one in visitor.texts("infraction")[:A_PAGE]:
+            id, _, count = one.partition(":")
+            outcomes.append(undo_one(visitor, site, id, int(count) if count.isdecimal() else -1, at))
+        follow(site)
+        return web.page(
+            "review-done.html",
+            visitor,
+            outcomes=outcomes,
+            decision=UNDO,
+            part=Part.named(part).name,
+        )
+
+    def undo_one(
+        visitor: Visitor, site: str, id: str, count: int, at: datetime
+    ) -> dict[str, Any]:
+        def work(tx: Connection) -> dict[str, Any]:
+            if not is_uuid(id) or store.find(tx, id).sent.site != site:
+                raise NoSuchPage
+            by = visitor.principal
+            after, _ = store.undo(tx, id, expected_reviews=count, by=by, at=at)
+            return {"id": id, "infraction": after, "reviews": 0, "why": None}
+
+        try:
+            return record.write(work)
+        except Problem as problem:
+            why = "; ".join(sentences(problem, visitor.language))
+            return {"id": id, "infraction": None, "reviews": 0, "why": why}
+
+    # One infraction
+
+    def shown_case(
+        visitor: Visitor,
+        id: str,
+        part: Part,
+        *,
+        typed: _Typed | None = None,
+        problem: Problem | None = None,
+        done: str = "",
+    ) -> Response:
+        site = visitor.at_site.id
+        found = record.read(lambda tx: case(tx, site, id, visitor, part))
+        errors = sentences(problem, visitor.language) if problem is not None else []
+        moved = isinstance(problem, StateMovedOn)
+        sent = found.infraction.sent
+        points = []
+        if sent.position is not None:
+            points.append(
+                maps.Point(
+                    lat=sent.position.lat,
+                    lon=sent.position.lon,
+                    accuracy_m=sent.position.accuracy_m,
+                    label=sent.plate or "",
+                )
+            )
+        show = web.showing(visitor)
+        drawn = maps.drawn(
+            found.plan.lots,
+            points,
+            title=show.text(N_("Where it was")),
+            chosen=sent.lot,
+        )
+        return web.page(
+            "infraction.html",
+            visitor,
+            status=200 if problem is None else problem.status,
+            case=found,
+            map=drawn,
+            codes={code.id: code for code in found.plan.codes},
+            zones={zone.id: zone for zone in found.plan.zones},
+            lots={lot.id: lot for lot in found.plan.lots},
+            part=part.name,
+            typed=typed or _Typed(),
+            errors=errors,
+            moved=found.reviews[-1] if moved and found.reviews else None,
+            done=told_of(visitor, done),
+            void_reasons=lifecycle.VOID_REASONS,
+            warnings=wording.WARNINGS,
+        )
+
+    @routes.get("/infractions/{id}")
+    def show_infraction(
+        id: str, visitor: Visitor = visiting, part: str = "", done: str = ""
+    ) -> Response:
+        if id.endswith(".json"):
+            site = visitor.at_site.id
+            here = Part.named(part)
+            name = id.removesuffix(".json")
+            found = record.read(lambda tx: case(tx, site, name, visitor, here))
+            return web.twin(visitor, found.as_json())
+        return shown_case(visitor, id, Part.named(part), done=done)
+
+    @routes.post("/infractions/{id}/decision")
+    def decide(id: str, visitor: Visitor = acting, part: str = "") -> Response:
+        site, at = visitor.at_site.id, web.at()
+        here, typed = Part.named(part), _Typed.by(visitor)
+        count = visitor.text("expected_reviews")
+        place = record.read(lambda tx: case(tx, site, id, visitor, here)).place
+        try:
+            if typed.decision not in DECISIONS:
+                raise Invalid(errors=[Problem.Error("/decision", N_("must be chosen"))])
+            if typed.decision == "request_information" and not typed.note:
+                raise Invalid(errors=[Problem.Error("/note", N_("must say what you ask"))])
+            wanted = Wanted(
+                typed.decision,
+                typed.reason or None if typed.decision == "void" else None,
+                typed.note[:LONGEST_NOTE] or None,
+                visitor.text("expected_state"),
+                visitor.ticked("acknowledge_differs"),
+                int(count) if count.isdecimal() else -1,
+            )
+
+            def work(tx: Connection) -> None:
+                infraction, _ = store.review(tx, id.lower(), wanted, by=visitor.principal, at=at)
+                if wanted.decision == "void" and typed.correction:
+                    other = corrections.named(tx, site, typed.correction)
+                    by = visitor.principal
+                    corrections.link(record, tx, infraction, other, by=by, at=at)
+
+            record.write(work)
+        except Problem as problem:
+            return shown_case(visitor, id, here, typed=typed, problem=problem)
+        follow(site)
+        if typed.decision == "reopen":
+            return web.go(address("sites", site, "infractions", id, part=here.name, done=id))
+        onward = record.read(lambda tx: here.next(tx, site, place) or here.next(tx, site, None))
+        if onward is None:
+            return web.go(address("sites", site, "review", part=here.name, done=id))
+        return web.go(address("sites", site, "infractions", onward.id, part=here.name, done=id))
+
+    @routes.post("/infractions/{id}/undo")
+    def undo(id: str, visitor: Visitor = acting, part: str = "") -> Response:
+        site, at = visitor.at_site.id, web.at()
+        here = Part.named(part)
+        count = visitor.text("expected_reviews")
+        record.read(lambda tx: case(tx, site, id, visitor, here))
+        seen = int(count) if count.isdecimal() else -1
+        try:
+            record.write(
+                lambda tx: store.undo(
+                    tx, id.lower(), expected_reviews=seen, by=visitor.principal, at=at
+                )
+            )
+        except Problem as problem:
+            return shown_case(visitor, id, here, problem=problem)
+        follow(site)
+        return web.go(address("sites", site, "infractions", id, part=here.name, done=id))
+
+    @routes.post("/infractions/{id}/corrections")
+    def correct(id: str, visitor: Visitor = acting, part: str = "") -> Response:
+        site, at, by = visitor.at_site.id, web.at(), visitor.principal
+        here, typed = Part.named(part), _Typed.by(visitor)
+
+        def work(tx: Connection) -> None:
+            infraction = case(tx, site, id, visitor, here).infraction
+            gone = visitor.text("remove")
+            if gone:
+                corrections.unlink(tx, infraction, gone, by=by, at=at)
+                return
+            other = corrections.named(tx, site, typed.correction)
+            corrections.link(record, tx, infraction, other, by=by, at=at)
+
+        try:
+            record.write(work)
+        except Problem as problem:
+            return shown_case(visitor, id, here, typed=typed, problem=problem)
+        return web.go(address("sites", site, "infractions", id, part=here.name))
+
+    # Photos
+
+    @routes.get("/photos/{sha256}")
+    def show_photo(
+        request: Request, sha256: str, visitor: Visitor = visiting, size: str = Query("")
+    ) -> Response:
+        """A photo of an infraction of the site: the original, or smaller for a screen."""
+        site, name = visitor.at_site.id, photo_name(sha256)
+
+        def find(tx: Connection) -> photos.StoredPhoto:
+            found = photos.stored(tx, name)
+            if found is None or site not in photos.sites_of(tx, name):
+                raise UnknownPhoto(sha256=name)
+            return found
+
+        found = record.read(find)
+        if size != "screen":
+            return photo_response(request, web.settings, found)
+        tag = f'"{name}-{PREVIEW}"'
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers={**UNCHANGING, "ETag": tag})
+        small = photos.preview(web.settings.photo_dir, name, longest_side=PREVIEW)
+        if small is None:
+            raise UnknownPhoto(sha256=name)
+        return Response(small, media_type="image/jpeg", headers={**UNCHANGING, "ETag": tag})
+
+    return routes
