@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from enforcement_api.problems import storage
@@ -48,6 +49,24 @@ def whole(folder: Path, sha256: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file is, whatever its name promises."""
+
+    bytes: int
+    sha256: str
+
+
+def found(folder: Path, sha256: str) -> Found | None:
+    """What lies where a file should, read a little at a time; None: nothing."""
+    try:
+        with path_of(folder, sha256).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return Found(file.tell(), digest.hexdigest())
+    except FileNotFoundError:
+        return None
 
 
 def names(folder: Path) -> Iterator[str]:

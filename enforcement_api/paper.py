@@ -30,6 +30,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
+    CondPageBreak,
     Flowable,
     Frame,
     NextPageTemplate,
@@ -246,14 +247,17 @@ def _fit(
 # Parts of a text
 
 
-def section(words: Words, title: str) -> Iterator[Flowable]:
-    """A heading, which stays with what follows it."""
+def section(words: Words, title: str, *, room: float | None = None) -> Iterator[Flowable]:
+    """A heading, which stays with what follows it: all of that, where it fits on a page, or what of
+    it has `room` points.
+    """
+    if room is not None:
+        yield CondPageBreak(room)
     yield Spacer(1, 5 * mm)
     heading = Paragraph(markup(words.say(title)), _SECTION)
-    heading.keepWithNext = True
-    yield heading
     gap = Spacer(1, 1.5 * mm)
-    gap.keepWithNext = True
+    heading.keepWithNext = gap.keepWithNext = room is None
+    yield heading
     yield gap
 
 
@@ -302,7 +306,18 @@ def table(
     ]
     if has_head:
         style.append(("BACKGROUND", (0, 0), (-1, 0), STRIPE))
-    return Table(cells, colWidths=widths, repeatRows=int(has_head), splitInRow=1, style=style)
+    return _Rows(cells, colWidths=widths, repeatRows=int(has_head), splitInRow=1, style=style)
+
+
+class _Rows(Table):
+    """A table that breaks within a row only where no page has room for that row."""
+
+    def split(self, availWidth: float, availHeight: float) -> list[Flowable]:
+        laid_out: Any = self
+        laid_out._calc(availWidth, availHeight)
+        first = sum(laid_out._rowHeights[: laid_out.repeatRows + 1])
+        self.splitInRow = int(first > TALLEST)
+        return super().split(availWidth, availHeight)
 
 
 # Pictures
@@ -331,7 +346,7 @@ class Picture(Flowable):
         super().__init__()
         self._name, self._jpeg = name, jpeg
         wide, high = (jpeg.height, jpeg.width) if jpeg.turn >= 5 else (jpeg.width, jpeg.height)
-        scale = min(width / wide, height / high)
+        scale = min(width / wide, height / high, 1)
         self.width, self.height = wide * scale, high * scale
 
     def wrap(self, *_: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, get_timezone_name
-from babel.numbers import format_currency
+from babel.numbers import format_currency, format_decimal
 
 from enforcement_api.problems import LANGUAGES, N_, translation
 from sync import codec
@@ -37,16 +37,16 @@ class Words:
     def __init__(self, language: str, time_zone: str) -> None:
         self.language = language if language in LANGUAGES else LANGUAGES[0]
         self._locale = _LOCALES[self.language]
-        self._zone = ZoneInfo(time_zone)
+        self.zone = ZoneInfo(time_zone)
         self._texts = translation(self.language)
 
     def say(self, text: str, **facts: object) -> str:
         """A marked text in the language, with its facts in it."""
         return self._texts.gettext(text).format(**facts)
 
-    def ngettext(self, one: str, many: str, n: int) -> str:
-        """Of two texts the one for this number, with `{n}` in it."""
-        return self._texts.ngettext(one, many, n).format(n=n)
+    def ngettext(self, one: str, many: str, n: int, **facts: object) -> str:
+        """Of two texts the one for this number, with `{n}` and its facts in it."""
+        return self._texts.ngettext(one, many, n).format(n=self.number(n), **facts)
 
     def day(self, on: str | date) -> str:
         """Such as 8 mars 2026."""
@@ -60,9 +60,9 @@ class Words:
         In the hour that comes twice in autumn, the name of the zone says which of the two.
         """
         at = codec.parse_instant(at) if isinstance(at, str) else at
-        local = at.astimezone(self._zone)
+        local = at.astimezone(self.zone)
         pattern = _TIMES[self.language][local.second != 0]
-        time = format_datetime(local, pattern, tzinfo=self._zone, locale=self._locale)
+        time = format_datetime(local, pattern, tzinfo=self.zone, locale=self._locale)
         comes_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
         zone = get_timezone_name(
             local,
@@ -87,6 +87,11 @@ class Words:
     def money(self, cents: int) -> str:
         """Such as 23,08 $."""
         return format_currency(Decimal(cents) / 100, "CAD", locale=self._locale)
+
+    def number(self, number: float, *, digits: int = 0) -> str:
+        """Such as 812 345, or 2,00 with two digits behind the comma."""
+        pattern = "#,##0" + ("." + "0" * digits if digits else "")
+        return format_decimal(number, pattern, locale=self._locale)
 
 
 def line(text: object) -> str:

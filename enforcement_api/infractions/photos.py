@@ -19,7 +19,7 @@ from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import devices, infraction_photos, photos
 from enforcement_api.infractions import store, weighing
 from enforcement_api.infractions.core import Event
-from enforcement_api.pictures import MOST_PIXELS, load, media_type
+from enforcement_api.pictures import MOST_PIXELS, Jpeg, load, media_type
 from enforcement_api.problems import N_, Problem, TooLarge
 from enforcement_api.security import Principal
 from enforcement_api.shapes import mebibytes
@@ -147,6 +147,17 @@ def preview(folder: Path, sha256: str, *, longest_side: int) -> bytes | None:
             return pictures.preview(content, _FORMATS, longest_side=longest_side)
     except (OSError, pictures.NotAPicture, pictures.TooManyPixels):
         return None
+def as_jpeg(content: bytes) -> tuple[Jpeg, bytes]:
+    """A photo as what a PDF can hold: its own bytes where it is a JPEG. Raises NotAPicture,
+    TooManyPixels.
+    """
+    try:
+        with _decoding:
+            return pictures.as_jpeg(content, _FORMATS)
+    except pictures.TooManyPixels as error:
+        raise TooManyPixels.of(error, most=MOST_PIXELS) from error
+    except pictures.NotAPicture as error:
+        raise NotAPicture from error
 
 
 # In the record
