@@ -16,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 from sqlalchemy import Connection
 
 from enforcement_api import logs, openapi, problems
+from enforcement_api.console import review_pages
 from enforcement_api.console import routes as console_routes
 from enforcement_api.console.static import console_files, url_for_static
 from enforcement_api.console.web import Web
@@ -277,6 +278,7 @@ def create_app(
         settings=settings,
         now=now,
         static=url_for_static,
+        waiting=review_pages.waiting,
     )
     problems.install(
         app,
@@ -364,7 +366,7 @@ def create_app(
     _include_subscriptions(app, service)
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
     app.include_router(console_files().router())
-    app.include_router(console_routes.router(web))
+    app.include_router(console_routes.router(web, follow=follower.follow))
     app.include_router(
         operations_routes.router(
             record=record, follower=follower, guard=guard, requests=requests, now=now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,38 +11,34 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from enforcement_api.console import maps, wording
+from enforcement_api.console import maps
 from enforcement_api.console.account_pages import sentences
 from enforcement_api.console.web import ROOT, NoSuchPage, Visitor, Web, address
-from enforcement_api.devices import events
-from enforcement_api.devices import store as devices
-from enforcement_api.infractions import corrections, lifecycle, photos, queue, store
+from enforcement_api.infractions import cases, corrections, lifecycle, photos, queue, store
 from enforcement_api.infractions.attention import REASONS, REST
-from enforcement_api.infractions.core import Infraction, is_uuid, photo_name
-from enforcement_api.infractions.lifecycle import DECISIONS, UNDO, Review, StateMovedOn, Wanted
+from enforcement_api.infractions.cases import Case
+from enforcement_api.infractions.core import Infraction, UnknownInfraction, is_uuid, photo_name
+from enforcement_api.infractions.corrections import Correction
+from enforcement_api.infractions.lifecycle import DECISIONS, UNDO, StateMovedOn, Wanted
 from enforcement_api.infractions.photos import UnknownPhoto
 from enforcement_api.infractions.queue import QueuePlace
 from enforcement_api.infractions.routes import UNCHANGING, photo_response
-from enforcement_api.permits import store as permits
-from enforcement_api.permits.core import StoredPermit, UnknownPermit
 from enforcement_api.problems import N_, Invalid, Problem
-from enforcement_api.sites import store as sites
-from enforcement_api.sites.core import SitePlan
 from sync import codec
-from sync.validity import Judgement
 
 A_PAGE = 50
 """Infractions of the queue on one page, and in one bulk decision at most."""
 EARLIER = 10
 PREVIEW = 1280
 """Pixels of the longer side of a photo on a page; the original is a press away."""
+MAP_AROUND_M = 150.0
+"""Metres of ground around a vehicle that its map shows."""
 LONGEST_NOTE = 2_000
 OTHERS = "rest"
 """The part of the queue that nothing is to be said about."""
 
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-_MOST_VERSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class Part:
         """The ranks that it has, one behind another."""
         if not self.name:
             return range(REST)
-        rank = REST if self.name == OTHERS else REASONS.index(self.name)  # type: ignore[arg-type]
+        rank = REST if self.name == OTHERS else REASONS.index(self.name)
         return range(rank, rank + 1)
 
     @property
@@ -113,46 +109,35 @@ class _Typed:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """An infraction with all that is known of it."""
+class Seen:
+    """A case as somebody looks at it: what else there is of the plate, and where it waits."""
 
-    infraction: Infraction
-    plan: SitePlan
-    now: Judgement | None
-    differs: bool
-    reviews: Sequence[Review]
-    history: Sequence[Any]
-    answers: Sequence[Any]
+    case: Case
     earlier: Sequence[Infraction]
-    corrections: Sequence[corrections.Correction]
-    versions: Sequence[tuple[int, StoredPermit]]
-    device: str
-    patroller: str
+    corrections: Sequence[Correction]
     is_own: bool
     place: QueuePlace | None
     next: Infraction | None
     previous: Infraction | None
 
     @property
-    def allowed(self) -> list[str]:
+    def infraction(self) -> Infraction:
+        """The infraction itself."""
+        return self.case.infraction
+
+    @property
+    def allowed(self) -> Sequence[str]:
         """What may be decided of it."""
         return lifecycle.allowed(self.infraction.state)
 
-    @property
-    def undoable_by(self) -> str | None:
-        """Whose decision can be undone; None: nobody's."""
-        last = self.reviews[-1] if self.reviews else None
-        return last.by if last is not None and last.decision in DECISIONS else None
+    def is_undoable_by(self, actor: str) -> bool:
+        """Whether its last decision is somebody's own, which they may take back."""
+        last = self.case.reviews[-1] if self.case.reviews else None
+        return last is not None and last.by == actor and last.decision in DECISIONS
 
     def as_json(self) -> dict[str, Any]:
-        """The case as its JSON twin has it: as the API's, and what the page has besides."""
-        shown = self.infraction.as_json()
-        shown["verdicts"]["now"] = None if self.now is None else self.now.verdict
-        shown["recheck"]["differs"] = self.differs
-        found = () if self.now is None else self.now.permits
-        shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in found]
-        shown["reviews"] = [one.as_json() for one in self.reviews]
-        shown["history"] = [event.as_json() for event in self.history]
+        """As the JSON twin has it: what the API tells, and what the page has besides."""
+        shown = cases.as_json(self.case)
         shown["attention"] = list(self.infraction.attention)
         shown["earlier"] = [one.id for one in self.earlier]
         shown["corrections"] = [
@@ -163,26 +148,15 @@ class Case:
         return shown
 
 
-def case(tx: Connection, site: str, id: str, visitor: Visitor, part: Part) -> Case:
-    """All that is known of an infraction. Raises UnknownInfraction, NoSuchPage."""
-    infraction = store.find(tx, id.lower()) if is_uuid(id) else None
-    if infraction is None or infraction.sent.site != site:
-        raise NoSuchPage
-    now = store.known_now(tx, infraction)
+def seen(tx: Connection, id: str, visitor: Visitor, part: Part, *, at: datetime) -> Seen:
+    """All that is known of an infraction of the visitor's site. Raises NoSuchPage."""
+    site = visitor.at_site.id
+    infraction = found_at(tx, site, id)
     place = QueuePlace.of(infraction)
-    return Case(
-        infraction=infraction,
-        plan=sites.plan(tx, site),
-        now=now,
-        differs=now is not None and infraction.sent.verdict not in (None, now.verdict),
-        reviews=store.reviews_of(tx, site, infraction.id),
-        history=store.history(tx, site, infraction.id),
-        answers=events.of_subject(tx, site, f"infraction:{infraction.id}"),
+    return Seen(
+        case=cases.case(tx, infraction.id, at=at),
         earlier=queue.earlier(tx, infraction, limit=EARLIER),
         corrections=corrections.of(tx, infraction),
-        versions=_versions(tx, site, infraction, now),
-        device=devices.names(tx, [infraction.device]).get(infraction.device, infraction.device),
-        patroller=store.name_of(tx, site, infraction.sent.patroller),
         is_own=store.is_own(tx, infraction, visitor.principal),
         place=place,
         next=part.next(tx, site, place),
@@ -190,22 +164,18 @@ def case(tx: Connection, site: str, id: str, visitor: Visitor, part: Part) -> Ca
     )
 
 
-def _versions(
-    tx: Connection, site: str, infraction: Infraction, now: Judgement | None
-) -> list[tuple[int, StoredPermit]]:
-    """Every version of the permits that the device knew or that are known now, the oldest first."""
-    ids = [permit.id for permit in infraction.sent.known]
-    ids += [permit.id for permit in now.permits] if now is not None else []
-    found: dict[int, StoredPermit] = {}
-    for id in dict.fromkeys(ids):
-        try:
-            found |= dict(permits.history(tx, site, id))
-        except UnknownPermit:
-            continue  # a device may say anything
-    return sorted(found.items())[-_MOST_VERSIONS:]
+def found_at(tx: Connection, site: str, id: str) -> Infraction:
+    """An infraction of a site. Raises NoSuchPage."""
+    try:
+        found = store.find(tx, id.lower()) if is_uuid(id) else None
+    except UnknownInfraction:
+        found = None
+    if found is None or found.sent.site != site:
+        raise NoSuchPage
+    return found
 
 
-def router(web: Web, *, follow: Any) -> APIRouter:
+def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
     """The pages of reviewing. `follow`: tells the index of a site that the record has changed."""
     routes = APIRouter(prefix=f"{ROOT}/sites/{{site}}", include_in_schema=False)
     record = web.record
@@ -241,9 +211,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
                 "reviewed": reviewed,
                 "names": names,
                 "onward": last,
-                "parts": [
-                    (one, Part(one).count(counts)) for one in ("", *REASONS, OTHERS)
-                ],
+                "parts": [(one, Part(one).count(counts)) for one in ("", *REASONS, OTHERS)],
             }
 
         shown = record.read(look)
@@ -264,9 +232,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
     ) -> Response:
         place = None if after is None else QueuePlace.parse(after)
         shown, _ = listed(visitor, Part.named(part), place)
-        items = [
-            one.as_json() | {"attention": list(one.attention)} for one in shown["rows"]
-        ]
+        items = [one.as_json() | {"attention": list(one.attention)} for one in shown["rows"]]
         onward = shown["onward"]
         counts = {name or "all": count for name, count in shown["parts"]}
         return web.twin(
@@ -280,9 +246,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
             return None
 
         def look(tx: Connection) -> dict[str, Any] | None:
-            infraction = store.find(tx, id.lower())
-            if infraction.sent.site != visitor.at_site.id:
-                return None
+            infraction = found_at(tx, visitor.at_site.id, id)
             reviews = store.reviews_of(tx, infraction.sent.site, infraction.id)
             if not reviews or reviews[-1].by != visitor.actor:
                 return None
@@ -338,8 +302,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         visitor: Visitor, site: str, id: str, wanted: Wanted, at: datetime
     ) -> dict[str, Any]:
         def work(tx: Connection) -> dict[str, Any]:
-            if not is_uuid(id) or store.find(tx, id).sent.site != site:
-                raise NoSuchPage
+            found_at(tx, site, id)
             after, _ = store.review(tx, id, wanted, by=visitor.principal, at=at)
             count = len(store.reviews_of(tx, site, id))
             return {"id": id, "infraction": after, "reviews": count, "why": None}
@@ -349,8 +312,8 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         except Problem as problem:
             why = "; ".join(sentences(problem, visitor.language))
             found = None
-            if is_uuid(id) and not isinstance(problem, NoSuchPage):
-                found = record.read(lambda tx: store.find(tx, id))
+            if not isinstance(problem, NoSuchPage):
+                found = record.read(lambda tx: found_at(tx, site, id))
             return {"id": id, "infraction": found, "reviews": 0, "why": why}
 
     @routes.post("/review/undo")
@@ -360,7 +323,9 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         outcomes = []
         for one in visitor.texts("infraction")[:A_PAGE]:
             id, _, count = one.partition(":")
-            outcomes.append(undo_one(visitor, site, id, int(count) if count.isdecimal() else -1, at))
+            outcomes.append(
+                undo_one(visitor, site, id, int(count) if count.isdecimal() else -1, at)
+            )
         follow(site)
         return web.page(
             "review-done.html",
@@ -370,12 +335,9 @@ def router(web: Web, *, follow: Any) -> APIRouter:
             part=Part.named(part).name,
         )
 
-    def undo_one(
-        visitor: Visitor, site: str, id: str, count: int, at: datetime
-    ) -> dict[str, Any]:
+    def undo_one(visitor: Visitor, site: str, id: str, count: int, at: datetime) -> dict[str, Any]:
         def work(tx: Connection) -> dict[str, Any]:
-            if not is_uuid(id) or store.find(tx, id).sent.site != site:
-                raise NoSuchPage
+            found_at(tx, site, id)
             by = visitor.principal
             after, _ = store.undo(tx, id, expected_reviews=count, by=by, at=at)
             return {"id": id, "infraction": after, "reviews": 0, "why": None}
@@ -397,44 +359,36 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         problem: Problem | None = None,
         done: str = "",
     ) -> Response:
-        site = visitor.at_site.id
-        found = record.read(lambda tx: case(tx, site, id, visitor, part))
+        found = record.read(lambda tx: seen(tx, id, visitor, part, at=web.at()))
         errors = sentences(problem, visitor.language) if problem is not None else []
         moved = isinstance(problem, StateMovedOn)
-        sent = found.infraction.sent
-        points = []
-        if sent.position is not None:
-            points.append(
-                maps.Point(
-                    lat=sent.position.lat,
-                    lon=sent.position.lon,
-                    accuracy_m=sent.position.accuracy_m,
-                    label=sent.plate or "",
-                )
-            )
-        show = web.showing(visitor)
-        drawn = maps.drawn(
-            found.plan.lots,
-            points,
+        sent, show = found.infraction.sent, web.showing(visitor)
+        at = sent.position
+        here = [] if at is None else [maps.Point(sent.plate or "", at.lat, at.lon, at.accuracy_m)]
+        drawn = maps.draw(
+            found.case.plan.lots,
+            here,
+            id="place",
             title=show.text(N_("Where it was")),
-            chosen=sent.lot,
+            tones={sent.lot: "chosen"} if sent.lot else None,
+            around_m=MAP_AROUND_M,
         )
         return web.page(
             "infraction.html",
             visitor,
             status=200 if problem is None else problem.status,
-            case=found,
+            seen=found,
+            case=found.case,
             map=drawn,
-            codes={code.id: code for code in found.plan.codes},
-            zones={zone.id: zone for zone in found.plan.zones},
-            lots={lot.id: lot for lot in found.plan.lots},
+            codes={code.id: code for code in found.case.plan.codes},
+            zones={zone.id: zone for zone in found.case.plan.zones},
+            lots={lot.id: lot for lot in found.case.plan.lots},
             part=part.name,
             typed=typed or _Typed(),
             errors=errors,
-            moved=found.reviews[-1] if moved and found.reviews else None,
+            moved=found.case.reviews[-1] if moved and found.case.reviews else None,
             done=told_of(visitor, done),
             void_reasons=lifecycle.VOID_REASONS,
-            warnings=wording.WARNINGS,
         )
 
     @routes.get("/infractions/{id}")
@@ -442,10 +396,8 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         id: str, visitor: Visitor = visiting, part: str = "", done: str = ""
     ) -> Response:
         if id.endswith(".json"):
-            site = visitor.at_site.id
-            here = Part.named(part)
-            name = id.removesuffix(".json")
-            found = record.read(lambda tx: case(tx, site, name, visitor, here))
+            here, name = Part.named(part), id.removesuffix(".json")
+            found = record.read(lambda tx: seen(tx, name, visitor, here, at=web.at()))
             return web.twin(visitor, found.as_json())
         return shown_case(visitor, id, Part.named(part), done=done)
 
@@ -454,7 +406,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         site, at = visitor.at_site.id, web.at()
         here, typed = Part.named(part), _Typed.by(visitor)
         count = visitor.text("expected_reviews")
-        place = record.read(lambda tx: case(tx, site, id, visitor, here)).place
+        place = QueuePlace.of(record.read(lambda tx: found_at(tx, site, id)))
         try:
             if typed.decision not in DECISIONS:
                 raise Invalid(errors=[Problem.Error("/decision", N_("must be chosen"))])
@@ -492,12 +444,12 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         site, at = visitor.at_site.id, web.at()
         here = Part.named(part)
         count = visitor.text("expected_reviews")
-        record.read(lambda tx: case(tx, site, id, visitor, here))
-        seen = int(count) if count.isdecimal() else -1
+        record.read(lambda tx: found_at(tx, site, id))
+        expected = int(count) if count.isdecimal() else -1
         try:
             record.write(
                 lambda tx: store.undo(
-                    tx, id.lower(), expected_reviews=seen, by=visitor.principal, at=at
+                    tx, id.lower(), expected_reviews=expected, by=visitor.principal, at=at
                 )
             )
         except Problem as problem:
@@ -511,7 +463,7 @@ def router(web: Web, *, follow: Any) -> APIRouter:
         here, typed = Part.named(part), _Typed.by(visitor)
 
         def work(tx: Connection) -> None:
-            infraction = case(tx, site, id, visitor, here).infraction
+            infraction = found_at(tx, site, id)
             gone = visitor.text("remove")
             if gone:
                 corrections.unlink(tx, infraction, gone, by=by, at=at)

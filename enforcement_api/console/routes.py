@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from enforcement_api.console import account_pages
+from enforcement_api.console import account_pages, review_pages
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 
 
-def router(web: Web) -> APIRouter:
-    """Every page of the console."""
+def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
+    """Every page of the console. `follow`: tells a site's index that the record has changed."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get(ROOT)
@@ -21,4 +23,5 @@ def router(web: Web) -> APIRouter:
         return web.page("home.html", visitor)
 
     routes.include_router(account_pages.router(web))
+    routes.include_router(review_pages.router(web, follow=follow))
     return routes

@@ -12,8 +12,10 @@ from babel.dates import format_date, format_datetime, format_time, format_timede
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from enforcement_api.console import wording
+from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
+from sync.entities import Instrument
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
 
@@ -120,11 +122,55 @@ class Showing:
 
     def state(self, code: str | None) -> str:
         """What has become of an infraction."""
-        return self._word(wording.STATES, code)
+        return self._word(infractions.STATES, code)
 
-    def outcome(self, code: str | None) -> str:
-        """What a patroller made of what they saw."""
-        return self._word(wording.OUTCOMES, code)
+    def outcome(self, code: str, instrument: Instrument) -> str:
+        """What a patroller made of what they saw, at a site of this instrument."""
+        return self.text(infractions.outcome_words(code, instrument))
+
+    def reason(self, code: str | None) -> str:
+        """Why something was voided, or nothing issued."""
+        return self._word(infractions.REASONS, code)
+
+    def warning(self, code: str) -> str:
+        """What is flagged of an infraction."""
+        return self._word(infractions.WARNINGS, code)
+
+    def event(self, code: str) -> str:
+        """What the log says was done to an infraction."""
+        return self._word(wording.EVENTS, code)
+
+    def decided(self, code: str) -> str:
+        """What a review did."""
+        return self._word(wording.DECIDED, code)
+
+    def decide(self, code: str) -> str:
+        """What may be decided, as a button says it."""
+        return self._word(wording.DECIDE, code)
+
+    def attention_icon(self, code: str) -> str:
+        """The sign that stands for it."""
+        return wording.ATTENTION_ICONS[code]
+
+    def date(self, at: datetime) -> date:
+        """The site's date at an instant."""
+        return self._local(at).date()
+
+    def attention(self, code: str) -> str:
+        """Why an infraction should be looked at."""
+        return self.text(wording.ATTENTION[code])
+
+    def plate_source(self, code: str) -> str:
+        """Whether a plate was typed or read."""
+        return self._word(infractions.PLATE_SOURCES, code)
+
+    def shows(self, code: str | None) -> str:
+        """What a photo is of."""
+        return self._word(infractions.SHOWS, code)
+
+    def permit_status(self, code: str) -> str:
+        """Active, suspended, cancelled."""
+        return self._word(infractions.PERMIT_STATUS, code)
 
     def role(self, code: str | None) -> str:
         """What somebody of the staff may."""

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from enforcement_api.infractions import wording as infractions
 from enforcement_api.infractions.lifecycle import VOID_REASONS
 from enforcement_api.problems import N_
 
-STATES: Mapping[str, str] = {
-    "received": N_("To review"),
-    "information_requested": N_("Question asked"),
-    "confirmed": N_("Confirmed"),
-    "voided": N_("Voided"),
-    "paid": N_("Paid"),
-    "contested": N_("Contested"),
-    "upheld": N_("Upheld"),
-    "cancelled": N_("Cancelled"),
-}
-OUTCOMES: Mapping[str, str] = {
-    "notice": N_("Notice"),
-    "warning": N_("Warning"),
-    "no_issue": N_("Nothing issued"),
-}
 ROLES: Mapping[str, str] = {
     "supervisor": N_("Supervisor"),
     "administrator": N_("Administrator"),
 }
-DECISIONS: Mapping[str, str] = {
+DECIDE: Mapping[str, str] = {
     "confirm": N_("Confirm"),
     "void": N_("Void"),
     "request_information": N_("Ask the patroller"),
     "reopen": N_("Reopen"),
+}
+"""What may be decided of an infraction, as buttons say it."""
+DECIDED: Mapping[str, str] = {**infractions.DECISIONS, "undo": N_("Decision taken back")}
+"""What a review did."""
+ATTENTION: Mapping[str, str] = {
+    "": N_("To look at"),
+    "differs": N_("Verdict differs"),
+    "stale": N_("Old data"),
+    "clock": N_("Clock jumped"),
+    "repeated": N_("Seen before"),
+    "photos": N_("Photos missing"),
+    "sample": N_("Sample"),
+    "rest": N_("The others"),
+}
+"""Why an infraction should be looked at."""
+ATTENTION_ICONS: Mapping[str, str] = {
+    "differs": "swap",
+    "stale": "clock",
+    "clock": "alert",
+    "repeated": "copies",
+    "photos": "photo",
+    "sample": "dice",
 }
 FIELDS: Mapping[str, str] = {
     "decision": N_("Decision"),
@@ -46,7 +54,13 @@ FIELDS: Mapping[str, str] = {
 }
 """What fields are called when a form that waited for a sign-in is shown again."""
 VALUES: Mapping[str, Mapping[str, str]] = {
-    "decision": DECISIONS,
+    "decision": DECIDE,
     "reason": VOID_REASONS,
     "role": ROLES,
 }
+EVENTS: Mapping[str, str] = {
+    **infractions.EVENTS,
+    "correction-linked": N_("Correction linked"),
+    "correction-unlinked": N_("Link to a correction taken back"),
+}
+"""What the log says was done to an infraction."""

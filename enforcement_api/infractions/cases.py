@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,7 @@ from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Head, Witnessed
 from enforcement_api.devices import store as devices
 from enforcement_api.infractions import core, photos, store
-from enforcement_api.infractions.core import Infraction, Photo
+from enforcement_api.infractions.core import Event, Infraction, Photo
 from enforcement_api.infractions.lifecycle import Review
 from enforcement_api.infractions.photos import StoredPhoto
 from enforcement_api.permits import store as permits
@@ -21,6 +22,7 @@ from enforcement_api.permits.core import StoredPermit
 from enforcement_api.permits.store import UnknownPermit
 from enforcement_api.sites import store as sites
 from enforcement_api.sites.core import SitePlan
+from sync import codec
 from sync.validity import Judgement
 
 MOST_PERMITS = 40
@@ -96,6 +98,23 @@ def case(tx: Connection, id: str, *, at: datetime) -> Case:
         head=head,
         names=_names(tx, infraction.device, reviews, history),
     )
+
+
+def as_json(case: Case) -> dict[str, Any]:
+    """An infraction by itself, as it is shown: what was sent, what the handheld knew and what is
+    known now, reviews and history.
+    """
+    shown = case.infraction.as_json()
+    if case.known_now is not None:
+        shown["recheck"] |= {"verdict": case.verdict, "differs": case.differs}
+        shown["verdicts"]["now"] = case.verdict
+    found = () if case.known_now is None else case.known_now.permits
+    shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in found]
+    shown["reviews"] = [one.as_json() for one in case.reviews]
+    shown["history"] = [
+        Event.of(one.entry).as_json() for one in case.history if one.entry is not None
+    ]
+    return shown
 
 
 def _versions(tx: Connection, site: str, id: str) -> Versions:

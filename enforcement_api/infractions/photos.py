@@ -147,6 +147,8 @@ def preview(folder: Path, sha256: str, *, longest_side: int) -> bytes | None:
             return pictures.preview(content, _FORMATS, longest_side=longest_side)
     except (OSError, pictures.NotAPicture, pictures.TooManyPixels):
         return None
+
+
 def as_jpeg(content: bytes) -> tuple[Jpeg, bytes]:
     """A photo as what a PDF can hold: its own bytes where it is a JPEG. Raises NotAPicture,
     TooManyPixels.

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from enforcement_api import hashed_files
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import core, exports, heeding, lifecycle, photos, store
+from enforcement_api.infractions import cases, core, exports, heeding, lifecycle, photos, store
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
 from enforcement_api.infractions.lifecycle import Decision
 from enforcement_api.infractions.photos import PhotoTooLarge, StoredPhoto, UnknownPhoto
@@ -471,22 +471,9 @@ def router(
         """Everything that was sent, what the device knew and what is known now, side by side."""
 
         def read(tx: Connection) -> dict[str, Any]:
-            infraction = store.find(tx, mended(id).lower())
-            site = infraction.sent.site
-            by.check_site(site)
-            shown = infraction.as_json()
-            judgement = store.known_now(tx, infraction)
-            if judgement is not None:
-                shown["recheck"] |= {
-                    "verdict": judgement.verdict,
-                    "differs": core.differs(infraction.sent.verdict, judgement.verdict),
-                }
-                shown["verdicts"]["now"] = judgement.verdict
-            permits = () if judgement is None else judgement.permits
-            shown["recheck"]["permits"] = [codec.permit_record(permit) for permit in permits]
-            shown["reviews"] = [one.as_json() for one in store.reviews_of(tx, site, infraction.id)]
-            shown["history"] = [event.as_json() for event in store.history(tx, site, id.lower())]
-            return shown
+            found = cases.case(tx, mended(id).lower(), at=now())
+            by.check_site(found.infraction.sent.site)
+            return cases.as_json(found)
 
         return JSONResponse(record.read(read))
 

@@ -30,3 +30,13 @@ window.addEventListener("pageshow", () => {
 document.addEventListener("focusin", (event) => {
   if (event.target.matches("input.link")) event.target.select();
 });
+
+// The slash key goes to the search.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const search = document.getElementById("find");
+  if (!search || event.target.matches("textarea, select, input:not([type=checkbox]):not([type=radio])")) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
