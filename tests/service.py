@@ -24,6 +24,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,8 +80,11 @@ class Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="app", daemon=True)
         self._thread.start()
 
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(ENDS_WITHIN_S)
+        return self.start(work).result(ENDS_WITHIN_S)
 
     def close(self) -> None:
         self.run(self._loop.shutdown_default_executor())
