@@ -41,6 +41,8 @@ DAYS = 28
 """Days of a figure where nobody says which: whole weeks, so that it compares with those before."""
 
 _DAY = timedelta(days=1)
+_MOST_APART = 92
+"""Columns of a chart."""
 
 
 def local(at: datetime, time_zone: str) -> datetime:
@@ -104,6 +106,14 @@ class Standing:
 # What a figure tells
 
 
+def _begins_week(day: date) -> bool:
+    return day.weekday() == 0
+
+
+def _begins_month(day: date) -> bool:
+    return day.day == 1
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """Days at a site, the first and the last included."""
@@ -132,6 +142,16 @@ class Period:
     def days(self) -> list[date]:
         """Each of its days, in order."""
         return [self.first + number * _DAY for number in range(len(self))]
+
+    @property
+    def spans(self) -> list[Period]:
+        """It in parts that one can tell apart in a chart: days, weeks from Monday, or months."""
+        if len(self) <= _MOST_APART:
+            return [Period(day, day) for day in self.days]
+        is_begin = _begins_week if len(self) <= _MOST_APART * 7 else _begins_month
+        begins = [self.first, *(day for day in self.days[1:] if is_begin(day))]
+        ends = [*(begin - _DAY for begin in begins[1:]), self.last]
+        return list(map(Period, begins, ends))
 
     @property
     def before(self) -> Period:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import itertools
 import random
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -462,3 +463,15 @@ def test_every_figure_is_exported_and_runs_nothing(log: InfractionLog) -> None:
         "day": "2026-11-23", "recorded": "1", "notices": "1", "warnings": "0", "no_issues": "0",
         "undecided": "0", "voided": "1", "share_voided": "1.0",
     }  # fmt: skip
+
+
+def test_a_period_is_in_parts_that_one_can_tell_apart() -> None:
+    assert len(Period.until(TODAY, days=92).spans) == 92
+    weeks = Period.until(TODAY, days=366).spans
+    assert len(weeks) <= 54
+    assert {span.first.weekday() for span in weeks[1:]} == {0}
+    months = Period.until(TODAY, days=1096).spans
+    assert len(months) == 37
+    for spans in (weeks, months):
+        assert all(a.last + DAY == b.first for a, b in itertools.pairwise(spans))
+        assert spans[-1].last == TODAY
