@@ -94,9 +94,14 @@ class Words:
         return format_decimal(number, pattern, locale=self._locale)
 
 
+def seen(text: str) -> str:
+    """A text of somebody's without what turns its direction or cannot be seen."""
+    return _UNSEEN.sub("", text)
+
+
 def line(text: object) -> str:
-    """A text of somebody's on one line, without what turns its direction or cannot be seen."""
-    return _GAP.sub(" ", _UNSEEN.sub("", str(text))).strip()
+    """The same on one line, with one space wherever there is room between words."""
+    return _GAP.sub(" ", seen(str(text))).strip()
 
 
 def lines(text: object) -> Sequence[str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event
 
-from enforcement_api.database.tables import infraction_codes, infractions
+from enforcement_api.database.tables import infractions
 from enforcement_api.infractions import core, exports, store
-from enforcement_api.infractions.core import Selection
+from enforcement_api.infractions.core import Infraction, Selection
+from enforcement_api.problems import Invalid
 from sync import codec
 from sync.plates import Plate
 from tests.enforcement_api.infraction_log import (
@@ -415,6 +418,84 @@ def test_csv_for_excel_in_quebec_has_semicolons_and_a_mark(log: InfractionLog) -
     assert row["note"] == "dégagé"
 
 
+FORMULAS = [
+    "=1+1",
+    "  =1+1",
+    "\t=1+1",
+    "+ABC",
+    "-2+3",
+    "@SUM(A1)",
+    "\uff1d1+1",
+    "\u200b=1+1",
+    "\u202e+1",
+    "\ufeff@SUM(A1)",
+    "a;=1+1",
+    'a",=1+1',
+    'a";=1+1;"',
+    "a\t@SUM(A1)",
+    "a\n=1+1",
+    "a\r\n+1",
+    "\r=1+1",
+]
+
+
+def test_no_program_finds_a_formula_in_csv_wherever_it_cuts(log: InfractionLog) -> None:
+    """A spreadsheet that is set to another separator cuts cells elsewhere, quotes or none."""
+    for formula in FORMULAS:
+        log.record(note=formula, place=f"rangée C{formula}", vehicle={"make": formula})
+    for excel in (False, True):
+        text = log.list(excel=str(excel).lower(), headers={"accept": "text/csv"}).text
+        cells = {
+            cell.strip(' "')
+            for line in re.split("[\r\n]+", text)
+            for delimiter in ",;|\t"
+            for cell in line.split(delimiter)
+        }
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\uff1d"))]
+
+
+def test_csv_keeps_what_is_no_formula_as_it_is(log: InfractionLog) -> None:
+    note = "quai nord, -5 °C; a@b.c, 1-2 = 3, Élise 👩\u200d🔧 ‫".removesuffix("‫")
+    log.record(note=note, position={"lat": 45.4, "lon": -71.9})
+    (row,) = rows(log.list(headers={"accept": "text/csv"}).text)
+    assert row["note"] == note
+    assert row["lon"] == "-71.9"
+
+
+def test_marks_that_nobody_sees_are_left_out_of_csv_and_stay_in_geojson(
+    log: InfractionLog,
+) -> None:
+    note = "\u202eABC\u2066 \u200f123\ufeff " + "W" * 9000
+    log.record(note=note)
+    (row,) = rows(log.list(headers={"accept": "text/csv"}).text)
+    assert row["note"] == "ABC 123 " + "W" * 9000
+    (feature,) = log.list(headers={"accept": "application/geo+json"}).json()["features"]
+    assert feature["properties"]["note"] == note
+
+
+def test_columns_come_in_the_order_asked_for_with_a_header_for_people(log: InfractionLog) -> None:
+    log.record(note="dégagé")
+    found = list(store.whole_log(log.service.record, Selection(sites=("1085",))))
+    columns = exports.columns_of(["plate", "note", "differs"])
+    text = "".join(exports.as_csv(found, columns=columns))
+    assert text == "plate,note,differs\r\nABC123,dégagé,false\r\n"
+    english = "".join(exports.as_csv(found, columns=columns, language="en"))
+    assert english.splitlines()[0] == "Plate,Note,Differs"
+    french = "".join(exports.as_csv(found, language="fr", excel=True))
+    assert french.startswith("\ufeffIdentifiant;Site;Zone;")
+    assert len(french.splitlines()[0].split(";")) == len(exports.COLUMNS)
+    (feature,) = json.loads("".join(exports.as_geojson(found, columns=columns)))["features"]
+    assert feature["properties"] == {"plate": "ABC123", "note": "dégagé", "differs": False}
+    assert exports.columns_of([]) == tuple(exports.COLUMNS)
+
+
+@pytest.mark.parametrize("named", [["plate", "plate"], ["plate", "=1"], [""]])
+def test_columns_that_are_none_are_a_problem(named: list[str]) -> None:
+    with pytest.raises(Invalid) as caught:
+        exports.columns_of(named)
+    assert caught.value.errors[0].pointer == "/query/columns"
+
+
 def test_geojson_places_what_has_a_position(log: InfractionLog) -> None:
     placed = log.record(position={"lat": 45.4, "lon": -71.9, "accuracy_m": 5})
     elsewhere = log.record()
@@ -442,41 +523,63 @@ def test_export_takes_the_filters_and_answers_problems(log: InfractionLog) -> No
 
 
 def many(log: InfractionLog, number: int) -> None:
-    """Copies of one infraction, put where the real ones are."""
+    """Copies of one infraction, made where the real ones are."""
     first = log.record(note="x" * 200)
+    others = [column.name for column in infractions.c if column.name not in ("id", "number")]
+    copied = ", ".join(f'"{name}"' for name in others)
+    id = "lower(hex(randomblob(4))) || printf('-0000-7000-8000-%012x', n)"
+    numbers = (
+        "WITH RECURSIVE numbers(n) AS"
+        f" (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT {number})"
+    )
 
     def copy(tx: Connection) -> None:
-        row = tx.execute(select(infractions).where(infractions.c.id == first)).one()._mapping
-        copies = [{**row, "id": new_id(), "number": None} for _ in range(number)]
-        tx.execute(insert(infractions), copies)
-        tx.execute(
-            insert(infraction_codes),
-            [
-                {"site": c["site"], "infraction": c["id"], "position": 0, "code": "P01"}
-                for c in copies
-            ],
+        tx.exec_driver_sql(
+            f"{numbers} INSERT INTO infractions (id, {copied})"
+            f" SELECT {id}, {copied} FROM infractions, numbers WHERE infractions.id = ?",
+            (first,),
+        )
+        tx.exec_driver_sql(
+            "INSERT INTO infraction_codes (site, infraction, position, code)"
+            " SELECT site, id, 0, 'P01' FROM infractions WHERE id <> ?",
+            (first,),
         )
 
     log.service.record.write(copy)
 
 
-def test_export_of_many_takes_no_more_memory_than_of_few(log: InfractionLog) -> None:
-    wanted = Selection(sites=("1085",))
+@pytest.mark.parametrize(
+    ("form", "number"), [(exports.as_csv, 60_000), (exports.as_geojson, 10_000)]
+)
+def test_export_takes_no_more_memory_the_more_there_are(
+    log: InfractionLog,
+    form: Callable[[Iterable[Infraction]], Iterator[str]],
+    number: int,
+) -> None:
+    many(log, number - 1)
+    record, window, read = log.service.record, 1000, 0
 
-    def peak() -> tuple[int, int]:
+    def counted() -> Iterator[Infraction]:
+        nonlocal read
+        for each in store.whole_log(record, Selection(sites=("1085",))):
+            read += 1
+            yield each
+
+    pieces = form(counted())
+
+    def peak_until(last: int) -> int:
         tracemalloc.start()
-        found = store.whole_log(log.service.record, wanted)
-        lines = sum(piece.count("\r\n") for piece in exports.as_csv(found))
-        size = tracemalloc.get_traced_memory()[1]
+        while read < last and next(pieces, None) is not None:
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return lines, size
+        return peak
 
-    many(log, 1000)
-    peak()
-    few_lines, few = peak()
-    many(log, 3000)
-    many_lines, much = peak()
-    assert (few_lines, many_lines) == (1002, 4003)
+    few = peak_until(window)
+    while read < number - window:  # in between, at full speed
+        next(pieces)
+    much = peak_until(number + 1)
+    assert read == number
     assert much < few * 1.2
 
 
