@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, Strict
 
 from enforcement_api.problems import N_, Problem
-from enforcement_api.shapes import Note, Shape, WebAddress, shown_as
+from enforcement_api.shapes import Id, Instant, Note, Shape, WebAddress, shown_as
+from sync import codec
 
 MOST_CHALK_TIMES = 12
 MESSAGE_LASTS = timedelta(days=7)
@@ -24,6 +26,15 @@ class MessageConflict(Problem):
     slug = "message-conflict"
     title = N_("Another message was sent under this id")
     detail = N_("What was sent first stays as it is. Send this one with an id of its own.")
+
+
+class SettingsChanged(Problem):
+    """Somebody set something else for the patrols meanwhile."""
+
+    status = 409
+    slug = "patrol-settings-changed"
+    title = N_("Somebody else has changed these settings meanwhile")
+    detail = N_("Look at them as they are now, and make your change again if it is still needed.")
 
 
 class UnknownMessage(Problem):
@@ -132,6 +143,12 @@ class PatrolSettings(Shape):
     texts: TextsShape = Field(default_factory=TextsShape)
 
     @property
+    def version(self) -> str:
+        """Another text whenever anything is set otherwise."""
+        content = codec.canonical(self.model_dump(mode="json"))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
     def void_within(self) -> timedelta:
         """How long after the observation patrollers may void their own infraction."""
         return timedelta(minutes=self.settings.void_minutes)
@@ -140,6 +157,25 @@ class PatrolSettings(Shape):
     def two_vehicles_within(self) -> timedelta:
         """How long ago a vehicle was seen that may be here at once with another (P05)."""
         return timedelta(minutes=self.settings.two_vehicles_minutes)
+
+
+class MessageShape(Shape):
+    """What a supervisor tells patrols; to all of them, unless it says whom.
+
+    `to_patroller`: a patroller's id or badge. `expires_at`: in seven days, if left out.
+    """
+
+    model_config = shown_as(
+        {
+            "text": "Le P3 est fermé pour le déneigement jusqu’à 14 h.",
+            "expires_at": "2026-11-24T05:00:00Z",
+        }
+    )
+
+    text: Note
+    to_device: Annotated[str, Strict(), Field(max_length=100)] | None = None
+    to_patroller: Id | None = None
+    expires_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +198,15 @@ class Message:
         if self.content_hash != content_hash:
             raise MessageConflict
         return self
+
+    def as_json(self) -> dict[str, Any]:
+        """A message as it is answered to who sends them."""
+        return {
+            "id": self.id,
+            "at": codec.instant(self.at),
+            "from": self.by_name,
+            "text": self.text,
+            "to_device": self.device,
+            "to_patroller": self.patroller,
+            "expires_at": codec.instant(self.expires_at),
+        }

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field
 from sqlalchemy import Connection
 
-from enforcement_api.audit import store as audit
-from enforcement_api.audit.core import Entry
 from enforcement_api.database.engine import Record
 from enforcement_api.devices import events
 from enforcement_api.devices import store as devices
-from enforcement_api.devices.core import UnknownDevice
 from enforcement_api.devices.events import Event
-from enforcement_api.patrols import core, store
-from enforcement_api.patrols.core import Message, PatrolSettings
-from enforcement_api.problems import N_, Invalid, Problem
+from enforcement_api.patrols import core, store, supervising
+from enforcement_api.patrols.core import Message, MessageShape, PatrolSettings
+from enforcement_api.problems import N_
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import (
     UUID_PATTERN,
-    Id,
-    Instant,
-    Note,
     Shape,
     is_uuid,
     page_cursor,
@@ -61,25 +55,6 @@ MessageName = Annotated[str, Path(description="The message's id.", examples=[_ME
 
 
 # Shapes
-
-
-class MessageShape(Shape):
-    """What a supervisor tells patrols; to all of them, unless it says whom.
-
-    `to_patroller`: a patroller's id or badge. `expires_at`: in seven days, if left out.
-    """
-
-    model_config = shown_as(
-        {
-            "text": "Le P3 est fermé pour le déneigement jusqu’à 14 h.",
-            "expires_at": "2026-11-24T05:00:00Z",
-        }
-    )
-
-    text: Note
-    to_device: Annotated[str, Strict(), Field(max_length=100)] | None = None
-    to_patroller: Id | None = None
-    expires_at: Instant | None = None
 
 
 class ReadOut(Shape):
@@ -227,11 +202,6 @@ def router(
     routes = APIRouter(prefix="/v1/sites/{site}", tags=["patrols"])
     itself, admin = guard.allow("device"), guard.allow("admin")
 
-    def tell(
-        tx: Connection, site: str, by: Principal, action: str, subject: str, **facts: Any
-    ) -> None:
-        audit.append(tx, Entry(now(), by.actor, action, subject, facts), site=site)
-
     @routes.get(
         "/briefing",
         operation_id="getBriefing",
@@ -283,14 +253,7 @@ def router(
         """Written whole: what is left out takes its default. Handhelds hear of it with their next
         briefing.
         """
-
-        def write(tx: Connection) -> None:
-            sites.site(tx, site)
-            store.put_settings(record, tx, site, wanted)
-            facts = wanted.model_dump(mode="json")
-            tell(tx, site, by, "replaced", f"patrol-settings:{site}", **facts)
-
-        record.write(write)
+        supervising.put_settings(record, site, wanted, by=by, at=now())
         return JSONResponse(wanted.model_dump(mode="json"))
 
     @routes.get(
@@ -325,35 +288,8 @@ def router(
         site: SiteName, id: MessageId, wanted: MessageShape, by: Principal = Depends(admin)
     ) -> Response:
         """To all, to one device, or to one patroller on whatever device. Safe to send again."""
-        at = now().replace(microsecond=0)
-        content = codec.canonical(wanted.model_dump(mode="json"))
-
-        def write(tx: Connection) -> tuple[Message, bool]:
-            sites.site(tx, site)
-            hash = hashlib.sha256(content.encode()).hexdigest()
-            kept = store.message(tx, site, id)
-            if kept is not None:
-                return kept.same_as(hash), False
-            message = Message(
-                site=site,
-                id=id,
-                content_hash=hash,
-                at=at,
-                by=by.actor,
-                by_name=by.name,
-                text=wanted.text,
-                device=_device(tx, site, wanted.to_device),
-                patroller=_patroller(tx, site, wanted.to_patroller),
-                expires_at=wanted.expires_at or at + core.MESSAGE_LASTS,
-            )
-            message, is_new = store.add_message(record, tx, message)
-            if is_new:
-                facts = {name: value for name, value in _sent(message).items() if name != "id"}
-                tell(tx, site, by, "sent", f"message:{id}", **facts)
-            return message, is_new
-
-        message, is_new = record.write(write)
-        return JSONResponse(_sent(message), 201 if is_new else 200)
+        message, is_new = supervising.send(record, site, id, wanted, by=by, at=now())
+        return JSONResponse(message.as_json(), 201 if is_new else 200)
 
     @routes.get(
         "/messages",
@@ -369,25 +305,18 @@ def router(
     ) -> Response:
         """The newest first, those that have expired too."""
         after = None if cursor is None else page_position(cursor, int, str)
-
-        def read(tx: Connection) -> tuple[Sequence[Message], dict[str, list[Event]]]:
-            sites.site(tx, site)
-            place = None if after is None else (after[0], after[1])
-            found = store.messages(tx, site, after=place, limit=limit + 1)
-            return found, events.read_by(tx, site, [message.id for message in found[:limit]])
-
-        found, read_by = record.read(read)
+        place = None if after is None else (after[0], after[1])
+        found = record.read(lambda tx: supervising.messages(tx, site, after=place, limit=limit + 1))
         items = [
-            _sent(message)
+            told.message.as_json()
             | {
                 "read": [
-                    {"device": event.device, "at": codec.instant(event.at)}
-                    for event in read_by[message.id]
+                    {"device": event.device, "at": codec.instant(event.at)} for event in told.read
                 ]
             }
-            for message in found[:limit]
+            for told in found[:limit]
         ]
-        last = found[limit - 1] if len(found) > limit else None
+        last = found[limit - 1].message if len(found) > limit else None
         next = None if last is None else page_cursor(int(last.at.timestamp()), last.id)
         return JSONResponse({"items": items, "next_cursor": next})
 
@@ -399,52 +328,9 @@ def router(
     )
     def delete_message(site: SiteName, id: MessageName, by: Principal = Depends(admin)) -> None:
         """Handhelds show it no more after their next briefing."""
-        if not is_uuid(id):
-            raise core.UnknownMessage(id=id)
-
-        def write(tx: Connection) -> None:
-            sites.site(tx, site)
-            store.delete_message(tx, site, id.lower())
-            tell(tx, site, by, "deleted", f"message:{id.lower()}")
-
-        record.write(write)
+        supervising.withdraw(record, site, id, by=by, at=now())
 
     return routes
-
-
-def _device(tx: Connection, site: str, id: str | None) -> str | None:
-    """The device of this id at the site. Raises Invalid."""
-    if id is None:
-        return None
-    try:
-        device = devices.device(tx, id)
-    except UnknownDevice:
-        device = None
-    if device is None or site not in device.sites:
-        raise Invalid(errors=[Problem.Error("/to_device", N_("is no device of this site"))])
-    return device.id
-
-
-def _patroller(tx: Connection, site: str, name: str | None) -> str | None:
-    """The id of a patroller of the site who is named by id or badge. Raises Invalid."""
-    if name is None:
-        return None
-    found = sites.patroller_named(tx, site, name)
-    if found is None:
-        raise Invalid(errors=[Problem.Error("/to_patroller", N_("is no patroller of this site"))])
-    return found.id
-
-
-def _sent(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "at": codec.instant(message.at),
-        "from": message.by_name,
-        "text": message.text,
-        "to_device": message.device,
-        "to_patroller": message.patroller,
-        "expires_at": codec.instant(message.expires_at),
-    }
 
 
 def _told(message: Message) -> dict[str, Any]:
