@@ -13,12 +13,11 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.feed.follower import Follower
-from enforcement_api.permits import checking, intake, reconciling, store, updates
-from enforcement_api.permits.core import StoredPermit, UnknownZone
+from enforcement_api.permits import checking, intake, reconciling, showing, updates
+from enforcement_api.permits.core import UnknownZone
 from enforcement_api.permits.intake import OnChange
 from enforcement_api.permits.reconciling import MOST_REJECTED
 from enforcement_api.problems import N_, Invalid, Problem, TooMany, json_bytes, language_of
@@ -32,8 +31,6 @@ from enforcement_api.shapes import (
     shown_as,
     spooled_body,
 )
-from enforcement_api.sites import store as sites
-from sync import codec
 from sync.replica import BeforeRetention, DamagedIndex, NotFilled
 from sync.replica import UnknownZone as ReplicaHasNoZone
 
@@ -262,30 +259,6 @@ def _kind(request: Request) -> str:
     return kind.strip().lower()
 
 
-def _version_json(sequence: int, permit: StoredPermit) -> dict[str, Any]:
-    facts, vehicle = permit.facts, permit.facts.vehicle
-    given = {
-        "make": vehicle.make,
-        "model": vehicle.model,
-        "year": vehicle.year,
-        "colour": vehicle.colour,
-    }
-    return {
-        "sequence": sequence,
-        "version": permit.version,
-        "source": permit.source,
-        "recorded_at": codec.instant(permit.recorded_at),
-        "removed": permit.removed,
-        "plate_raw": permit.plate_raw,
-        "valid_from": facts.valid_from.isoformat(),
-        "valid_until": facts.valid_until and facts.valid_until.isoformat(),
-        "confirmed_at": codec.optional_instant(facts.confirmed_at),
-        "given_ends_at": codec.optional_instant(facts.ends_at),
-        "given_vehicle": given,
-        **codec.permit_record(permit.permit),
-    }
-
-
 def router(
     *,
     record: Record,
@@ -495,20 +468,6 @@ def router(
         principal: Annotated[Principal, Depends(guard.allow("feeder", "reader", "admin"))],
     ) -> dict[str, Any]:
         """Tell a permit's history, the oldest version first, each with its sequence number."""
-
-        def read(tx: Connection) -> list[tuple[int, StoredPermit]]:
-            sites.site(tx, site)
-            return store.history(tx, site, id)
-
-        versions = record.read(read)
-        newest = versions[-1][1]
-        return {
-            **codec.permit_record(newest.permit),
-            "site": site,
-            "source": newest.source,
-            "version": newest.version,
-            "removed": newest.removed,
-            "versions": [_version_json(sequence, version) for sequence, version in versions],
-        }
+        return record.read(lambda tx: showing.whole(tx, site, id))
 
     return routes
