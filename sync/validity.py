@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -92,13 +92,13 @@ def _outcome_changes_at(
     return None
 
 
-def _best_changes_at(
-    verdict: Verdict, permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta
-) -> datetime | None:
-    """The first instant after `at` at which the best outcome is another.
+def _sweep(
+    permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta
+) -> Iterator[tuple[datetime, Verdict]]:
+    """The best outcome at every boundary after `at`, in order; it may be the one before.
 
-    One sweep over the boundaries: at each, only the permits that have it are judged again, so
-    that a plate with thousands of permits is answered as promptly as any.
+    At each, only the permits that have it are judged again, so that a plate with thousands of
+    permits is answered as promptly as any.
     """
     events: list[tuple[datetime, int]] = sorted(
         ((instant, i) for i, p in enumerate(permits) for instant in _boundaries(p, retention)),
@@ -112,9 +112,15 @@ def _best_changes_at(
             counts[outcomes[i]] -= 1
             outcomes[i] = outcome(permits[i], zone=zone, at=instant, retention=retention)
             counts[outcomes[i]] += 1
-        if next(v for v in VERDICTS if counts[v]) != verdict:
-            return instant
-    return None
+        yield instant, next(v for v in VERDICTS if counts[v])
+
+
+def _best_changes_at(
+    verdict: Verdict, permits: Sequence[Permit], zone: str, at: datetime, retention: timedelta
+) -> datetime | None:
+    """The first instant after `at` at which the best outcome is another."""
+    turns = (instant for instant, best in _sweep(permits, zone, at, retention) if best != verdict)
+    return next(turns, None)
 
 
 def _later_end_first(permit: Permit) -> float:
@@ -142,6 +148,98 @@ def judge(permits: Sequence[Permit], *, zone: str, at: datetime, retention: time
     verdict = VERDICTS[ranked[0][0]]
     counting = tuple(p for rank, p in ranked if rank != _RANK["unknown"])
     return Judgement(verdict, counting, _best_changes_at(verdict, permits, zone, at, retention))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a permit says what it says. `test`: the number of the test of DOMAIN 2.6 that decided;
+    `instant`: from when on that test holds (1, 2), or until when (4, 6); `changes_at`: when the
+    permit's outcome will be another.
+    """
+
+    permit: Permit
+    outcome: Verdict
+    test: int
+    instant: datetime | None
+    changes_at: datetime | None
+
+
+_TESTS: dict[Verdict, int] = {
+    "unknown": 1,
+    "expired": 2,
+    "cancelled": 2,
+    "suspended": 3,
+    "not_started": 4,
+    "wrong_zone": 5,
+    "pending_activation": 6,
+    "valid": 7,
+}
+
+
+def explain(
+    permits: Sequence[Permit], *, zone: str, at: datetime, retention: timedelta
+) -> tuple[Reason, ...]:
+    """What each permit of a plate says and why, in the order of `judge`; then those that no longer
+    count. The first's outcome is the verdict, if there are any.
+    """
+    reasons = [_reason(p, zone=zone, at=at, retention=retention) for p in permits]
+    return tuple(
+        sorted(
+            reasons,
+            key=lambda r: (_RANK[r.outcome], _later_end_first(r.permit), r.permit.id),
+        )
+    )
+
+
+def _reason(permit: Permit, *, zone: str, at: datetime, retention: timedelta) -> Reason:
+    found = outcome(permit, zone=zone, at=at, retention=retention)
+    test = _TESTS[found]
+    instants = {
+        1: None if permit.ends_at is None else permit.ends_at + retention,
+        2: permit.ends_at,
+        4: permit.starts_at,
+        6: permit.active_from,
+    }
+    changes_at = _outcome_changes_at(found, permit, zone, at, retention)
+    return Reason(permit, found, test, instants.get(test), changes_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """From an instant on the verdict is this one; `at` None: as long ago as there is time."""
+
+    at: datetime | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The verdicts on a plate in a zone over time. `turns[now]` holds at the instant that was asked
+    about; `earlier` and `later`: how many turns were left out at either end.
+    """
+
+    turns: tuple[Turn, ...]
+    now: int
+    earlier: int
+    later: int
+
+
+def timeline(
+    permits: Sequence[Permit], *, zone: str, at: datetime, retention: timedelta, most: int = 20
+) -> Timeline:
+    """How the verdict has changed and will, around an instant, with these permits: up to `most`
+    turns before the one that holds then, and as many after.
+    """
+    turns = [Turn(None, "unknown")]
+    if permits:
+        before = min(min(_boundaries(p, retention)) for p in permits) - timedelta(seconds=1)
+        turns = [Turn(None, best_outcome(permits, zone=zone, at=before, retention=retention))]
+        for instant, best in _sweep(permits, zone, before, retention):
+            if best != turns[-1].verdict:
+                turns.append(Turn(instant, best))
+    now = sum(1 for turn in turns if turn.at is not None and turn.at <= at)
+    first, last = max(0, now - most), min(len(turns), now + most + 1)
+    return Timeline(tuple(turns[first:last]), now - first, first, len(turns) - last)
 
 
 def best_outcome(

@@ -17,6 +17,7 @@ from enforcement_api.permits.core import UnknownZone
 from enforcement_api.problems import N_, Invalid, Problem, translation
 from enforcement_api.sites import store as sites
 from sync import codec
+from sync.entities import Site, Zone
 from sync.plates import Plate, UnusableJurisdiction, UnusablePlate
 from sync.validity import Check, check
 
@@ -128,33 +129,66 @@ def from_record(
     """
 
     def read(tx: Connection) -> Answer:
-        level = feed.level(tx, site)
-        here = sites.site(tx, site)
-        zones = {z.id: z for z in sites.plan(tx, site).zones}
-        if zone not in zones:
-            raise UnknownZone(site=site, zone=zone, zones=", ".join(sorted(zones)))
-        wanted = parse_plate(plate, jurisdiction or here.jurisdiction)
-        known_at = None if as_known_at is None else _sequence(as_known_at, level)
-        found = check(
-            wanted,
-            store.permits_for(tx, site, wanted, as_known_at=known_at),
-            lambda: store.look_alikes(tx, site, wanted, as_known_at=known_at),
-            zone=zones[zone],
-            at=now.replace(microsecond=0) if at is None else parse_instant(at),
-            retention=here.retention,
-        )
-        sequence = level.sequence if known_at is None else known_at
-        return Answer(found, site, sequence, level.fed_at)
+        place = Place.find(tx, site, zone)
+        wanted = parse_plate(plate, jurisdiction or place.site.jurisdiction)
+        known_at = None if as_known_at is None else _sequence(as_known_at, place.level)
+        when = now.replace(microsecond=0) if at is None else parse_instant(at)
+        return judged(tx, place, wanted, at=when, as_known_at=known_at)
 
     return record.read(read)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A zone of a site, and how far the site's feed has come."""
+
+    level: Level
+    site: Site
+    zone: Zone
+
+    @classmethod
+    def find(cls, tx: Connection, site: str, zone: str) -> Place:
+        """Raises UnknownSite, UnknownZone."""
+        level, plan = feed.level(tx, site), sites.plan(tx, site)
+        zones = {each.id: each for each in plan.zones}
+        if zone not in zones:
+            raise UnknownZone(site=site, zone=zone, zones=", ".join(sorted(zones)))
+        return cls(level, plan.site, zones[zone])
+
+
+def judged(
+    tx: Connection, place: Place, plate: Plate, *, at: datetime, as_known_at: int | None
+) -> Answer:
+    """Check a plate by the record, as it is known now or was at a sequence number.
+
+    Raises Invalid, Forgotten for a number of which not everything is known.
+    """
+    level, here = place.level, place.site
+    if as_known_at is not None:
+        check_known(as_known_at, level)
+    found = check(
+        plate,
+        store.permits_for(tx, here.id, plate, as_known_at=as_known_at),
+        lambda: store.look_alikes(tx, here.id, plate, as_known_at=as_known_at),
+        zone=place.zone,
+        at=at,
+        retention=here.retention,
+    )
+    sequence = level.sequence if as_known_at is None else as_known_at
+    return Answer(found, here.id, sequence, level.fed_at)
+
+
 def _sequence(text: str, level: Level) -> int:
     """A sequence number of which everything is still known. Raises Invalid, Forgotten."""
-    if not re.fullmatch("[0-9]{1,18}", text) or int(text) > level.sequence:
+    return check_known(int(text) if re.fullmatch("[0-9]{1,18}", text) else -1, level)
+
+
+def check_known(sequence: int, level: Level) -> int:
+    """The number itself, if everything of it is still known. Raises Invalid, Forgotten."""
+    if not 0 <= sequence <= level.sequence:
         detail = N_("must be a sequence number from 0 to {level}")
         error = Problem.Error("/query/as_known_at", detail, level=level.sequence)
         raise Invalid(errors=[error])
-    if int(text) < level.horizon:
+    if sequence < level.horizon:
         raise Forgotten(horizon=level.horizon)
-    return int(text)
+    return sequence

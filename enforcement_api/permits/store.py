@@ -266,6 +266,21 @@ def permits_for(
     return _permits(tx, site, plate, as_known_at, now=_OF_PLATE, then=_OF_PLATE_THEN)
 
 
+def ids_of(tx: Connection, site: str, plate: Plate) -> list[str]:
+    """The ids of the permits of which a version has this plate."""
+    query = (
+        select(_c.id)
+        .where(
+            _c.site == site,
+            _c.fold == plate.fold,
+            _c.plate == plate.text,
+            _c.jurisdiction == plate.jurisdiction,
+        )
+        .distinct()
+    )
+    return sorted(tx.execute(query).scalars())
+
+
 def look_alikes(
     tx: Connection, site: str, plate: Plate, *, as_known_at: int | None = None
 ) -> list[Permit]:
