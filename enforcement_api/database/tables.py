@@ -719,6 +719,35 @@ catch_up_tallies = Table(
     sqlite_with_rowid=False,
 )
 
+# The last check of a device.
+_is_check = events.c.kind == literal_column("'check'")
+Index(
+    "ix_events_checks",
+    events.c.site,
+    events.c.device,
+    events.c.at,
+    sqlite_where=_is_check,
+    postgresql_where=_is_check,
+)
+
+# Which of the staff looked a plate up, and what for (DOMAIN 6). `zone`, `verdict`: where it was
+# judged, and how; null: nowhere. What patrollers look up are events.
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("plate", String, nullable=False),
+    Column("jurisdiction", String, nullable=False),
+    Column("zone", String),
+    Column("verdict", String),
+    Column("purpose", Text, nullable=False),
+    Index("ix_lookups_plate", "site", "plate", "at", "id"),
+)
+
 # What a supervisor has set for the patrols of a site; a site without a row has the defaults.
 patrol_settings = Table(
     "patrol_settings",

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
-from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, literal_column, or_, select
 
 from enforcement_api.cards import has_card_number
 from enforcement_api.database.engine import Record
@@ -27,7 +27,7 @@ from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
 from enforcement_api.shapes import Instant, is_uuid, mended
 from sync import codec
-from sync.plates import Plate, normalise
+from sync.plates import LONGEST, LONGEST_RAW, SHORTEST, Plate, normalise
 from sync.validity import VERDICTS
 
 LARGEST = 64 * 1024
@@ -78,6 +78,16 @@ _SHARED = (
     )
     .order_by(_c.at.desc(), _c.id.desc())
     .limit(MOST_CHECKS)
+)
+_LAST_CHECK = (
+    select(events)
+    .where(
+        _c.site == _SITE,
+        _c.device == bindparam("of_device"),
+        _c.kind == literal_column("'check'"),  # as the index has it
+    )
+    .order_by(_c.at.desc())
+    .limit(1)
 )
 _LARGEST_WHOLE = 1 << 63
 
@@ -134,7 +144,11 @@ class Event:
 
     @property
     def subject(self) -> str | None:
-        """What it is about, such as `infraction:<id>`."""
+        """What it is about, such as `infraction:<id>`; a check, `plate:<normalised>`, in whatever
+        jurisdiction.
+        """
+        if self.kind == CHECK:
+            return plate_subject(self.text("plate", LONGEST_RAW) or "")
         name = SUBJECTS.get(self.kind)
         id = None if name is None else self.facts.get(name)
         return f"{name}:{id.lower()}" if isinstance(id, str) and is_uuid(id) else None
@@ -149,6 +163,12 @@ class Event:
         plates = plates_of(tx, self.site, number, self.received_at)
         is_one = normalise(plate) in {each.text for each in plates}
         return number if is_one and len(plates) > 1 else None
+
+
+def plate_subject(text: str) -> str | None:
+    """What the checks of a plate are about; None for what is no plate."""
+    plate = normalise(text)
+    return f"plate:{plate}" if SHORTEST <= len(plate) <= LONGEST else None
 
 
 def _number(text: str) -> float:
@@ -312,6 +332,16 @@ def shared_checks(tx: Connection, site: str, *, besides: str, since: datetime) -
     """The checks of vehicles whose permit others have too, by other devices, the latest first."""
     asked = {"of_site": site, "of_begin": since, "of_device": besides}
     return [_event_of(row) for row in tx.execute(_SHARED, asked)]
+
+
+def last_checks(tx: Connection, site: str, devices: Collection[str]) -> dict[str, Event]:
+    """The latest check of each of these devices at a site; those that made none are not there."""
+    found: dict[str, Event] = {}
+    for device in devices:
+        row = tx.execute(_LAST_CHECK, {"of_site": site, "of_device": device}).first()
+        if row is not None:
+            found[device] = _event_of(row)
+    return found
 
 
 def _event_of(row: Any) -> Event:

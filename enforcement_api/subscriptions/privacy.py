@@ -31,6 +31,7 @@ from enforcement_api.database.tables import (
     events,
     holders,
     letters,
+    lookups,
     messages,
     meta,
     payments,
@@ -301,6 +302,7 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     e, c, k = letters.c, confirmations.c, courtesy_permits.c
     before = at - timedelta(days=settings.letter_kept_days)
     old_letters = and_(e.state != "queued", e.queued_at <= before)
+    looked_up = at - timedelta(days=settings.lookup_days)
     let_go = _Purging(record, at, does)
     untaken = and_(a.subject.is_(None), a.removed_at.is_(None), a.received_at < at - UNTAKEN)
     done = Purged(
@@ -309,7 +311,8 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
         message_files=let_go.removed(message_files),
         letters=let_go.deleted(letters, old_letters),
         links=let_go.deleted(confirmations, c.expires_at <= at),
-        lookups=let_go.deleted(events, _valid_lookups(at - timedelta(days=settings.lookup_days))),
+        lookups=let_go.deleted(events, _valid_checks(looked_up))
+        + let_go.deleted(lookups, _valid_lookups(looked_up)),
         untaken=let_go.counted(files, untaken),
         courtesies=let_go.emptied(
             courtesy_permits,
@@ -338,6 +341,13 @@ def _note(record: Record, tx: Connection, done: Purged, at: datetime) -> None:
 
 
 def _valid_lookups(before: datetime) -> ColumnElement[bool]:
+    """The staff's; one without a verdict tells as little against the plate."""
+    c = lookups.c
+    return and_(c.at <= before, or_(c.verdict.is_(None), c.verdict == "valid"))
+
+
+def _valid_checks(before: datetime) -> ColumnElement[bool]:
+    """The patrollers'."""
     c = events.c
     said = c.facts["verdict"].as_string()
     return and_(c.kind == "check", c.at <= before, said == "valid")
