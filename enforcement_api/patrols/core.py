@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -26,15 +25,6 @@ class MessageConflict(Problem):
     slug = "message-conflict"
     title = N_("Another message was sent under this id")
     detail = N_("What was sent first stays as it is. Send this one with an id of its own.")
-
-
-class SettingsChanged(Problem):
-    """Somebody set something else for the patrols meanwhile."""
-
-    status = 409
-    slug = "patrol-settings-changed"
-    title = N_("Somebody else has changed these settings meanwhile")
-    detail = N_("Look at them as they are now, and make your change again if it is still needed.")
 
 
 class UnknownMessage(Problem):
@@ -141,12 +131,6 @@ class PatrolSettings(Shape):
 
     settings: SettingsShape = Field(default_factory=SettingsShape)
     texts: TextsShape = Field(default_factory=TextsShape)
-
-    @property
-    def version(self) -> str:
-        """Another text whenever anything is set otherwise."""
-        content = codec.canonical(self.model_dump(mode="json"))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def void_within(self) -> timedelta:

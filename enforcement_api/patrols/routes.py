@@ -16,7 +16,7 @@ from enforcement_api.database.engine import Record
 from enforcement_api.devices import events
 from enforcement_api.devices import store as devices
 from enforcement_api.devices.events import Event
-from enforcement_api.patrols import core, store, supervising
+from enforcement_api.patrols import core, setting, store, supervising
 from enforcement_api.patrols.core import Message, MessageShape, PatrolSettings
 from enforcement_api.problems import N_
 from enforcement_api.security import Guard, Principal
@@ -253,7 +253,7 @@ def router(
         """Written whole: what is left out takes its default. Handhelds hear of it with their next
         briefing.
         """
-        supervising.put_settings(record, site, wanted, by=by, at=now())
+        setting.change(record, site, lambda before: wanted, seen=None, by=by, at=now())
         return JSONResponse(wanted.model_dump(mode="json"))
 
     @routes.get(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select
 
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import patrol_messages, patrol_settings, sites
+from enforcement_api.database.tables import patrol_messages, patrol_settings
 from enforcement_api.patrols.core import (
     Message,
     MessageConflict,
@@ -32,13 +32,8 @@ _CURRENT = select(patrol_messages).where(
 )
 
 
-def settings(tx: Connection, site: str, *, lock: bool = False) -> PatrolSettings:
-    """What is set for the patrols of a site; the defaults, if nothing is.
-
-    `lock`: nobody else sets anything until the transaction ends.
-    """
-    if lock:
-        tx.execute(select(sites.c.id).where(sites.c.id == site).with_for_update())
+def settings(tx: Connection, site: str) -> PatrolSettings:
+    """What is set for the patrols of a site; the defaults, if nothing is."""
     facts = tx.execute(_SETTINGS, {"of_site": site}).scalar()
     return PatrolSettings() if facts is None else PatrolSettings.model_validate(facts)
 

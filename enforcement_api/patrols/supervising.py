@@ -1,4 +1,4 @@
-"""What is set for the patrols of a site and told to them, whoever does it: each in one transaction
+"""What is told to the patrols of a site, whoever does it: each in one transaction
 with its entry in the log. `by` raises ForbiddenSite where the site is none of theirs.
 """
 
@@ -23,8 +23,6 @@ from enforcement_api.patrols import core, store
 from enforcement_api.patrols.core import (
     Message,
     MessageShape,
-    PatrolSettings,
-    SettingsChanged,
     UnknownMessage,
 )
 from enforcement_api.problems import N_, Invalid, Problem
@@ -32,38 +30,6 @@ from enforcement_api.security import Principal
 from enforcement_api.shapes import is_uuid
 from enforcement_api.sites import store as sites
 from sync import codec
-
-# Settings
-
-
-def put_settings(
-    record: Record,
-    site: str,
-    wanted: PatrolSettings,
-    *,
-    by: Principal,
-    at: datetime,
-    expected: str | None = None,
-) -> PatrolSettings:
-    """Write what is set for the patrols of a site, whole.
-
-    `expected`: the `PatrolSettings.version` that was changed into this. Raises UnknownSite,
-    SettingsChanged.
-    """
-    by.check_site(site)
-
-    def write(tx: Connection) -> PatrolSettings:
-        sites.site(tx, site)
-        known = store.settings(tx, site, lock=True)
-        if expected not in (None, known.version):
-            raise SettingsChanged(extra={"now": known.model_dump(mode="json")})
-        store.put_settings(record, tx, site, wanted)
-        facts = wanted.model_dump(mode="json")
-        _tell(tx, site, by, at, "replaced", f"patrol-settings:{site}", facts)
-        return wanted
-
-    return record.write(write)
-
 
 # Messages
 

@@ -262,6 +262,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
 
 
+# Words of law
+
+NO_WORD_OF_A_CLAIM = N_(
+    "has “{word}”, which a notice of claim never says: it is a civil claim, and no offence"
+)
+_PENAL = {
+    "fr": re.compile(r"\b(amendes?|constats? d['’]infraction)\b", re.IGNORECASE),
+    "en": re.compile(r"\b(amendes?|fines?|statements? of offences?)\b", re.IGNORECASE),
+}
+
+
+def penal_word(text: str, language: str) -> str | None:
+    """The word that a civil claim never says, if a text has one (DOMAIN 5)."""
+    found = _PENAL[language].search(text)
+    return None if found is None else found.group()
+
+
 # PINs
 
 

@@ -139,6 +139,10 @@ def _record(part: Part) -> dict[str, Any]:
 _NOT_SETTINGS = ("id", "no_notice", "pruned_at")
 
 
+Records = Mapping[str, Mapping[str, Any]]
+"""Pieces by name, field by field; of one that is not there, none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What somebody saw of some pieces of a site: of each field, a hash."""
@@ -148,7 +152,12 @@ class Seen:
     @classmethod
     def of(cls, plan: SitePlan, *names: str) -> Self:
         """What these pieces are now. One that is not there is remembered as such."""
-        return cls({name: _hashes(piece(plan, name)) for name in names})
+        return cls.of_records({name: piece(plan, name) for name in names})
+
+    @classmethod
+    def of_records(cls, records: Records) -> Self:
+        """The same of pieces that are kept elsewhere."""
+        return cls({name: _hashes(record) for name, record in records.items()})
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -159,26 +168,35 @@ class Seen:
                 name: {str(field): str(hash) for field, hash in fields.items()}
                 for name, fields in plain.items()
             }
-            for name in pieces:
-                piece(_NOTHING, name)
         except (ValueError, AttributeError, RecursionError, binascii.Error) as error:
-            told = N_("does not say what was seen: load the page again")
-            raise Invalid(errors=[Problem.Error("/expected", told)]) from error
+            raise _unreadable() from error
         return cls(pieces)
 
     def __str__(self) -> str:
         plain = json.dumps(self.pieces, sort_keys=True, separators=(",", ":"))
         return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
-    def changed(self, plan: SitePlan) -> list[str]:
-        """What is another by now: `zone:G1/name`, say; a piece alone, if it came or went."""
-        return [told for name, seen in self.pieces.items() for told in _differing(name, seen, plan)]
-
     def check(self, plan: SitePlan) -> None:
-        """Raises SiteChanged, which says what changed and how it is now."""
-        changed = self.changed(plan)
+        """Raises SiteChanged, which says what changed and how it is now; Invalid, if what was seen
+        is no piece.
+        """
+        try:
+            records = {name: piece(plan, name) for name in self.pieces}
+        except ValueError as error:
+            raise _unreadable() from error
+        self.check_records(records)
+
+    def check_records(self, records: Records) -> None:
+        """The same for pieces that are kept elsewhere. `changed` names `zone:G1/name`, say; a piece
+        alone, if it came or went.
+        """
+        if not records.keys() >= self.pieces.keys():
+            raise _unreadable()
+        now = {name: records[name] for name in self.pieces}
+        changed = [
+            told for name, seen in self.pieces.items() for told in _differing(name, seen, now[name])
+        ]
         if changed:
-            now = {name: piece(plan, name) for name in self.pieces}
             raise SiteChanged(changed=", ".join(changed), extra={"changed": changed, "now": now})
 
 
@@ -201,8 +219,13 @@ def _told(field: str, value: Any) -> Any:
     return hashlib.sha256(value.encode()).hexdigest()[:16] if is_area else value
 
 
-def _differing(name: str, seen: Mapping[str, str], plan: SitePlan) -> Iterator[str]:
-    now = _hashes(piece(plan, name))
+def _unreadable() -> Invalid:
+    told = N_("does not say what was seen: load the page again")
+    return Invalid(errors=[Problem.Error("/expected", told)])
+
+
+def _differing(name: str, seen: Mapping[str, str], record: Mapping[str, Any]) -> Iterator[str]:
+    now = _hashes(record)
     if bool(seen) != bool(now):
         yield name
         return
@@ -218,9 +241,6 @@ def _hashes(record: Mapping[str, Any]) -> dict[str, str]:
         ).hexdigest()
         for field, value in record.items()
     }
-
-
-_NOTHING = SitePlan(Site("0", "", "", "UTC", "CA-QC", "avis", 0, 0, None, (), None), (), (), ())
 
 
 # Edits: each takes the site as it stands, and gives what it becomes

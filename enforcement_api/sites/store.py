@@ -179,7 +179,7 @@ def _site_of(row: Any) -> Site:
 
 def put_patroller(tx: Connection, site: str, patroller: Patroller) -> bool:
     """Write a patroller; whether there was none with this id. Raises UnknownSite, BadgeTaken."""
-    _lock(tx, site)
+    lock(tx, site)
     other = tx.execute(
         select(patrollers.c.name).where(
             patrollers.c.site == site,
@@ -214,7 +214,7 @@ def patroller(tx: Connection, site: str, id: str) -> Patroller:
 
     Raises UnknownSite, UnknownPatroller.
     """
-    _lock(tx, site)
+    lock(tx, site)
     row = None
     if is_identifier(id):
         here = (patrollers.c.site == site, patrollers.c.id == id)
@@ -237,7 +237,7 @@ def _patroller_of(row: Any) -> Patroller:
 
 def delete_patroller(tx: Connection, site: str, id: str) -> None:
     """Remove a patroller. Raises UnknownSite, UnknownPatroller."""
-    _lock(tx, site)
+    lock(tx, site)
     here = (patrollers.c.site == site, patrollers.c.id == id)
     if not tx.execute(delete(patrollers).where(*here)).rowcount:
         raise UnknownPatroller(id=id)
@@ -260,8 +260,10 @@ def patroller_named(tx: Connection, site: str, name: str) -> Patroller | None:
     return _patroller_of(row)
 
 
-def _lock(tx: Connection, site: str) -> None:
-    """Let nobody else change the site's patrollers until the transaction ends."""
+def lock(tx: Connection, site: str) -> None:
+    """Let nobody else change the site's patrollers, or what is set for patrols, until the
+    transaction ends. Raises UnknownSite.
+    """
     row = select(sites.c.id).where(sites.c.id == site).with_for_update()
     if not is_site_id(site) or tx.execute(row).first() is None:
         raise UnknownSite(site=site)

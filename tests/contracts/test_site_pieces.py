@@ -178,10 +178,15 @@ def test_edit_of_what_came_or_went_meanwhile_is_refused(site: Site) -> None:
         assert refused.value.extra["changed"] == [name]
 
 
-@pytest.mark.parametrize("text", ["", "é", "AAAA", "eyJ4Ijp7fX0", "W10", "eyJ6b25lOkcxIjo1fQ"])
+@pytest.mark.parametrize("text", ["", "é", "AAAA", "W10", "eyJ6b25lOkcxIjo1fQ"])
 def test_what_says_nothing_of_what_was_seen_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         Seen.read(text)
+
+
+def test_what_was_seen_of_something_else_is_refused(site: Site) -> None:
+    with pytest.raises(Invalid):
+        site.change(pieces.remove("lot", "P2"), Seen.of_records({"weather": {"sky": "grey"}}))
 
 
 def test_zones_are_added_ordered_and_removed(site: Site) -> None:
