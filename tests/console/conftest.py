@@ -6,7 +6,8 @@ A test of one page takes `page`: in French, at a desk, unless the test is given 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,13 @@ _BROWSER = pytest.StashKey[Browser]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a failed test saw is kept."""
     report = yield
     if report.failed and call.when == "call" and _BROWSER in item.stash:
         for number, page in enumerate(item.stash[_BROWSER].pages):
-            page.screenshot(path=FAILED / f"{item.name}-{number}.png")
+            name = re.sub(r"[^\w-]+", "-", item.name)
+            page.screenshot(path=FAILED / f"{name}-{number}.png")
     return report

@@ -9,8 +9,10 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from playwright.sync_api import Page, expect
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from enforcement_api.console.static import PREFIX, console_files, url_for_static
 from enforcement_api.subscriptions import confirming, store
@@ -38,8 +40,9 @@ def test_the_page_behind_a_letters_link_can_be_used_by_all(
     service.site("1085", name="CIUSSS de l'Estrie - CHUS")
     id = Office(service).holder(language=look.language, email="john.john@example.org")
 
-    def link(tx: object) -> str:
+    def link(tx: Connection) -> str:
         holder = store.find_holder(tx, id)
+        assert holder is not None
         life = timedelta(hours=1)
         return confirming.new_link(tx, holder, address="", life=life, at=NOW).url
 
@@ -158,7 +161,7 @@ STATIC = FastAPI()
 STATIC.include_router(console_files().router())
 
 
-async def wrong(scope: dict, receive: object, send: object) -> None:
+async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
     """Pages with something wrong in each."""
     request = Request(scope)
     path = scope["path"]
