@@ -133,12 +133,8 @@ class Browser:
         finally:
             for context in self._contexts:
                 context.close()
-            tolerated, self._contexts, self._tolerated, self.complaints = (
-                self._tolerated,
-                [],
-                [],
-                [],
-            )
+            tolerated, self._tolerated, self.complaints = self._tolerated, [], []
+            self._contexts, self._with_script = [], []
         wrong = [one for one in told if not any(re.search(pattern, one) for pattern in tolerated)]
         assert not wrong, "\n".join(["wrong with what was shown:", *wrong])
         missed = [p for p in tolerated if not any(re.search(p, one) for one in told)]

@@ -172,6 +172,8 @@ async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
     if path in SCRIPTS:
         kind = "text/css" if path.endswith(".css") else "text/javascript"
         answer = Response(SCRIPTS[path], media_type=kind)
+    elif path == "/favicon.ico":
+        answer = Response(status_code=204)
     elif path == "/failing.js":
         answer = Response(status_code=503)
     elif path == "/cookie":
