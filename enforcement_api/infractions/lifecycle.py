@@ -30,8 +30,9 @@ _NEXT: Mapping[Decision, Mapping[str, State]] = {
 DECIDED: frozenset[State] = frozenset({"confirmed", "voided", "paid", "upheld", "cancelled"})
 """States in which an infraction is not judged again when a permit changes."""
 
-REVIEWABLE: frozenset[str] = frozenset(_NEXT["confirm"])
-"""States in which an infraction waits for a supervisor."""
+REVIEWABLE: frozenset[str] = frozenset({"received"})
+"""States in which it is for a supervisor to look: one that a patroller was asked about is not,
+until the answer comes."""
 
 VOIDABLE: frozenset[State] = frozenset({"received", "information_requested"})
 """States in which a patroller may still void what they recorded."""

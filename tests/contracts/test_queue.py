@@ -225,9 +225,13 @@ def test_what_is_decided_waits_no_more_and_waits_again_once_reopened(
     assert stands(log, id) == (["clock"], 2)
 
 
-def test_what_somebody_asked_about_waits_still(log: InfractionLog) -> None:
+def test_what_a_patroller_was_asked_about_waits_for_the_answer(log: InfractionLog) -> None:
     id = record(log)
     review(log, id, "request_information", note="Où?")
+    assert stands(log, id) == ([], None)
+    told = {"kind": "answer", "site": "1085", "at": codec.instant(log.now)}
+    told |= {"infraction": id, "text": "Rangée C.", "patroller": "42"}
+    assert log.request("PUT", f"/v1/events/{new_id()}", log.device, json=told).status_code == 201
     assert stands(log, id) == ([], REST)
 
 

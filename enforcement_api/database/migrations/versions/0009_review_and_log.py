@@ -18,7 +18,7 @@ depends_on = None
 _LOOK_ALIKES = ("0ODQ", "1IL", "8B", "5S", "2Z", "6G", "UV", "MW")
 _FILTERED = ("fold", "number", "device", "patroller", "lot", "state", "zone", "outcome")
 _THIRTY_DAYS = 30 * 24 * 3600
-_OPEN = "state IN ('received', 'information_requested')"
+_OPEN = "state = 'received'"
 
 
 def upgrade() -> None:
