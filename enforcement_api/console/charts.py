@@ -29,7 +29,7 @@ _HIGHEST_WHOLE = 100_000
 """Numbers from here on are told in thousands or millions, where there is little room."""
 
 # In CSS pixels; charts.css has the same widths.
-_NARROW, _WIDE, _WIDER = 244, 640, 960
+_NARROW, _MEDIUM, _WIDE, _WIDER = 244, 320, 640, 960
 """The least width that a chart has, on a phone; those from which on there is room for more."""
 _LEFT, _RIGHT = 52, 24
 """Beside columns."""
@@ -38,6 +38,7 @@ _LETTERS = 13
 _ROW, _ROW_BEFORE, _THICK, _THIN = 28, 8, 16, 5
 _NAMES = (
     ("chart-narrow", _NARROW * 0.42 - 10),
+    ("chart-medium", _MEDIUM * 0.42 - 10),
     ("chart-wide", _WIDE * 0.36 - 10),
     ("chart-wider", _WIDER * 0.36 - 10),
 )

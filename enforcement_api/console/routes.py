@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from enforcement_api.console import account_pages, review_pages
+from enforcement_api.console import account_pages, figures_pages, review_pages
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 
 
@@ -24,4 +24,5 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
 
     routes.include_router(account_pages.router(web))
     routes.include_router(review_pages.router(web, follow=follow))
+    routes.include_router(figures_pages.router(web))
     return routes

@@ -70,6 +70,14 @@ class Showing:
             day = self._local(day).date()
         return str(format_date(day, "d MMM y", locale=self._locale))
 
+    def short_day(self, day: date) -> str:
+        """A date in what goes without saying of its year: 23 nov."""
+        return str(format_date(day, "d MMM" if self.language == "fr" else "MMM d", self._locale))
+
+    def month(self, day: date) -> str:
+        """The month of a date: nov. 2026."""
+        return str(format_date(day, "MMM y", locale=self._locale))
+
     def weekday(self, day: date) -> str:
         """A date with its day: lun. 23 nov."""
         return str(format_datetime(day, "EEE d MMM", locale=self._locale))

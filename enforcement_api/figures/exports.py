@@ -36,6 +36,10 @@ class Rows:
         """As text, a few lines at a time."""
         return as_csv(self.header, self.rows, excel=excel)
 
+    def as_json(self) -> list[dict[str, Cell]]:
+        """As objects, by the names of the header."""
+        return [dict(zip(self.header, row, strict=True)) for row in self.rows]
+
 
 def of_days(days: Iterable[DayTally]) -> Rows:
     """Infractions by day."""

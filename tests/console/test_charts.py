@@ -254,6 +254,6 @@ def test_the_style_sheet_knows_the_widths_of_the_charts() -> None:
     sheet = (OWN / "charts.css").read_text()
     assert f"calc(100% - {charts._LEFT + charts._RIGHT}px)" in sheet
     assert f"padding: 10px {charts._RIGHT}px 0 {charts._LEFT}px" in sheet
-    for width in (charts._WIDE, charts._WIDER):
+    for width in (charts._MEDIUM, charts._WIDE, charts._WIDER):
         assert f"(min-width: {width}px)" in sheet
     assert f"font-size: {charts._LETTERS}px" in sheet

@@ -475,3 +475,33 @@ def test_a_period_is_in_parts_that_one_can_tell_apart() -> None:
     for spans in (weeks, months):
         assert all(a.last + DAY == b.first for a, b in itertools.pairwise(spans))
         assert spans[-1].last == TODAY
+
+
+def test_no_figure_reads_a_table_from_end_to_end(log: InfractionLog) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        asked.append((statement, parameters))
+
+    record = log.service.record
+    sa.event.listen(record.engine, "before_cursor_execute", note)
+    try:
+        told(log, store.by_day, WEEK)
+        for dimension in ("zone", "lot", "code", "patroller"):
+            told(log, store.by, dimension, WEEK)
+        told(log, store.checks, WEEK)
+        for kind in ("zone", "lot"):
+            told(log, store.visited, kind, WEEK)
+        told(log, store.catch_ups, WEEK)
+    finally:
+        sa.event.remove(record.engine, "before_cursor_execute", note)
+    asked = [(statement, given) for statement, given in asked if statement.startswith("SELECT")]
+    assert len(asked) > 15
+    explain = "EXPLAIN QUERY PLAN" if record.is_sqlite else "EXPLAIN"
+    with record.reading() as tx:
+        if not record.is_sqlite:  # it would rather read all of a table that is this small
+            tx.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for statement, given in asked:
+            plan = str(tx.exec_driver_sql(f"{explain} {statement}", given).all())
+            assert "SCAN " not in plan.replace("SCAN CONSTANT ROW", "")
+            assert "Seq Scan" not in plan
