@@ -68,6 +68,7 @@ from enforcement_api.subscriptions import routes as subscriptions_routes
 from enforcement_api.subscriptions.cashier import Cashier
 from enforcement_api.subscriptions.clerk import Clerk
 from enforcement_api.subscriptions.contact import Contact
+from enforcement_api.subscriptions.desk import Desk
 from enforcement_api.subscriptions.office import Office
 from enforcement_api.subscriptions.post import Courier
 from enforcement_api.subscriptions.providers import provider_of
@@ -110,6 +111,7 @@ class Service:
             reinstate=intake.reinstate,
         )
         self.office = Office(self.record, on_change=infractions.recheck_open)
+        self.desk = Desk(self.record, settings, self.office, self.follower.follow)
         self.provider = provider_of(settings)
         self.cashier = Cashier(
             self.record,
@@ -399,17 +401,12 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
     )
     app.include_router(confirmation_routes.router(record=record, now=now))
     app.include_router(
-        attachment_routes.router(record=record, guard=guard, settings=service.settings, now=now)
+        attachment_routes.router(
+            record=record, guard=guard, settings=service.settings, desk=service.desk, now=now
+        )
     )
     app.include_router(
-        courtesy_routes.router(
-            record=record,
-            guard=guard,
-            settings=service.settings,
-            office=office,
-            now=now,
-            follow=follow,
-        )
+        courtesy_routes.router(record=record, guard=guard, desk=service.desk, now=now)
     )
     app.include_router(
         payment_routes.router(
@@ -421,10 +418,11 @@ def _include_subscriptions(app: FastAPI, service: Service) -> None:
             now=now,
         )
     )
-    for routes in (product_routes, request_routes, subscriptions_routes):
-        app.include_router(
-            routes.router(record=record, guard=guard, office=office, now=now, follow=follow)
-        )
+    app.include_router(
+        product_routes.router(record=record, guard=guard, office=office, now=now, follow=follow)
+    )
+    for routes in (request_routes, subscriptions_routes):
+        app.include_router(routes.router(record=record, guard=guard, desk=service.desk, now=now))
 
 
 class NotReady(Problem):

@@ -12,7 +12,6 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Invalid, Problem, TooLarge
@@ -22,6 +21,7 @@ from enforcement_api.shapes import UUID_PATTERN, capped_body, mebibytes, shown_a
 from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import attachments
 from enforcement_api.subscriptions.attachments import Attachment, FileTooLarge, Purpose
+from enforcement_api.subscriptions.desk import Desk
 from sync import codec
 
 LONGEST_GIVEN_NAME = 1000
@@ -99,18 +99,13 @@ def download(attachment: Attachment, content: bytes) -> Response:
 
 
 def router(
-    *, record: Record, guard: Guard, settings: Settings, now: Callable[[], datetime]
+    *, record: Record, guard: Guard, settings: Settings, desk: Desk, now: Callable[[], datetime]
 ) -> APIRouter:
     """The routes of attached files."""
     routes = APIRouter(prefix="/v1/attachments", tags=["attachments"])
     admin = Depends(guard.allow("admin"))
     # Threads of their own: who waits for a file to be looked into holds nobody else up.
     threads = CapacityLimiter(_AT_ONCE)
-
-    def whose(tx: Connection, id: str, by: Principal) -> Attachment:
-        found = attachments.find(tx, id)
-        by.check_site(found.site)
-        return found
 
     @routes.put(
         "/{id}",
@@ -182,11 +177,7 @@ def router(
     )
     def get_attachment(id: AttachmentId, by: Principal = admin) -> Response:
         """The file as it was kept. That somebody read a void cheque is written down."""
-        found = record.read(lambda tx: whose(tx, id, by))
-        content = attachments.content_of(record, settings, found)
-        if found.purpose in attachments.SEALED:
-            at = now()
-            record.write(lambda tx: attachments.note_reading(tx, found, by=by.actor, at=at))
+        found, content = desk.read_file(id, by=by, at=now())
         return download(found, content)
 
     @routes.delete(
@@ -198,14 +189,6 @@ def router(
     )
     def delete_attachment(id: AttachmentId, by: Principal = admin) -> None:
         """For what should never have been sent. What named it says that it was removed."""
-        at = now()
-
-        def work(tx: Connection) -> Attachment:
-            found = whose(tx, id, by)
-            attachments.remove(tx, [found], by=by.actor, at=at)
-            return found
-
-        gone = record.write(work)
-        attachments.delete_unnamed(record, settings, [gone.sha256], at=at)
+        desk.remove_file(id, by=by, at=now())
 
     return routes

@@ -34,6 +34,8 @@ REQUEST_STATES: tuple[RequestState, ...] = get_args(RequestState)
 BillingPeriod = Literal["once", "week", "month", "term", "year"]
 Method = Literal["card", "cheque"]
 
+PERMIT = "subscription-"
+"""What the ids of subscriptions' permits begin with in the feed."""
 SOURCE = "patrouille:subscriptions"
 """The source of the permits that come from here."""
 
@@ -286,7 +288,7 @@ class Subscription:
 
     def permit_id(self, vehicle: Vehicle) -> str:
         """What the vehicle's permit is called in the feed."""
-        return f"subscription-{self.number}-{vehicle.position}"
+        return f"{PERMIT}{self.number}-{vehicle.position}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,6 +516,12 @@ def delete_vehicle(subscription: Subscription, id: str, *, at: datetime) -> Subs
 
 
 # What the enforcement side knows of it
+
+
+def number_of(permit: str) -> str | None:
+    """The contract number in what a permit is called in the feed; None: it is no subscription's."""
+    number, dash, _ = permit.removeprefix(PERMIT).rpartition("-")
+    return number if dash and permit.startswith(PERMIT) else None
 
 
 def permit(subscription: Subscription, vehicle: Vehicle, product: Product) -> PlateUpdateIn | None:

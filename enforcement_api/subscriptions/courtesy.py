@@ -20,8 +20,12 @@ from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import core, store
 from enforcement_api.subscriptions.office import Office
 from enforcement_api.subscriptions.store import Action, Wanted
+from sync import codec
 from sync.entities import ALL_ZONES, COURTESY, Site
 from sync.plates import Plate
+
+PERMIT = "courtesy-"
+"""What the id of such a permit begins with in the feed; its own id follows."""
 
 
 class UnknownCourtesyPermit(Problem):
@@ -58,7 +62,7 @@ class CourtesyPermit:
         """
         granted = self.granted_at.astimezone(ZoneInfo(site.time_zone))
         return PlateUpdateIn(
-            id=f"courtesy-{self.id}",
+            id=PERMIT + self.id,
             version=self.permit_version,
             plate=self.plate_raw,
             jurisdiction=self.plate.jurisdiction,
@@ -70,6 +74,24 @@ class CourtesyPermit:
             ends_at=self.ended_at or self.expires_at,
             status="active" if self.ended_at is None else "cancelled",
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """A courtesy permit as it is answered."""
+        return {
+            "id": self.id,
+            "site": self.site,
+            "number": self.number,
+            "subscription": self.subscription,
+            "plate": self.plate.text,
+            "jurisdiction": self.plate.jurisdiction,
+            "plate_raw": self.plate_raw,
+            "zones": list(self.zones),
+            "reason": self.reason,
+            "granted_at": codec.instant(self.granted_at),
+            "granted_by": self.granted_by,
+            "expires_at": codec.instant(self.expires_at),
+            "ended_at": codec.optional_instant(self.ended_at),
+        }
 
 
 def grant(

@@ -28,7 +28,6 @@ from enforcement_api.subscriptions.attachments import (
 )
 from enforcement_api.subscriptions.core import Holder
 from enforcement_api.subscriptions.letters import Letter
-from enforcement_api.subscriptions.post import Posted
 from enforcement_api.subscriptions.shapes import (
     CHANGE_RESPONSES,
     IF_MATCH_IF_KNOWN,
@@ -67,21 +66,6 @@ class AddressConfirmed(Problem):
     slug = "address-confirmed"
     title = N_("The address is confirmed already")
     detail = N_("That was on {at}. Another address is confirmed when it is written down.")
-
-
-def letter_json(posted: Posted) -> dict[str, Any]:
-    """A letter as it is answered. `error`: what the mail server, or the way to it, said last."""
-    return {
-        "id": posted.id,
-        "kind": posted.kind,
-        "subscription": posted.subscription,
-        "state": posted.state,
-        "queued_at": codec.instant(posted.queued_at),
-        "sent_at": codec.optional_instant(posted.sent_at),
-        "next_try_at": codec.optional_instant(posted.next_try_at),
-        "attempts": posted.attempts,
-        "error": posted.error,
-    }
 
 
 def router(
@@ -215,7 +199,7 @@ def router(
                     {"id": s.id, "number": s.number, "status": s.status(now())}
                     for s in store.of_holder(tx, holder.site, id)
                 ],
-                "letters": [letter_json(one) for one in post.listed(tx, holder.site, holder=id)],
+                "letters": [one.as_json() for one in post.listed(tx, holder.site, holder=id)],
                 "history": [
                     event.as_json() for event in store.events_of(tx, holder.site, f"holder:{id}")
                 ],

@@ -40,6 +40,7 @@ from enforcement_api.settings import SMTP_PORTS, Settings, mail_address
 from enforcement_api.subscriptions import contract
 from enforcement_api.subscriptions.letters import Letter, compose
 from enforcement_api.wording import Words, line
+from sync import codec
 
 MOST_AT_ONCE = 100
 """Letters that one call sends at most: whoever calls has other things to do as well."""
@@ -97,6 +98,20 @@ class Posted:
     next_try_at: datetime | None
     attempts: int
     error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """A letter as it is answered."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "subscription": self.subscription,
+            "state": self.state,
+            "queued_at": codec.instant(self.queued_at),
+            "sent_at": codec.optional_instant(self.sent_at),
+            "next_try_at": codec.optional_instant(self.next_try_at),
+            "attempts": self.attempts,
+            "error": self.error,
+        }
 
 
 def write(record: Record, tx: Connection, letter: Letter, *, at: datetime) -> None:

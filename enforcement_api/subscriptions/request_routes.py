@@ -17,7 +17,8 @@ from enforcement_api.security import Guard, Principal
 from enforcement_api.sites import store as sites
 from enforcement_api.subscriptions import core, store
 from enforcement_api.subscriptions.core import PaymentMethod, Request
-from enforcement_api.subscriptions.office import Asked, NewVehicle, Office
+from enforcement_api.subscriptions.desk import Desk
+from enforcement_api.subscriptions.office import Asked, NewVehicle
 from enforcement_api.subscriptions.shapes import (
     CHANGE_RESPONSES,
     IF_MATCH,
@@ -75,9 +76,8 @@ def router(
     *,
     record: Record,
     guard: Guard,
-    office: Office,
+    desk: Desk,
     now: Callable[[], datetime],
-    follow: Callable[[str], None],
 ) -> APIRouter:
     """The routes of requests."""
     admin = guard.allow("admin")
@@ -108,7 +108,7 @@ def router(
         def write(tx: Connection) -> tuple[Request, bool]:
             asked = _asked(tx, id, wanted, by)
             action = Action(by.actor, now().replace(microsecond=0))
-            return office.submit(tx, asked, action=action)
+            return desk.office.submit(tx, asked, action=action)
 
         request, is_new = record.write(write)
         return versioned(request_json(request), status=201 if is_new else 200)
@@ -150,14 +150,7 @@ def router(
     )
     def get_request(id: IdInPath, by: Principal = Depends(admin)) -> Response:
         """What was asked for, and what was done with it, the oldest first."""
-
-        def read(tx: Connection) -> dict[str, Any]:
-            request = store.request(tx, id)
-            by.check_site(request.site)
-            history = store.events_of(tx, request.site, f"request:{id}")
-            return request_json(request) | {"history": [event.as_json() for event in history]}
-
-        return versioned(record.read(read))
+        return versioned(record.read(lambda tx: desk.request(tx, id, by=by)))
 
     @routes.post(
         "/{id}/decision",
@@ -178,28 +171,7 @@ def router(
         subscriber is told. Safe to send again with the same `id`.
         """
         expected = expected_version(request)
-
-        def write(tx: Connection) -> Request:
-            by.check_site(store.request(tx, id).site)
-            action = Action(
-                by.actor,
-                now().replace(microsecond=0),
-                wanted.id,
-                content_hash(wanted),
-                wanted.reason,
-            )
-            return office.decide(
-                tx,
-                id,
-                wanted.decision,
-                product=wanted.product,
-                on=wanted.on,
-                expected=expected,
-                action=action,
-            )
-
-        decided = record.write(write)
-        follow(decided.site)
+        decided = desk.decide(id, wanted, expected=expected, by=by, at=now())
         return versioned(request_json(decided))
 
     return routes

@@ -11,14 +11,10 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
 from enforcement_api.database.engine import Record
-from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.security import Guard, Principal
 from enforcement_api.shapes import UUID_PATTERN
-from enforcement_api.sites import store as sites
-from enforcement_api.subscriptions import attachments, contract, core, post, store
-from enforcement_api.subscriptions.core import Subscription
-from enforcement_api.subscriptions.holder_routes import letter_json
-from enforcement_api.subscriptions.office import Office
+from enforcement_api.subscriptions import attachments, contract, core, store
+from enforcement_api.subscriptions.desk import Desk
 from enforcement_api.subscriptions.shapes import (
     CHANGE_RESPONSES,
     IF_MATCH,
@@ -36,15 +32,14 @@ from enforcement_api.subscriptions.shapes import (
     content_hash,
     expected_version,
     few,
+    message_json,
     of_key,
     page,
     page_json,
-    request_json,
     subscriptions_json,
     versioned,
 )
-from enforcement_api.subscriptions.store import Action, Message
-from sync import codec
+from enforcement_api.subscriptions.store import Message
 from sync.plates import normalise
 
 OtherId = Annotated[
@@ -61,9 +56,8 @@ def router(
     *,
     record: Record,
     guard: Guard,
-    office: Office,
+    desk: Desk,
     now: Callable[[], datetime],
-    follow: Callable[[str], None],
 ) -> APIRouter:
     """The routes of subscriptions."""
     admin = guard.allow("admin")
@@ -73,22 +67,6 @@ def router(
 
     def seconds() -> datetime:
         return now().replace(microsecond=0)
-
-    def shown(tx: Connection, subscription: Subscription) -> dict[str, Any]:
-        return subscriptions_json(tx, [subscription], at=seconds())[0]
-
-    def change(
-        id: str, by: Principal, work: Callable[[Connection], Subscription], *, status: int = 200
-    ) -> Response:
-        """Do something to a subscription, and answer with it as it is then."""
-
-        def write(tx: Connection) -> dict[str, Any]:
-            of_key(tx, id, by)
-            return shown(tx, work(tx))
-
-        answer = record.write(write)
-        follow(answer["site"])
-        return versioned(answer, status=status)
 
     @routes.get("", operation_id="listSubscriptions", summary="Subscriptions", response_model=Page)
     def list_subscriptions(
@@ -143,24 +121,8 @@ def router(
         """A subscription with its vehicles, requests, messages, contracts, and what was done to it,
         the oldest first.
         """
-
-        def read(tx: Connection) -> dict[str, Any]:
-            found = of_key(tx, id, by)
-            site = found.site
-            return shown(tx, found) | {
-                "requests": [request_json(r) for r in store.requests_of(tx, site, id)],
-                "messages": [_message_json(m) for m in store.messages_of(tx, site, id)],
-                "letters": [letter_json(one) for one in post.listed(tx, site, subscription=id)],
-                "contracts": [
-                    {"position": position, "made_at": codec.instant(at)}
-                    for position, at in store.contract_positions(tx, site, id)
-                ],
-                "history": [
-                    event.as_json() for event in store.events_of(tx, site, f"subscription:{id}")
-                ],
-            }
-
-        return versioned(record.read(read))
+        at = seconds()
+        return versioned(record.read(lambda tx: desk.subscription(tx, id, by=by, at=at)))
 
     @routes.get(
         "/{id}/contract",
@@ -203,28 +165,7 @@ def router(
         and `change_product`. Safe to send again with the same `id`.
         """
         expected = expected_version(request)
-        action = Action(by.actor, seconds(), wanted.id, content_hash(wanted, id), wanted.reason)
-
-        def work(tx: Connection) -> Subscription:
-            if wanted.action == "suspend":
-                return office.suspend(tx, id, why="staff", expected=expected, action=action)
-            if wanted.action == "resume":
-                return office.resume(tx, id, expected=expected, action=action)
-            if wanted.action == "cancel":
-                return office.cancel(tx, id, last_day=wanted.on, expected=expected, action=action)
-            if wanted.action == "keep":
-                return office.keep(tx, id, expected=expected, action=action)
-            if wanted.action == "renew":
-                return office.renew(
-                    tx, id, ends_on=wanted.ends_on, expected=expected, action=action
-                )
-            if wanted.product is None:
-                raise Invalid(errors=[Problem.Error("/product", N_("is missing"))])
-            return office.change_product(
-                tx, id, product=wanted.product, expected=expected, action=action
-            )
-
-        return change(id, by, work)
+        return versioned(desk.act(id, wanted, expected=expected, by=by, at=now()))
 
     @routes.put(
         "/{id}/vehicles/{vehicle}",
@@ -245,13 +186,7 @@ def router(
         another colour or model changes nothing of that. The same again changes nothing.
         """
         expected = expected_version(request)
-        action = Action(by.actor, seconds())
-
-        def work(tx: Connection) -> Subscription:
-            described = wanted.described(sites.site(tx, of_key(tx, id, by).site))
-            return office.put_vehicle(tx, id, vehicle, described, expected=expected, action=action)
-
-        return change(id, by, work)
+        return versioned(desk.put_vehicle(id, vehicle, wanted, expected=expected, by=by, at=now()))
 
     @routes.delete(
         "/{id}/vehicles/{vehicle}",
@@ -266,12 +201,7 @@ def router(
     ) -> Response:
         """Sold or stolen: warn whoever asks for it, since its plate works no more."""
         expected = expected_version(request)
-        action = Action(by.actor, seconds())
-
-        def work(tx: Connection) -> Subscription:
-            return office.delete_vehicle(tx, id, vehicle, expected=expected, action=action)
-
-        return change(id, by, work)
+        return versioned(desk.delete_vehicle(id, vehicle, expected=expected, by=by, at=now()))
 
     @routes.put(
         "/{id}/messages/{message}",
@@ -321,18 +251,6 @@ def router(
             return known, False
 
         kept, is_new = record.write(write)
-        return JSONResponse(_message_json(kept), 201 if is_new else 200)
+        return JSONResponse(message_json(kept), 201 if is_new else 200)
 
     return routes
-
-
-def _message_json(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "subscription": message.subscription,
-        "sender": message.sender,
-        "at": codec.instant(message.at),
-        "subject": message.subject,
-        "body": message.body,
-        "attachments": list(message.attachments),
-    }

@@ -35,7 +35,7 @@ from enforcement_api.shapes import (
     storable,
 )
 from enforcement_api.sites import store as sites
-from enforcement_api.sites.shapes import Jurisdiction
+from enforcement_api.sites.shapes import Jurisdiction, ZoneOrAll
 from enforcement_api.subscriptions import core, payments, store
 from enforcement_api.subscriptions.core import CONSENTS, Described
 from enforcement_api.subscriptions.store import LostUpdate, Wanted
@@ -554,6 +554,30 @@ class NewVehicleShape(VehicleShape):
     id: ClientId
 
 
+class CourtesyShape(PlateShape):
+    """A plate to be let in at once. `zones`: the subscription's product's, if left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "1085",
+                    "plate": "LOC 123",
+                    "subscription": "01979dd0-7c1c-7c43-9d14-6f2f2ddbb8a1",
+                    "reason": "Voiture de courtoisie du garage",
+                    "expires_at": "2026-11-27T22:00:00Z",
+                }
+            ]
+        }
+    )
+
+    site: Word
+    zones: list[ZoneOrAll] = Field(default=[], max_length=MOST_ZONES)
+    subscription: ClientId | None = None
+    reason: Note
+    expires_at: Instant
+
+
 # Subscriptions
 
 
@@ -784,4 +808,17 @@ def request_json(request: core.Request) -> dict[str, Any]:
         "decided_by": request.decided_by,
         "reason": request.reason,
         "version": request.version,
+    }
+
+
+def message_json(message: store.Message) -> dict[str, Any]:
+    """A message as it is answered."""
+    return {
+        "id": message.id,
+        "subscription": message.subscription,
+        "sender": message.sender,
+        "at": codec.instant(message.at),
+        "subject": message.subject,
+        "body": message.body,
+        "attachments": list(message.attachments),
     }

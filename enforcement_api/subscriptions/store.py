@@ -284,6 +284,13 @@ def subscription(tx: Connection, id: str, *, lock: bool = False) -> Subscription
     return found
 
 
+def numbered(tx: Connection, site: str, number: str) -> Subscription | None:
+    """The subscription with a contract number, or None."""
+    c = subscriptions.c
+    row = tx.execute(select(subscriptions).where(c.site == site, c.number == number)).first()
+    return None if row is None else _with_vehicles(tx, site, [row])[0]
+
+
 def of_product(tx: Connection, site: str, code: str, *, at: datetime) -> list[Subscription]:
     """The subscriptions of a product that are approved and not over, locked until the transaction
     ends.
