@@ -943,6 +943,11 @@ def purge(settings: Settings, dry_run: bool) -> None:
         (done.message_files, N_("{count} files of messages, {days} days old"), "message_file"),
         (done.letters, N_("{count} letters, {days} days old"), "letter_kept"),
         (done.lookups, N_("{count} look-ups of valid plates, {days} days old"), "lookup"),
+        (
+            done.patrol_messages,
+            N_("{count} messages to patrols, {days} days after they expired"),
+            "patrol_message",
+        ),
     ):
         say(told, count=count, days=getattr(settings, f"{days}_days"))
     say(N_("{count} links that confirmed no address in time"), count=done.links)

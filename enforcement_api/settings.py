@@ -178,6 +178,9 @@ class Settings:
     lookup_days: int = 30
     """How long it is kept that somebody looked a plate up that was valid."""
 
+    patrol_message_days: int = 90
+    """How long a message to patrols is kept after it has expired."""
+
     courtesy_days: int = 7
     """How long a courtesy permit may last at most."""
 

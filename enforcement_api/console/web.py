@@ -254,6 +254,17 @@ class Web:
         request.state.visitor = found
         return found
 
+    async def watcher(self, request: Request) -> Visitor:
+        """A dependency: whose page renews a part of itself, which keeps no session open.
+
+        Raises as `visitor` does.
+        """
+        found = await run_in_threadpool(self._visitor, request, None, is_used=False)
+        if found is None:
+            raise NotSignedIn
+        request.state.visitor = found
+        return found
+
     async def actor(self, request: Request) -> Visitor:
         """A dependency: who sends a form, with its fields.
 
@@ -295,9 +306,11 @@ class Web:
             if urlsplit(origin).netloc not in known - {""}:
                 raise ForgedForm
 
-    def _visitor(self, request: Request, form: FormData | None = None) -> Visitor | None:
+    def _visitor(
+        self, request: Request, form: FormData | None = None, *, is_used: bool = True
+    ) -> Visitor | None:
         secret = request.cookies.get(COOKIE, "")
-        found = self.entrance.follow(secret) if secret else None
+        found = self.entrance.follow(secret, is_used=is_used) if secret else None
         if found is None:
             return None
         account, session = found

@@ -264,7 +264,7 @@ def receive(
     row = tx.execute(select(events).where(events.c.id == id)).one()
     if row.content_hash != hash:
         raise EventConflict
-    return _event_of(row), False
+    return event_of(row), False
 
 
 def _count_check(tx: Connection, event: Event) -> None:
@@ -308,13 +308,13 @@ def page(
         at = datetime.fromtimestamp(after[0], UTC)
         query = query.where(or_(table.at < at, and_(table.at == at, table.id < after[1])))
     query = query.order_by(table.at.desc(), table.id.desc()).limit(limit)
-    return [_event_of(row) for row in tx.execute(query)]
+    return [event_of(row) for row in tx.execute(query)]
 
 
 def of_subject(tx: Connection, site: str, subject: str) -> list[Event]:
     """What was told of something at a site, in the order in which it was received."""
     rows = tx.execute(_OF_SUBJECT, {"of_site": site, "of_subject": subject})
-    return sorted(map(_event_of, rows), key=lambda event: (event.received_at, event.at, event.id))
+    return sorted(map(event_of, rows), key=lambda event: (event.received_at, event.at, event.id))
 
 
 def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, list[Event]]:
@@ -323,7 +323,7 @@ def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, l
     rows = sorted(tx.execute(_OF_SUBJECTS, asked), key=lambda row: (row.at, row.id))
     found: dict[str, dict[str, Event]] = {id: {} for id in messages}
     for row in rows:
-        event = _event_of(row)
+        event = event_of(row)
         found[row.subject.partition(":")[2]].setdefault(event.device, event)
     return {id: list(of_device.values()) for id, of_device in found.items()}
 
@@ -331,7 +331,7 @@ def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, l
 def shared_checks(tx: Connection, site: str, *, besides: str, since: datetime) -> list[Event]:
     """The checks of vehicles whose permit others have too, by other devices, the latest first."""
     asked = {"of_site": site, "of_begin": since, "of_device": besides}
-    return [_event_of(row) for row in tx.execute(_SHARED, asked)]
+    return [event_of(row) for row in tx.execute(_SHARED, asked)]
 
 
 def last_checks(tx: Connection, site: str, devices: Collection[str]) -> dict[str, Event]:
@@ -340,11 +340,12 @@ def last_checks(tx: Connection, site: str, devices: Collection[str]) -> dict[str
     for device in devices:
         row = tx.execute(_LAST_CHECK, {"of_site": site, "of_device": device}).first()
         if row is not None:
-            found[device] = _event_of(row)
+            found[device] = event_of(row)
     return found
 
 
-def _event_of(row: Any) -> Event:
+def event_of(row: Any) -> Event:
+    """The event of a row."""
     return Event(
         site=row.site,
         id=row.id,

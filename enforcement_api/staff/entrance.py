@@ -88,8 +88,11 @@ class Entrance:
         session, secret = self._record.write(enter)
         return Entered(account, session, secret)
 
-    def follow(self, secret: str) -> tuple[Account, Session] | None:
-        """Who is signed in by a cookie, as they are now; None: nobody, or not any more."""
+    def follow(self, secret: str, *, is_used: bool = True) -> tuple[Account, Session] | None:
+        """Who is signed in by a cookie, as they are now; None: nobody, or not any more.
+
+        `is_used`: whether somebody did something; what a page asks by itself keeps no session open.
+        """
         at = self._at()
         found = self._record.read(lambda tx: store.session(tx, secret))
         if found is None:
@@ -97,7 +100,7 @@ class Entrance:
         session, account = found
         if account.revoked_at is not None or not session.is_open(at, idle=self.idle):
             return None
-        if at - session.seen_at >= _TOUCHED_EVERY:
+        if is_used and at - session.seen_at >= _TOUCHED_EVERY:
             self._record.write(lambda tx: store.touch(tx, session.id, at=at))
         return account, session
 

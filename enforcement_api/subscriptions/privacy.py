@@ -34,6 +34,7 @@ from enforcement_api.database.tables import (
     lookups,
     messages,
     meta,
+    patrol_messages,
     payments,
     requests,
     subscription_events,
@@ -263,6 +264,7 @@ class Purged:
     letters: int = 0
     links: int = 0
     lookups: int = 0
+    patrol_messages: int = 0
     untaken: int = 0
     courtesies: int = 0
 
@@ -277,9 +279,9 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
     A person whose last subscription has been over for `holder_days`, and the plate of a courtesy
     permit that has; proofs decided `proof_days` ago; files of messages of `message_file_days`;
     letters of `letter_kept_days`; links that are too old; look-ups of plates that were valid, of
-    `lookup_days`; files that nothing took within a day. A part at a time, each in a transaction of
-    its own, so that nobody waits for more than one. Raises StorageFailed, RecordBusy,
-    RecordUnavailable: what was done stays done.
+    `lookup_days`; messages to patrols that expired `patrol_message_days` ago; files that nothing
+    took within a day. A part at a time, each in a transaction of its own, so that nobody waits for
+    more than one. Raises StorageFailed, RecordBusy, RecordUnavailable: what was done stays done.
     """
     by = Action(by="service", at=at)
     people = record.read(lambda tx: _over_since(tx, at - timedelta(days=settings.holder_days)))
@@ -313,6 +315,10 @@ def purge(record: Record, settings: Settings, *, at: datetime, does: bool = True
         links=let_go.deleted(confirmations, c.expires_at <= at),
         lookups=let_go.deleted(events, _valid_checks(looked_up))
         + let_go.deleted(lookups, _valid_lookups(looked_up)),
+        patrol_messages=let_go.deleted(
+            patrol_messages,
+            patrol_messages.c.expires_at <= at - timedelta(days=settings.patrol_message_days),
+        ),
         untaken=let_go.counted(files, untaken),
         courtesies=let_go.emptied(
             courtesy_permits,

@@ -299,6 +299,20 @@ def test_purge_lets_go_of_what_has_served_and_of_nothing_else(office: Office) ->
     assert files(office.service) == []
 
 
+def test_purge_lets_go_of_messages_to_patrols_long_after_they_expired(office: Office) -> None:
+    service, clock = office.service, office.service.clock
+    for expires in (NOW + DAY, NOW + 2 * DAY):
+        body = {"text": "Le P3 est fermé.", "expires_at": instant(expires)}
+        service.admin.put(f"/v1/sites/1085/messages/{new_id()}", json=body).raise_for_status()
+    clock.at = NOW + 91 * DAY - HOUR
+    assert purge(office) == {}
+    clock.at = NOW + 91 * DAY
+    assert purge(office, does=False) == {"patrol_messages": 1}
+    assert purge(office) == {"patrol_messages": 1}
+    assert purge(office) == {}
+    assert len(service.admin.get("/v1/sites/1085/messages").json()["items"]) == 1
+
+
 def test_purge_forgets_the_plates_of_courtesy_permits(office: Office) -> None:
     shape = {
         "site": "1085",
