@@ -8,6 +8,7 @@ import io
 import itertools
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -505,3 +506,17 @@ def test_no_figure_reads_a_table_from_end_to_end(log: InfractionLog) -> None:
             plan = str(tx.exec_driver_sql(f"{explain} {statement}", given).all())
             assert "SCAN " not in plan.replace("SCAN CONSTANT ROW", "")
             assert "Seq Scan" not in plan
+
+
+def test_checks_and_infractions_that_come_at_once_are_all_counted(log: InfractionLog) -> None:
+    bodies = [log.infraction(zone="G1", lot="P3") for _ in range(20)]
+
+    def hand_over(body: dict[str, Any]) -> None:
+        assert log.put(body).status_code == 201
+        send(log, "check", plate="ABC123", zone="G1", lot="P3", verdict="valid")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hand_over, bodies))
+    kept = check_counts(log)
+    assert kept["check_tallies"]["1085", TODAY, "valid", "count"] == 20
+    assert kept["visits"]["1085", TODAY, "G1", "P3", "infractions"] == 20
