@@ -24,7 +24,7 @@ Tone = Literal["action", "second", "good", "wait", "bad", "muted"]
 Texture = Literal["solid", "stripes", "dots", "lines", "grid"]
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
-_COLONS = {"fr": "\N{NO-BREAK SPACE}: ", "en": ": "}
+COLONS = {"fr": "\N{NO-BREAK SPACE}: ", "en": ": "}
 _HIGHEST_WHOLE = 100_000
 """Numbers from here on are told in thousands or millions, where there is little room."""
 
@@ -165,7 +165,7 @@ def bars(
             parts.append(_text(-10, y + _THICK / 2, name, f"chart-end {kind}"))
         told = _told(bar.label, series, bar.values, language)
         if bar.before is not None:
-            told += f"\n{clean(before)}{_COLONS[language]}{_whole(bar.before, language)}"
+            told += f"\n{clean(before)}{COLONS[language]}{_whole(bar.before, language)}"
         parts.append(_slot(told, f'x="0" y="{number * row}" width="100%" height="{row}"'))
         left = 0.0
         for one, value in zip(series, bar.values, strict=True):
@@ -334,7 +334,7 @@ def _short(number: int, language: str) -> str:
 
 def _told(label: str, series: Sequence[Series], values: Sequence[int], language: str) -> str:
     lines = [
-        f"{clean(one.name)}{_COLONS[language]}{_whole(value, language)}"
+        f"{clean(one.name)}{COLONS[language]}{_whole(value, language)}"
         for one, value in zip(series, values, strict=True)
     ]
     return "\n".join([clean(label), *lines])
