@@ -37,6 +37,8 @@ from enforcement_api.database.engine import (
     new_epoch,
 )
 from enforcement_api.database.tables import (
+    account_links,
+    accounts,
     audit_heads,
     audit_log,
     contract_series,
@@ -51,6 +53,7 @@ from enforcement_api.database.tables import (
     number_blocks,
     number_series,
     patrollers,
+    sessions,
     sites,
     subscriptions,
 )
@@ -163,6 +166,7 @@ class _Replaced:
     deeds: list[_Deed] = field(default_factory=list)
     pins: dict[tuple[str, str], str] = field(default_factory=dict)
     tokens: dict[str, RowMapping] = field(default_factory=dict)
+    accounts: dict[str, RowMapping] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     goes_on: bool = False
     """Its log begins with the whole log of the backup, and who it let in or out could be read."""
@@ -378,8 +382,17 @@ def _feeds(tx: Connection, epoch: str, tables: set[str]) -> dict[str, dict[str, 
     return feeds
 
 
+_REVOKED = ((keys, "key"), (devices, "device"), (accounts, "staff"))
+"""Who can be let in no more, and how the log names them."""
+_OF_ACCOUNTS = tuple(
+    accounts.c[name]
+    for name in ("password_hash", "role", "sites", "sees_subscribers", "revoked_at")
+)
+"""What lets somebody of the staff in, and where."""
+
+
 def _read_revoked(tx: Connection, found: _Replaced, tables: set[str]) -> None:
-    for table in (keys, devices):
+    for table, _ in _REVOKED:
         if table.name in tables:
             ended = select(table.c.id, table.c.revoked_at).where(table.c.revoked_at.is_not(None))
             found.revoked[table.name] = {row.id: row.revoked_at for row in tx.execute(ended)}
@@ -401,6 +414,7 @@ _LETTING_IN = {
         "device-token-offered",
         "device-token-replaced",
     },
+    "staff": {_CARRIED_OVER, "password-set", "changed", "reinstated"},
 }
 """The deeds that let somebody in or out, by what they are done to; a revocation lies in its row."""
 
@@ -431,6 +445,9 @@ def _read_deeds(
         found.pins[patroller.site, patroller.id] = patroller.pin_hash
     for device in tx.execute(select(devices.c.id, *_TOKENS)).mappings():
         found.tokens[device["id"]] = device
+    if accounts.name in tables:
+        for account in tx.execute(select(accounts.c.id, *_OF_ACCOUNTS)).mappings():
+            found.accounts[account["id"]] = account
     found.goes_on = goes_on  # not before: who of a part is not there would look removed
 
 
@@ -463,7 +480,9 @@ def _succeed(tx: Connection, manifest: Manifest, replaced: _Replaced, *, at: dat
     _keep_blocks(tx, replaced)
     series = _move_series(tx, replaced, at=at)
     contracts = _move_contracts(tx, replaced, at=at)
-    for table, kind in ((keys, "key"), (devices, "device")):
+    for table in (sessions, account_links):
+        tx.execute(delete(table))  # one that was ended since would let in again
+    for table, kind in _REVOKED:
         _revoke(tx, table, kind, replaced.revoked.get(table.name, {}), at=at)
     if replaced.goes_on:
         _let_in(tx, replaced, at=at)
@@ -553,8 +572,8 @@ def _revoke(
 
 
 def _let_in(tx: Connection, replaced: _Replaced, *, at: datetime) -> None:
-    """Patrollers who were removed since the backup stay out, and PINs and tokens that were changed
-    since are the ones that hold. Who is new since then is not let in.
+    """Patrollers who were removed since the backup stay out, and PINs, tokens and passwords that
+    were changed since are the ones that hold, as are roles. Who is new since then is not let in.
 
     The log says so of each: another restore has no other log to read it in.
     """
@@ -576,6 +595,11 @@ def _carry_over(tx: Connection, replaced: _Replaced, chain: str, subject: str) -
             return False
         device = update(devices).where(devices.c.id == id).values(**replaced.tokens[id])
         return bool(tx.execute(device).rowcount)
+    if kind == "staff":
+        if id not in replaced.accounts:
+            return False
+        account = update(accounts).where(accounts.c.id == id).values(**replaced.accounts[id])
+        return bool(tx.execute(account).rowcount)
     there = (patrollers.c.site == chain, patrollers.c.id == id)
     pin_hash = replaced.pins.get((chain, id))
     if pin_hash is None:

@@ -43,6 +43,9 @@ from enforcement_api.operations.using import BeingRestored, InUse, alone
 from enforcement_api.security import Principal
 from enforcement_api.settings import Settings
 from enforcement_api.staff import keys
+from enforcement_api.staff import store as staff
+from enforcement_api.staff.core import Account, SignInFailed
+from enforcement_api.staff.entrance import Entered
 from enforcement_api.subscriptions import attachments
 from tests.postgres import fresh_database
 from tests.service import Service, infraction, new_id, picture, running
@@ -992,3 +995,49 @@ def test_pin_that_was_reset_since_the_backup_holds_after_a_restore(
     assert restored(service, tmp_path / "backup").carried_over
     assert not is_let_in(device, "forgot")
     assert is_let_in(device, "forgot", pin=pin)
+
+
+def staff_of(service: Service, email: str, **facts: Any) -> Account:
+    """Somebody of the staff whose password is OLD_WORDS."""
+    given = {"role": "supervisor"} | facts
+    _, link = service.parts.record.write(
+        lambda tx: staff.create(tx, email=email, at=service.clock(), **given)
+    )
+    return service.parts.entrance.set_password(link, OLD_WORDS)
+
+
+def enters(service: Service, email: str, password: str) -> Entered | None:
+    try:
+        return service.parts.entrance.sign_in(email, password, address="192.0.2.7", browser="")
+    except SignInFailed:
+        return None
+
+
+OLD_WORDS, NEW_WORDS = "trois chats sur la neige", "quatre chiens dans le vent"
+
+
+def test_staff_stay_in_or_out_as_they_were_before_a_restore(
+    service: Service, tmp_path: Path
+) -> None:
+    boss = staff_of(service, "boss@example.org", role="administrator")
+    gone = staff_of(service, "gone@example.org")
+    lowered = staff_of(service, "lowered@example.org", role="administrator")
+    inside = enters(service, "boss@example.org", OLD_WORDS)
+    assert inside is not None
+    made(service, tmp_path / "backup")
+    record, at = service.parts.record, service.clock()
+    record.write(lambda tx: staff.revoke(tx, gone, by="command", at=at))
+    service.parts.entrance.change_password(boss, inside.session, old=OLD_WORDS, password=NEW_WORDS)
+    as_supervisor = replace(lowered, role="supervisor")
+    record.write(lambda tx: staff.change(tx, lowered, as_supervisor, by="command", at=at))
+    staff_of(service, "new@example.org")
+    assert restored(service, tmp_path / "backup").carried_over
+    assert enters(service, "gone@example.org", OLD_WORDS) is None
+    assert enters(service, "boss@example.org", OLD_WORDS) is None
+    assert enters(service, "boss@example.org", NEW_WORDS) is not None
+    assert enters(service, "new@example.org", OLD_WORDS) is None
+    entered = enters(service, "lowered@example.org", OLD_WORDS)
+    assert entered is not None
+    assert entered.account.role == "supervisor"
+    assert service.parts.entrance.follow(inside.secret) is None
+    assert all(proof.reason is None for proof in service.parts.record.read(audit.verify))
