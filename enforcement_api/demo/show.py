@@ -25,7 +25,7 @@ from typing import Any
 import click
 import httpx
 
-from enforcement_api.demo import city, office, pictures
+from enforcement_api.demo import city, console, office, pictures
 from enforcement_api.demo.city import CARS, SITE, Car
 from enforcement_api.demo.folder import claimed
 from enforcement_api.demo.office import Office, give_card
@@ -128,6 +128,7 @@ class _Show:
             *("local-provider", "--service", f"http://127.0.0.1:{port}"),
             data_dir=folder, port=0, env=self._env,
         )  # fmt: skip
+        self._staff = console.people(SITE)
         self._office = Office(self._ask, now=datetime.now(UTC).replace(microsecond=0))
         self._card_page = self._pending = ""
 
@@ -217,6 +218,15 @@ class _Show:
             lots=len(site["lots"]),
             patrollers=len(self._city.patrollers),
         )
+        for person in self._staff.values():
+            made = ("staff", "create", person.email, "--name", person.name, *person.options)
+            link = self._patrouille(*made, "--server", self.service.address)
+            self._claim(
+                N_("{name} chooses a password for the console by a link that opens once."),
+                (console.choose_password(link), console.choose_password(link)),
+                (True, False),
+                name=person.name,
+            )
         self._heading(N_("The subscription system"))
         self._import(self._city.subscriptions, "abonnements.csv")
         pushed = self._ask(
@@ -366,6 +376,11 @@ class _Show:
         code, another = self._enrolment_code("demo"), self._enrolment_code("demo 2")
         self._heading(N_("Addresses and keys"))
         self._row(N_("Service"), address)
+        self._row(N_("Console"), f"{address}{console.ROOT}")
+        for person in self._staff.values():
+            login = {"email": person.email, "password": console.PASSWORD, "name": person.name}
+            told = self._text(N_("{email}, password “{password}” ({name})"), login)
+            self._row(N_("At the console"), told)
         self._row(N_("Documentation"), f"{address}/docs")
         self._row(N_("Payment provider"), self.provider.address)
         for role, key in self._keys.items():
@@ -496,6 +511,17 @@ class _Show:
         )
         self._heading(N_("The supervisor's log"))
         self._read_the_log(recorded, rechecks)
+        supervisor = self._staff["supervisor"]
+        waiting = console.queue(self.service.address, supervisor.email, SITE)
+        asked = {"site": SITE, "differs": "true"}
+        found = self._ask("GET", "/v1/infractions", role="reader", params=asked)["items"]
+        differing = [infraction["id"] for infraction in found]
+        self._claim(
+            N_("{name} signs in at the console: what the re-check contradicts comes first."),
+            sorted(waiting[: len(differing)]),
+            sorted(differing),
+            name=supervisor.name,
+        )
         blocks = self._ask("GET", f"/v1/sites/{SITE}/number-blocks", role="reader")["items"]
         self._claim(
             N_("GET /v1/sites/{site}/number-blocks: {issued} numbers issued, {unused} unused."),
