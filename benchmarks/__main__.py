@@ -23,6 +23,7 @@ from benchmarks import (
     keeping,
     material,
     polling,
+    searching,
     service,
     updating,
     verdicts,
@@ -86,6 +87,8 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     yield from polling.run(folder / "polled", repetitions=repetitions)
     yield importing.run(folder / "imported", repetitions=repetitions)
     yield from importing.commands(folder / "commands", permits=permits)
+    _say(f"a record of {permits:,} infractions is made …")
+    yield from searching.run(folder / "log", infractions=permits, repetitions=repetitions)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found

@@ -69,6 +69,13 @@ def rank(found: Sequence[str]) -> int:
     return min((REASONS.index(reason) for reason in REASONS if reason in found), default=REST)
 
 
+def last_rank(wanted: Sequence[Reason]) -> int:
+    """The last rank of any infraction that has one of these reasons: a weightier one may put it
+    before, and none behind.
+    """
+    return max(REASONS.index(reason) for reason in wanted)
+
+
 def is_sampled(id: str) -> bool:
     """Whether an infraction is one of the share; the same whenever it is asked."""
     return hashlib.blake2b(id.encode(), digest_size=8).digest()[0] * 100 < SAMPLED_PERCENT * 256

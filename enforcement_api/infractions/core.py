@@ -22,6 +22,7 @@ from pydantic import (
 
 from enforcement_api.audit.core import Entry
 from enforcement_api.figures.core import Counted
+from enforcement_api.infractions.attention import Reason
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.shapes import (
     JURISDICTION_PATTERN,
@@ -667,12 +668,18 @@ class Selection:
 
     sites: tuple[str, ...]
     zones: tuple[str, ...] = ()
+    lots: tuple[str, ...] = ()
     plates: tuple[str, ...] = ()
+    looks_like: tuple[str, ...] = ()
+    """Plates, normalised: those that may be read for one of them count as well (DOMAIN 3.5)."""
+    numbers: tuple[str, ...] = ()
     patrollers: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    """Why a supervisor should see them: what is decided has none."""
     differs: bool | None = None
     begins: datetime | None = None
     ends: datetime | None = None

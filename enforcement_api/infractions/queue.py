@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, func, literal, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.tables import infractions
-from enforcement_api.infractions.attention import REASONS, REST, Reason
+from enforcement_api.infractions.attention import REST, Reason, last_rank
 from enforcement_api.infractions.core import LAST_SECOND, Infraction, is_uuid
 from enforcement_api.infractions.store import built
 from enforcement_api.infractions.weighing import has_reason
@@ -141,9 +141,10 @@ def _queue(query: Select[Any], site: str, reasons: Sequence[Reason]) -> Select[A
     query = query.where(_c.site == site, _c.review_rank.is_not(None))
     if not reasons:
         return query
-    # One that has a reason stands with the weightier ones, or there; never behind.
-    last = max(REASONS.index(reason) for reason in reasons)
-    return query.where(_c.review_rank <= last, or_(*(has_reason(one) for one in reasons)))
+    return query.where(
+        _c.review_rank <= last_rank(reasons),
+        or_(*(has_reason(_c.attention, one) for one in reasons)),
+    )
 
 
 def _here() -> ColumnElement[Any]:

@@ -16,7 +16,16 @@ from sqlalchemy import Connection
 
 from enforcement_api import hashed_files
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import cases, core, exports, heeding, lifecycle, photos, store
+from enforcement_api.infractions import (
+    cases,
+    core,
+    exports,
+    heeding,
+    lifecycle,
+    photos,
+    search,
+    store,
+)
 from enforcement_api.infractions.core import ORDERS, STATES, InfractionIn, Place, Selection
 from enforcement_api.infractions.lifecycle import Decision
 from enforcement_api.infractions.photos import PhotoTooLarge, StoredPhoto, UnknownPhoto
@@ -378,6 +387,7 @@ def router(
             description="Observed before this instant, or not after this date",
             json_schema_extra={"pattern": DATE_OR_INSTANT},
         ),
+        lot: list[str] = Query([], examples=[["P3"]]),
         plate: list[str] = Query([], description="Plates, in any jurisdiction"),
         patroller: list[str] = Query([]),
         device: list[str] = Query([]),
@@ -403,6 +413,9 @@ def router(
 
         `Accept: text/csv` or `application/geo+json` streams the whole selection instead of a page.
         A filter given several times lets each of its values through.
+
+        A page looks at so much of the log and no more: one that holds few, or none, of what rarely
+        occurs may have a `next_cursor` all the same. The last page has none.
         """
         order = next((order for order in ORDERS if order == sort), None)
         if order is None:
@@ -423,6 +436,7 @@ def router(
             return Selection(
                 sites=visible,
                 zones=_values("zone", zone),
+                lots=_values("lot", lot),
                 plates=_plates(plate),
                 patrollers=_values("patroller", patroller),
                 devices=_values("device", device),
@@ -438,7 +452,7 @@ def router(
 
         form = _accepted(request.headers.get("accept", ""))
         if form != "json":
-            found = store.whole_log(record, record.read(select))
+            found = search.whole_log(record, record.read(select))
             if form == "csv":
                 pieces = exports.as_csv(found, excel=excel)
                 return _streamed(pieces, kind=CSV_TYPE, name="infractions.csv")
@@ -446,13 +460,10 @@ def router(
             return _streamed(pieces, kind=exports.GEOJSON_TYPE, name="infractions.geojson")
 
         def page(tx: Connection) -> dict[str, Any]:
-            wanted = select(tx)
-            found: Iterator[Any] = store.log(tx, wanted, after=after, at_once=limit + 1)
-            items = list(itertools.islice(found, limit + 1))
-            more = len(items) > limit
+            found = search.search(tx, select(tx), after=after, limit=limit)
             return {
-                "items": [item.as_json() for item in items[:limit]],
-                "next_cursor": str(wanted.place_of(items[limit - 1])) if more else None,
+                "items": [item.as_json() for item in found.items],
+                "next_cursor": None if found.next is None else str(found.next),
             }
 
         return JSONResponse(record.read(page))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     Connection,
-    Select,
     bindparam,
     exists,
     func,
@@ -20,10 +17,8 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
-from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.audit import store as audit
 from enforcement_api.database.engine import Record
@@ -52,9 +47,7 @@ from enforcement_api.infractions.core import (
     InfractionIn,
     KnownPermit,
     Photo,
-    Place,
     Position,
-    Selection,
     Surroundings,
     UnknownInfraction,
     Upload,
@@ -74,14 +67,12 @@ from enforcement_api.sites import store as sites
 from sync import codec
 from sync.entities import Site
 from sync.messages import Change, Receipt
-from sync.plates import Plate, normalise
+from sync.plates import Plate
 from sync.validity import Judgement, best_outcome, judge
 
 _c = infractions.c
 MOST_QUESTIONS = 200
 """Questions of supervisors that a device is told at once."""
-SHORTEST_PLATE_PART = 3
-"""Characters of free text, as a plate has them, that are looked for in plates too."""
 
 # Put together once, as every upload asks them: that takes longer than executing them.
 _ID: BindParameter[str] = bindparam("of_id")
@@ -89,6 +80,7 @@ _SITE: BindParameter[str] = bindparam("of_site")
 _SOME: BindParameter[Sequence[str]] = bindparam("of_some", expanding=True)
 _BY_ID = select(infractions).where(_c.id == _ID)
 _AT_SITE = _BY_ID.where(_c.site == _SITE)
+_AT_SITE_SOME = select(infractions).where(_c.site == _SITE, _c.id.in_(_SOME))
 _CONTENT = select(_c.content_hash).where(_c.id == _ID)
 _THERE = select(
     exists().where(zones.c.site == _SITE, zones.c.code == bindparam("of_zone")).label("zone"),
@@ -736,101 +728,13 @@ def history(tx: Connection, site: str, id: str) -> list[Event]:
     return [Event.of(entry) for entry in audit.entries(tx, f"infraction:{id}", site=site)]
 
 
-def log(
-    tx: Connection, wanted: Selection, *, after: Place | None = None, at_once: int = _IN_ONE_QUERY
-) -> Iterator[Infraction]:
-    """The infractions wanted, in their order, after a place; read `at_once` at a time.
-
-    Each site has its own keys, so each is read by itself and the streams are merged.
-    """
-    streams = [_site_log(tx, site, wanted, after, at_once) for site in wanted.sites]
-    if len(streams) == 1:
-        return streams[0]
-
-    def place(infraction: Infraction) -> tuple[datetime, str]:
-        found = wanted.place_of(infraction)
-        return found.at, found.id
-
-    return heapq.merge(*streams, key=place, reverse=wanted.is_descending)
-
-
-def whole_log(record: Record, wanted: Selection) -> Iterator[Infraction]:
-    """All the infractions wanted, however many and however slowly they are read.
-
-    Each part is read in a transaction of its own: nobody who exports holds the record up. What
-    arrives meanwhile may be among them or not; nothing is twice.
-    """
-    after: Place | None = None
-
-    def part(tx: Connection) -> list[Infraction]:
-        return list(islice(log(tx, wanted, after=after), _IN_ONE_QUERY))
-
-    while found := record.read(part):
-        yield from found
-        after = wanted.place_of(found[-1])
-
-
-def _site_log(
-    tx: Connection, site: str, wanted: Selection, after: Place | None, at_once: int
-) -> Iterator[Infraction]:
-    while True:
-        rows = tx.execute(_query(site, wanted, after).limit(at_once)).all()
-        found = built(tx, site, rows)
-        yield from found
-        if len(rows) < at_once:
-            return
-        after = wanted.place_of(found[-1])
-
-
-def _query(site: str, wanted: Selection, after: Place | None) -> Select[Any]:
-    at = _c[wanted.column]
-    query = select(infractions).where(_c.site == site, *_conditions(wanted))
-    if after is not None:
-        here, there = tuple_(at, _c.id), tuple_(after.at, after.id, types=[at.type, _c.id.type])
-        query = query.where(here < there if wanted.is_descending else here > there)
-    if wanted.is_descending:
-        return query.order_by(at.desc(), _c.id.desc())
-    return query.order_by(at, _c.id)
-
-
-def _conditions(wanted: Selection) -> Iterator[ColumnElement[bool]]:
-    for column, values in (
-        (_c.zone, wanted.zones),
-        (_c.plate, wanted.plates),
-        (_c.patroller, wanted.patrollers),
-        (_c.device, wanted.devices),
-        (_c.state, wanted.states),
-        (_c.outcome, wanted.outcomes),
-    ):
-        if values:
-            yield column.in_(values)
-    if wanted.codes:
-        yield exists().where(
-            infraction_codes.c.site == _c.site,
-            infraction_codes.c.infraction == _c.id,
-            infraction_codes.c.code.in_(wanted.codes),
-        )
-    if wanted.differs is not None:
-        yield _c.differs.is_(wanted.differs)
-    if wanted.begins is not None:
-        yield _c.observed_at >= wanted.begins
-    if wanted.ends is not None:
-        yield _c.observed_at < wanted.ends
-    if wanted.words:
-        searched = (
-            _c.note,
-            _c.place,
-            _c.plate_raw,
-            _c.plate_missing_reason,
-            _c.no_issue_reason,
-            _c.number,
-            _c.patroller,
-        )
-        found = [column.icontains(wanted.words, autoescape=True) for column in searched]
-        plate = normalise(wanted.words)
-        if len(plate) >= SHORTEST_PLATE_PART:
-            found.append(_c.plate.contains(plate, autoescape=True))
-        yield or_(*found)
+def named(tx: Connection, site: str, ids: Sequence[str]) -> list[Infraction]:
+    """The infractions of a site with these ids, in their order."""
+    found: dict[str, Infraction] = {}
+    for some in _chunks(ids):
+        rows = tx.execute(_AT_SITE_SOME, {"of_site": site, "of_some": some}).all()
+        found |= {infraction.id: infraction for infraction in built(tx, site, rows)}
+    return [found[id] for id in ids]
 
 
 def _at_site(tx: Connection, site: str, id: str) -> Infraction:

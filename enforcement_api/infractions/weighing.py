@@ -114,12 +114,12 @@ _LATER = (
 )
 
 
-def has_reason(reason: Reason) -> ColumnElement[bool]:
-    """Whether an infraction has a reason to be seen."""
-    return cast(_c.attention, Text).contains(f'"{reason}"', autoescape=True)
+def has_reason(attention: ColumnElement[Any], reason: Reason) -> ColumnElement[bool]:
+    """Whether the reason is one of those in the column."""
+    return cast(attention, Text).contains(f'"{reason}"', autoescape=True)
 
 
-_LATER_UNREPEATED = _LATER.where(~has_reason("repeated"))
+_LATER_UNREPEATED = _LATER.where(~has_reason(_c.attention, "repeated"))
 
 
 def weigh(

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from enforcement_api.database.tables import infractions
-from enforcement_api.infractions import core, exports, store
+from enforcement_api.infractions import core, exports, search, store
 from enforcement_api.infractions.core import Infraction, Selection
 from enforcement_api.problems import Invalid
 from sync import codec
@@ -475,7 +475,7 @@ def test_marks_that_nobody_sees_are_left_out_of_csv_and_stay_in_geojson(
 
 def test_columns_come_in_the_order_asked_for_with_a_header_for_people(log: InfractionLog) -> None:
     log.record(note="dégagé")
-    found = list(store.whole_log(log.service.record, Selection(sites=("1085",))))
+    found = list(search.whole_log(log.service.record, Selection(sites=("1085",))))
     columns = exports.columns_of(["plate", "note", "differs"])
     text = "".join(exports.as_csv(found, columns=columns))
     assert text == "plate,note,differs\r\nABC123,dégagé,false\r\n"
@@ -561,7 +561,7 @@ def test_export_takes_no_more_memory_the_more_there_are(
 
     def counted() -> Iterator[Infraction]:
         nonlocal read
-        for each in store.whole_log(record, Selection(sites=("1085",))):
+        for each in search.whole_log(record, Selection(sites=("1085",))):
             read += 1
             yield each
 
@@ -587,7 +587,7 @@ def test_export_holds_the_record_for_no_longer_than_it_reads(log: InfractionLog)
     """Whoever reads it slowly, or not to the end, keeps nobody from writing."""
     many(log, 1000)
     record = log.service.record
-    found = store.whole_log(record, Selection(sites=("1085",)))
+    found = search.whole_log(record, Selection(sites=("1085",)))
     read = [next(found).id for _ in range(600)]
     assert record.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     log.record("NEW111")
@@ -646,24 +646,6 @@ def test_what_is_looked_for_often_has_an_index(
     plan = plan_of(quiet, f"SELECT plate FROM infractions WHERE site = 'x' AND {wanted}")
     assert "SCAN" not in plan
     assert index in plan
-
-
-@pytest.mark.parametrize("order", core.ORDERS)
-@pytest.mark.parametrize(
-    "filters",
-    [{}, {"states": ("received",)}, {"words": "x", "differs": True}, {"codes": ("P01",)}],
-    ids=str,
-)
-def test_page_is_read_in_its_order_and_never_sorted(
-    quiet: InfractionLog, order: core.Order, filters: dict[str, Any]
-) -> None:
-    wanted = Selection(sites=("1085",), order=order, **filters)
-    query = store._query("1085", wanted, core.Place(order, NOON, new_id())).limit(50)
-    engine = quiet.service.record.engine
-    text = query.compile(engine, compile_kwargs={"literal_binds": True})
-    plan = plan_of(quiet, str(text))
-    assert "TEMP B-TREE" not in plan
-    assert f"ix_infractions_{wanted.column.removesuffix('_at')}" in plan
 
 
 # Pure
