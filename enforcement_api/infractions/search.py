@@ -346,12 +346,18 @@ class _Site:
         id: ColumnElement[Any],
         start: _Spot | None,
     ) -> Select[Any]:
+        # One bound on each side: given two on one, SQLite may take the index of the time alone.
         begins, ends = self._range()
+        if start is not None:
+            # A place beyond the range bounds nothing of it.
+            if self._wanted.is_descending:
+                if ends is None or start[0] < ends:
+                    entries, ends = entries.where(self._after(at, id, start)), None
+            elif begins is None or start[0] >= begins:
+                entries, begins = entries.where(self._after(at, id, start)), None
         if begins is not None:
             entries = entries.where(at >= begins)
-        if ends is not None:
-            entries = entries.where(at < ends)
-        return entries if start is None else entries.where(self._after(at, id, start))
+        return entries if ends is None else entries.where(at < ends)
 
     def _range(self) -> tuple[datetime | None, datetime | None]:
         """The instants of the order between which all are that are wanted, but for those that were

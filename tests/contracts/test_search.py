@@ -4,12 +4,17 @@ infractions gives, and no query goes through a whole table.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import re
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +29,7 @@ from enforcement_api.infractions.core import ORDERS, Place, Selection
 from enforcement_api.infractions.queue import QueuePlace
 from enforcement_api.infractions.search import FACETS
 from sync.plates import fold, normalise
+from tests.service import migrated_record
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 SITES = ("1085", "2000")
@@ -98,16 +104,35 @@ def insert(tx: sa.Connection, rows: Sequence[Row]) -> None:
 
 
 @pytest.fixture
-def rows(record: Record, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """Infractions of two sites, and limits so small that they count among so few."""
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits so small that they count among few infractions."""
     for name, value in {"FEW": 6, "FIRST_WINDOW": 4, "MOST_MERGED": 2, "_PART": 7}.items():
         monkeypatch.setattr(search, name, value)
     monkeypatch.setattr(search, "MOST_EXAMINED", 30)
     monkeypatch.setattr(search, "MOST_WORDED", 20)
+
+
+def filled(record: Record) -> list[Row]:
     chance = random.Random(1)
     made = [row(n, chance) for n in range(COUNT)]
     record.write(lambda tx: insert(tx, made))
     return made
+
+
+@pytest.fixture
+def rows(record: Record, small_limits: None) -> list[Row]:
+    """Infractions of two sites."""
+    return filled(record)
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Path, small_limits: None) -> Iterator[Record]:
+    """The same, on SQLite alone."""
+    shutil.copy(migrated_record(), tmp_path / "alone.db")
+    record = Record(f"sqlite:///{tmp_path / 'alone.db'}")
+    filled(record)
+    yield record
+    record.close()
 
 
 def wants(wanted: Selection, of: Row) -> bool:
@@ -353,6 +378,60 @@ def test_no_search_goes_through_a_table(
         lambda tx: search.facets(tx, wanted),
     ):
         check_plans(record, ask)
+
+
+LED: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("fold", {"plates": ("ABC123",)}),
+    ("fold", {"looks_like": ("ABC123", "XYZ99")}),
+    ("number", {"numbers": ("A-1",)}),
+    ("waiting", {"reasons": ("stale",)}),
+    ("differs", {"differs": True}),
+    ("device", {"devices": ("d1",)}),
+    ("patroller", {"patrollers": ("42", "43")}),
+    ("lot", {"lots": ("P1",)}),
+    ("code", {"codes": ("P01", "P02")}),
+    ("state", {"states": ("received",)}),
+    ("zone", {"zones": ("G1", "V1")}),
+    ("outcome", {"outcomes": ("notice",)}),
+    ("received", {}),
+)
+RANGES = (
+    (None, None),
+    (NOON, None),
+    (None, NOON + timedelta(hours=1)),
+    (NOON, NOON + timedelta(hours=1)),
+    (NOON - timedelta(days=300), NOON - timedelta(days=270)),
+)
+
+
+@pytest.mark.parametrize("order", ["received_at", "-received_at"])
+@pytest.mark.parametrize(("index", "filters"), LED, ids=str)
+def test_window_is_read_along_the_index_that_leads_on_sqlite(
+    on_sqlite: Record,
+    index: str,
+    filters: Mapping[str, Any],
+    order: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Along another one, as many entries would be read as there are until the window is full.
+    (PostgreSQL's planner goes by what it has counted, which is nothing here.)
+    """
+    monkeypatch.setattr(search, "FEW", -1)
+    table = "infraction_codes" if index == "code" else "infractions"
+    places = (None, 600, 9 * 86_400, -400 * 86_400, 400 * 86_400)
+    for (begins, ends), seconds in itertools.product(RANGES, places):
+        at = NOON + timedelta(seconds=seconds or 0)
+        place = None if seconds is None else Place(order, at, str(uuid.UUID(int=1 << 127)))
+        wanted = Selection(("1085",), begins=begins, ends=ends, order=order, **filters)
+        ask = partial(search.search, wanted=wanted, after=place, limit=5)
+        windows = [each for each in asked(on_sqlite, ask) if "looked_at" in each[0]]
+        assert windows
+        for statement, parameters in windows:
+            with on_sqlite.reading() as tx:
+                explained = f"EXPLAIN QUERY PLAN {statement}"
+                steps = tx.exec_driver_sql(explained, parameters).all()
+            used = set(re.findall(r"ix_\w+", str(steps)))
+            assert used - {"ix_infractions_delayed"} == {f"ix_{table}_{index}"}, statement
 
 
 def test_no_look_at_the_queue_goes_through_a_table(record: Record, rows: list[Row]) -> None:
