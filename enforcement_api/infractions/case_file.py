@@ -268,6 +268,13 @@ class _File(Words):
         ]
         if sent.note:
             facts.append((self.say(N_("Patroller's note")), lines(sent.note)))
+        for one in self._case.corrections:
+            by, of = N_("Corrected by another"), N_("Correction of another")
+            is_corrected = one.infraction == infraction.id
+            id = one.correction if is_corrected else one.infraction
+            number = one.correction_number if is_corrected else one.infraction_number
+            said = self.say(N_("said by {name} on {at}"), name=one.by_name, at=self.moment(one.at))
+            facts.append((self.say(by if is_corrected else of), [joined(" · ", number, id), said]))
         if infraction.warnings:
             flags = [self._word(wording.WARNINGS, flag) for flag in infraction.warnings]
             facts.append((self.say(N_("Flagged")), flags))
@@ -597,6 +604,8 @@ class _File(Words):
         words: Mapping[str, Callable[[str], str]] = {
             "reason": lambda slug: self._word(wording.REASONS, slug),
             "because": lambda slug: self._word(wording.REASONS, slug),
+            "correction": lambda id: self.say(N_("Infraction {id}"), id=id),
+            "number": lambda number: self.say(N_("No. {number}"), number=number),
             "sha256": lambda name: self.say(N_("Photo {sha256}"), sha256=name),
             "said_at": lambda at: self.say(N_("Said on {at}"), at=self.moment(at)),
             "note": str,

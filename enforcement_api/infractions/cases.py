@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Head, Witnessed
 from enforcement_api.devices import store as devices
-from enforcement_api.infractions import core, photos, store
+from enforcement_api.infractions import core, corrections, photos, store
 from enforcement_api.infractions.core import Event, Infraction, Photo
+from enforcement_api.infractions.corrections import Correction
 from enforcement_api.infractions.lifecycle import Review
 from enforcement_api.infractions.photos import StoredPhoto
 from enforcement_api.permits import store as permits
@@ -40,9 +41,10 @@ class Case:
     `known_now`: the verdict as of the observation with all that is known at that instant; None
     without a plate. `versions`: of each permit that the handheld knew or that the plate has now,
     every version by sequence number (none: no version is kept any more), the latest
-    MOST_VERSIONS; `permits_left_out`: of how many more there are none here. `history`: the entries
-    of the site's chain in the audit log, each proved by itself; `head`: the chain's last.
-    `names`: what those who did something are called, as far as it is known.
+    MOST_VERSIONS; `permits_left_out`: of how many more there are none here. `corrections`: what
+    corrects it, and what it corrects. `history`: the entries of the site's chain in the audit log,
+    each proved by itself; `head`: the chain's last. `names`: what those who did something are
+    called, as far as it is known.
     """
 
     at: datetime
@@ -54,6 +56,7 @@ class Case:
     permits_left_out: int
     photos: tuple[tuple[Photo, StoredPhoto | None], ...]
     reviews: tuple[Review, ...]
+    corrections: tuple[Correction, ...]
     history: tuple[Witnessed, ...]
     head: Head
     names: Mapping[str, str]
@@ -94,6 +97,7 @@ def case(tx: Connection, id: str, *, at: datetime) -> Case:
         permits_left_out=max(0, len(named) - MOST_PERMITS),
         photos=tuple((photo, photos.stored(tx, photo.sha256)) for photo in sent.photos),
         reviews=tuple(reviews),
+        corrections=tuple(corrections.of(tx, infraction)),
         history=tuple(history),
         head=head,
         names=_names(tx, infraction.device, reviews, history),

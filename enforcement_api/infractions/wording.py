@@ -39,6 +39,7 @@ DECISIONS: Mapping[str, str] = {
     "request_information": N_("Information requested"),
     "reopen": N_("Reopened"),
     "answer": N_("Answered"),
+    "undo": N_("Taken back"),
 }
 """What a review did."""
 
@@ -50,6 +51,8 @@ EVENTS: Mapping[str, str] = {
     "answered": N_("Answered by the patroller"),
     "voided": N_("Voided by the patroller"),
     "void-kept": N_("Voiding by the patroller kept, without effect"),
+    "correction-linked": N_("A correction was named"),
+    "correction-unlinked": N_("A correction was taken back"),
 }
 """What the log says was done."""
 

@@ -17,9 +17,10 @@ from pypdf import PdfReader
 
 from enforcement_api import hashed_files
 from enforcement_api.database.tables import audit_log
-from enforcement_api.infractions import case_file, cases
+from enforcement_api.infractions import case_file, cases, corrections, store
 from enforcement_api.infractions.case_file import CaseFile
 from enforcement_api.infractions.photos import UnknownPhoto
+from enforcement_api.security import Principal
 from tests.contracts.test_audit import tamper
 from tests.enforcement_api.infraction_log import InfractionLog, picture, sha256
 
@@ -215,6 +216,23 @@ def test_without_a_plate_there_is_no_verdict_and_the_reason_is_told(log: Infract
     assert "contradicts" not in text
 
 
+def test_what_corrects_it_and_what_was_taken_back_is_told(log: InfractionLog) -> None:
+    id, other = log.record(number="1085-1"), log.record(number="1085-2")
+    record = log.service.record
+    by = Principal("k1", "admin", "Supervision", "office", None)
+
+    def link(tx: sa.Connection) -> None:
+        wrong, right = store.find(tx, id), store.find(tx, other)
+        assert corrections.link(record, tx, wrong, right, by=by, at=log.now)
+
+    record.write(link)
+    text = text_of(read(log, id))
+    assert f"Corrected by another 1085-2 · {other} said by Supervision on" in text
+    assert "A correction was named" in text
+    assert f"Infraction {other}" in text
+    assert f"Correction of another 1085-1 · {id}" in text_of(read(log, other))
+
+
 # Photos
 
 
@@ -308,7 +326,7 @@ import hashlib, sys
 from datetime import datetime
 from pathlib import Path
 from enforcement_api.database.engine import Record
-from enforcement_api.infractions import case_file, cases
+from enforcement_api.infractions import case_file, cases, corrections, store
 url, id, at, folder = sys.argv[1:]
 record = Record(url)
 case = record.read(lambda tx: cases.case(tx, id, at=datetime.fromisoformat(at)))
