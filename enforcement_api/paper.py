@@ -191,8 +191,13 @@ def _first_head(canvas: Canvas, heading: Heading) -> None:
     canvas.setFillColor(WHITE)
     top = _HEIGHT - 13 * mm
     _fit(canvas, _MARGIN, top, printable(heading.title), 18, _BOLD, 115 * mm)
-    canvas.setFont(_BOLD, 14)
-    canvas.drawRightString(_WIDTH - _MARGIN, top, printable(heading.number))
+    number, size = printable(heading.number), 14.0
+    room = INNER - 118 * mm
+    if canvas.stringWidth(number, _BOLD, size) > room:
+        _fit(canvas, _WIDTH - _MARGIN - room, top, number, size, _BOLD, room)
+    else:
+        canvas.setFont(_BOLD, size)
+        canvas.drawRightString(_WIDTH - _MARGIN, top, number)
     above, below = heading.beneath
     _fit(canvas, _MARGIN, top - 8 * mm, printable(above), 10, _REGULAR, INNER)
     if below:

@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,10 @@ _PHOTO_HEIGHT = 165 * mm
 """So that what is told of a photo stands on the same page."""
 _ROOM = 45 * mm
 """A heading has at least so much of its section under it."""
+MOST_ENTRIES = 500
+"""Entries of the log that are shown, the latest: all of them are verified."""
+_ROWS = 60
+"""Of one table: each page of a table takes time for all of its rows."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 
 _LINE = style("line", 7.5, MUTED)
@@ -137,7 +142,7 @@ class _File(Words):
         """What stands around the text."""
         case, site = self._case, self._site
         id = case.infraction.id
-        number = self._sent.number or id[:8]
+        number = (self._sent.number or id[:8])[:30]
         told = N_("Infraction {number}, as of {at}")
         facts = case.infraction.as_json() | {
             "language": self.language,
@@ -146,7 +151,7 @@ class _File(Words):
         }
         return Heading(
             title=self.say(N_("Infraction case file")),
-            number=number[:30],
+            number=number,
             beneath=(site.name, site.address),
             foot=self.say(told, number=number, at=self.moment(case.at)),
             file_title=self.say(N_("Infraction case file {number}"), number=number),
@@ -402,9 +407,8 @@ class _File(Words):
             level = self.say(N_("Sequence number {n}"), n=self.number(sequence))
         except NotACursor:
             level = self.say(N_("A cursor that cannot be read"))
-        known = [self._permit(permit.model_dump(mode="json")) for permit in sent.known]
-        found = () if now is None else now.permits
-        permits = [self._permit(codec.permit_record(permit)) for permit in found]
+        known = [permit.model_dump(mode="json") for permit in sent.known]
+        permits = [codec.permit_record(permit) for permit in (now.permits if now else ())]
         at = self.moment(case.at)
         cells = [
             self._head(("", N_("The handheld"), N_("Known now"))),
@@ -439,11 +443,11 @@ class _File(Words):
         yield Spacer(1, 2 * mm)
         yield Paragraph(markup(told), SMALL)
 
-    def _some(self, permits: list[list[str]]) -> list[str]:
+    def _some(self, permits: Sequence[Mapping[str, Any]]) -> list[str]:
         """Permits, each in a few lines; no more than anybody reads."""
         if not permits:
             return [self.say(N_("No permit"))]
-        told = [line for permit in permits[:MOST_PERMITS] for line in permit]
+        told = [line for permit in permits[:MOST_PERMITS] for line in self._permit(permit)]
         more = len(permits) - MOST_PERMITS
         if more > 0:
             told.append(self.ngettext("and {n} more", "and {n} more", more))
@@ -552,9 +556,18 @@ class _File(Words):
         yield table(cells, [42 * mm, 38 * mm, 36 * mm, INNER - 116 * mm], has_head=True)
 
     def _history(self) -> Iterator[Flowable]:
-        cells = [self._head((N_("Entry"), N_("When"), N_("What was done, and by whom")))]
-        cells += [self._line(one) for one in self._case.history]
-        if len(cells) > 1:
+        left_out = len(self._case.history) - MOST_ENTRIES
+        if left_out > 0:
+            told = self.ngettext(
+                "{n} earlier entry is not shown; the proof below is of it too.",
+                "{n} earlier entries are not shown; the proof below is of them too.",
+                left_out,
+            )
+            yield notice(told)
+        lines = iter(self._case.history[-MOST_ENTRIES:])
+        while some := list(islice(lines, _ROWS)):
+            cells = [self._head((N_("Entry"), N_("When"), N_("What was done, and by whom")))]
+            cells += [self._line(one) for one in some]
             yield table(cells, [18 * mm, 38 * mm, INNER - 56 * mm], has_head=True)
 
     def _line(self, one: Witnessed) -> list[Paragraph]:

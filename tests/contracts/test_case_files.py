@@ -16,6 +16,8 @@ from PIL import Image
 from pypdf import PdfReader
 
 from enforcement_api import hashed_files
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
 from enforcement_api.database.tables import audit_log
 from enforcement_api.infractions import case_file, cases, corrections, store
 from enforcement_api.infractions.case_file import CaseFile
@@ -231,6 +233,26 @@ def test_what_corrects_it_and_what_was_taken_back_is_told(log: InfractionLog) ->
     assert "A correction was named" in text
     assert f"Infraction {other}" in text
     assert f"Correction of another 1085-1 · {id}" in text_of(read(log, other))
+
+
+def test_more_than_anybody_reads_is_counted_and_not_shown(log: InfractionLog) -> None:
+    one = {"plate": "ABC123", "jurisdiction": "CA-QC", "zones": ["G1"], "permit_number": "7"}
+    at = dict.fromkeys(("starts_at", "active_from"), "2026-01-01T05:00:00Z")
+    rest = {"ends_at": None, "status": "active", "vehicle": None}
+    known = [one | at | rest | {"id": f"p{n}"} for n in range(cases.MOST_PERMITS + 7)]
+    id = log.record(known=known, verdict="valid", note="W" * 9000)
+    again = Entry(log.now, "service", "rechecked", f"infraction:{id}", {"state": "received"})
+
+    def append(tx: sa.Connection) -> None:
+        for _ in range(case_file.MOST_ENTRIES + 4):
+            audit.append(tx, again, site="1085")
+
+    log.service.record.write(append)
+    text = text_of(read(log, id))
+    assert "and 7 more" in text
+    assert "7 more permits of this plate are not shown." in text
+    assert "5 earlier entries are not shown; the proof below is of them too." in text
+    assert f"All {case_file.MOST_ENTRIES + 5} entries above are as they were written" in text
 
 
 # Photos
