@@ -15,7 +15,7 @@ from enforcement_api.devices import events
 from enforcement_api.devices import store as devices
 from enforcement_api.devices.events import Event
 from enforcement_api.security import Principal
-from enforcement_api.shapes import telling
+from enforcement_api.shapes import line
 from enforcement_api.sites import store as sites
 from sync.plates import Plate
 from sync.validity import Verdict
@@ -71,7 +71,7 @@ def keep(
 ) -> None:
     """Remember that `by` looks a plate up. `id`: a UUID of whoever asks.
 
-    Raises ForbiddenSite; ValueError for a purpose that says nothing or cannot be kept.
+    Raises ForbiddenSite; ValueError for a purpose that is not one line that says something.
     """
     by.check_site(site)
     row = {
@@ -84,7 +84,7 @@ def keep(
         "jurisdiction": plate.jurisdiction,
         "zone": zone,
         "verdict": verdict,
-        "purpose": telling(purpose),
+        "purpose": line(purpose),
     }
     tx.execute(_ADD, row)
 

@@ -25,7 +25,7 @@ from enforcement_api.sites.core import (
     UnknownHotlistEntry,
     UnknownPatroller,
 )
-from enforcement_api.sites.pieces import Edit, Seen, differences
+from enforcement_api.sites.pieces import Edit, Seen, SiteChanged, differences
 from enforcement_api.sites.shapes import HotlistEntryShape, NamesShape, PatrollerShape, outline
 from sync import codec
 from sync.entities import HotlistEntry, Site
@@ -89,7 +89,7 @@ class Administration:
         def write(tx: Connection) -> SitePlan:
             before = self._locked(tx, site)
             if seen is not None:
-                seen.check(before)
+                _check_seen(tx, seen, before)
             wanted = edit(before)
             errors = list(wanted.errors())
             if errors:
@@ -264,6 +264,18 @@ class Administration:
 
         self.record.write(write)
         self.follow(site)
+
+
+def _check_seen(tx: Connection, seen: Seen, plan: SitePlan) -> None:
+    """Raises SiteChanged, which tells who changed the site last, and when, too."""
+    try:
+        seen.check(plan)
+    except SiteChanged as changed:
+        site = plan.site.id
+        last = audit.entries(tx, f"site:{site}", site=site)[-1:]
+        for entry in last:
+            changed.extra |= {"by": entry.by, "at": codec.instant(entry.at)}
+        raise
 
 
 def _text(change: Change) -> str:

@@ -110,9 +110,9 @@ def test_no_more_are_told_than_asked_for(service: Service) -> None:
     assert [each.at for each in told] == [NOW + m * MINUTE for m in (3, 3, 2)]
 
 
-@pytest.mark.parametrize("purpose", ["", "  ", "a\x00b", "4111 1111 1111 1111"])
+@pytest.mark.parametrize("purpose", ["", "  ", "a\x00b", "a\nb", "x" * 201, "4111 1111 1111 1111"])
 def test_purpose_says_something_and_can_be_kept(service: Service, purpose: str) -> None:
-    with pytest.raises(ValueError, match=r"must not|cannot be kept|card number"):
+    with pytest.raises(ValueError, match=r"must|cannot be kept|card number"):
         keep(service, purpose=purpose)
 
 

@@ -164,6 +164,7 @@ def test_stale_edit_is_refused_and_says_what_changed(site: Site) -> None:
         site.change(pieces.put(zone(fr="Autre")), seen)
     assert refused.value.status == 409
     assert refused.value.extra["changed"] == ["zone:G1/name"]
+    assert (refused.value.extra["by"], refused.value.extra["at"]) == (OFFICE.actor, instant(START))
     assert refused.value.extra["now"]["zone:G1"]["name"] == {"fr": "Un", "en": "G1"}
     assert "zone:G1/name" in refused.value.text("en")
     assert site.plan.zones[0].name["fr"] == "Un"
