@@ -299,6 +299,7 @@ def create_app(
     requests = Requests()
     app.add_middleware(Counted, requests=requests)
     record, guard, follower = service.record, service.guard, service.follower
+    fleet = _fleet(service)
     # What is asked most comes first: a route is looked for in this order.
     app.include_router(
         permits_routes.router(
@@ -354,7 +355,7 @@ def create_app(
             guard=guard,
             settings=settings,
             now=now,
-            fleet=_fleet(service),
+            fleet=fleet,
         )
     )
     app.include_router(
@@ -368,7 +369,7 @@ def create_app(
     _include_subscriptions(app, service)
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
     app.include_router(console_files().router())
-    app.include_router(console_routes.router(web, follow=follower.follow))
+    app.include_router(console_routes.router(web, follow=follower.follow, fleet=fleet))
     app.include_router(
         operations_routes.router(
             record=record, follower=follower, guard=guard, requests=requests, now=now

@@ -51,6 +51,14 @@ FIELDS: Mapping[str, str] = {
     "role": N_("Role"),
     "site": N_("Site"),
     "badge": N_("Badge"),
+    "sites": N_("Sites"),
+    "to_device": N_("Device"),
+    "to_patroller": N_("Patroller"),
+    "expires_at": N_("Until"),
+    "jurisdiction": N_("Jurisdiction"),
+    "priority": N_("Priority"),
+    "instructions": N_("Instructions"),
+    "pin": N_("PIN"),
 }
 """What fields are called when a form that waited for a sign-in is shown again."""
 VALUES: Mapping[str, Mapping[str, str]] = {

@@ -174,17 +174,27 @@ def latest_of(tx: Connection, site: str, device: str, at: datetime, *, most: int
     return sorted(map(event_of, rows), key=lambda each: (each.at, each.id), reverse=True)[:most]
 
 
-def infractions_of(
-    tx: Connection, site: str, device: str, *, most: int
-) -> list[tuple[str, str | None, str | None, datetime, str, str]]:
-    """The last infractions of a device at a site: id, number, plate, when, state, patroller."""
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """An infraction in one line."""
+
+    id: str
+    number: str | None
+    plate: str | None
+    observed_at: datetime
+    state: str
+    patroller: str
+
+
+def infractions_of(tx: Connection, site: str, device: str, *, most: int) -> list[Brief]:
+    """The last infractions of a device at a site, the last received first."""
     query = (
         select(_i.id, _i.number, _i.plate, _i.observed_at, _i.state, _i.patroller)
         .where(_i.site == site, _i.device == device)
         .order_by(_i.received_at.desc(), _i.id.desc())
         .limit(most)
     )
-    return [tuple(row) for row in tx.execute(query)]
+    return [Brief(*row) for row in tx.execute(query)]
 
 
 def open_shifts(tx: Connection, site: str, at: datetime) -> list[OpenShift]:

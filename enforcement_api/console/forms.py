@@ -1,0 +1,63 @@
+"""From what was typed into a form to a shape of the API's, and from what is wrong to sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from enforcement_api.console.showing import Showing
+from enforcement_api.problems import N_, Invalid, Problem, error_of
+from enforcement_api.shapes import Shape
+
+S = TypeVar("S", bound=Shape)
+
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2})")
+
+
+def shaped(shape: type[S], given: Mapping[str, Any]) -> S:
+    """What was typed as a shape of the API's. Raises Invalid."""
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        raise Invalid(errors=[error_of(found) for found in error.errors()]) from error
+
+
+def instant(text: str, time_zone: str, pointer: str) -> datetime:
+    """A date and a time of the site's clock, as a browser's field gives it. Raises Invalid.
+
+    What the clock shows twice is the first of the two.
+    """
+    found = _MOMENT.match(text)
+    try:
+        if found is None:
+            raise ValueError(text)
+        day, hour, minute = found.groups()
+        return datetime.fromisoformat(f"{day}T{hour}:{minute}").replace(tzinfo=ZoneInfo(time_zone))
+    except ValueError as error:
+        told = N_("must be a date and a time, such as 2026-12-24 00:00")
+        raise Invalid(errors=[Problem.Error(pointer, told)]) from error
+
+
+def typed_moment(at: datetime | None, time_zone: str) -> str:
+    """An instant as a browser's field for date and time takes it; nothing of none."""
+    return "" if at is None else f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%dT%H:%M}"
+
+
+def wrong(problem: Problem, show: Showing) -> list[str]:
+    """What is wrong with a form, a sentence for each, with what its fields are called."""
+    told = problem.as_json(show.language)
+    if not isinstance(problem, Invalid):
+        return [f"{told['title']}. {told['detail']}"]
+    return [
+        show.text(
+            N_("{field}: {wrong}"),
+            field=show.field(re.sub(r"/\d+$", "", error["pointer"]).rpartition("/")[2]),
+            wrong=error["detail"],
+        )
+        for error in told.get("errors", ())
+    ]
