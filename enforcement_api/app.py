@@ -369,7 +369,11 @@ def create_app(
     _include_subscriptions(app, service)
     app.include_router(sign_ins.router(record=record, guard=guard, settings=settings, now=now))
     app.include_router(console_files().router())
-    app.include_router(console_routes.router(web, follow=follower.follow, fleet=fleet))
+    app.include_router(
+        console_routes.router(
+            web, follow=follower.follow, fleet=fleet, administration=service.administration
+        )
+    )
     app.include_router(
         operations_routes.router(
             record=record, follower=follower, guard=guard, requests=requests, now=now

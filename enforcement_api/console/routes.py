@@ -7,12 +7,21 @@ from collections.abc import Callable
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from enforcement_api.console import account_pages, figures_pages, live_pages, review_pages
+from enforcement_api.console import (
+    account_pages,
+    figures_pages,
+    live_pages,
+    patrol_pages,
+    review_pages,
+)
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices.fleet import Fleet
+from enforcement_api.sites.administration import Administration
 
 
-def router(web: Web, *, follow: Callable[[str], None], fleet: Fleet) -> APIRouter:
+def router(
+    web: Web, *, follow: Callable[[str], None], fleet: Fleet, administration: Administration
+) -> APIRouter:
     """Every page of the console. `follow`: tells a site's index that the record has changed."""
     routes = APIRouter(include_in_schema=False)
 
@@ -27,4 +36,5 @@ def router(web: Web, *, follow: Callable[[str], None], fleet: Fleet) -> APIRoute
     routes.include_router(review_pages.router(web, follow=follow))
     routes.include_router(figures_pages.router(web))
     routes.include_router(live_pages.router(web, fleet=fleet))
+    routes.include_router(patrol_pages.router(web, administration=administration))
     return routes

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 import zxingcpp
 from PIL import Image
 
+from enforcement_api.devices import store
 from enforcement_api.devices.core import ALPHABET
+from tests.enforcement_api.console.patrolling import Patrol
 from tests.enforcement_api.console.visiting import Visiting, visiting, words
-from tests.service import NOW, Service, infraction, instant, new_id
+from tests.service import NOW, Service, new_id
 
 LIVE = "/console/sites/1085/live"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -21,36 +23,6 @@ AREA = {
     "type": "Polygon",
     "coordinates": [[[-71.9, 45.4], [-71.899, 45.4], [-71.899, 45.4006], [-71.9, 45.4]]],
 }
-
-
-class Patrol:
-    """An enrolled device, and whoever has it."""
-
-    def __init__(self, service: Service, name: str = "Handheld 7", *sites: str) -> None:
-        made = service.device(*(sites or ("1085",)), name=name)
-        answer = service.client(None).post("/v1/enrolments", json={"code": made["enrolment_code"]})
-        self.service, self.id = service, made["id"]
-        self.client: httpx.Client = service.client(answer.json()["token"])
-
-    def is_like(self, **state: Any) -> None:
-        told = {"app_version": "0.6.0", "unsent": 0, "clock_offset_ms": 0} | state
-        self.client.put("/v1/devices/self", json=told).raise_for_status()
-
-    def catch_up(self) -> None:
-        answer = self.client.get("/v1/sites/1085/changes")
-        cursor = answer.json()["cursor"]
-        self.client.get("/v1/sites/1085/changes", params={"cursor": cursor}).raise_for_status()
-
-    def tell(self, kind: str, *, at: Any = None, **facts: Any) -> None:
-        when = instant(at or self.service.clock())
-        body = {"kind": kind, "site": "1085", "at": when} | facts
-        self.client.put(f"/v1/events/{new_id()}", json=body).raise_for_status()
-
-    def record(self, **facts: Any) -> str:
-        id = new_id()
-        sent = infraction(**({"at": self.service.clock()} | facts))
-        self.client.put(f"/v1/infractions/{id}", json=sent).raise_for_status()
-        return id
 
 
 def row(visitor: Visiting, name: str) -> dict[str, Any]:
@@ -334,9 +306,7 @@ def test_question_to_a_device_that_hears_nothing_is_told(
 ) -> None:
     patrol = Patrol(service)
     id = patrol.record(number="1085-9")
-    body = {"decision": "request_information", "note": "Quelle place ?"}
-    body["expected_state"] = "received"
-    service.admin.post(f"/v1/infractions/{id}/reviews", json=body).raise_for_status()
+    patrol.ask(id)
     path = f"{LIVE}/devices/{patrol.id}"
     assert "Quelle place ?" in words(supervisor.page(path))
     supervisor.sent(f"{path}/revoke")
@@ -356,11 +326,7 @@ def test_french_is_asked_for_and_told(service: Service) -> None:
 
 
 def test_page_of_a_hundred_devices_is_quick(service: Service, supervisor: Visiting) -> None:
-    import time
-
     def fill(tx: Any) -> None:
-        from enforcement_api.devices import store
-
         for n in range(100):
             store.add(
                 tx,
