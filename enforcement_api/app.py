@@ -371,7 +371,11 @@ def create_app(
     app.include_router(console_files().router())
     app.include_router(
         console_routes.router(
-            web, follow=follower.follow, fleet=fleet, administration=service.administration
+            web,
+            follow=follower.follow,
+            fleet=fleet,
+            administration=service.administration,
+            desk=service.desk,
         )
     )
     app.include_router(

@@ -26,7 +26,8 @@ from enforcement_api.console.web import (
     address,
     is_inside,
 )
-from enforcement_api.problems import LANGUAGES, N_, Invalid, Problem
+from enforcement_api.console.wording import FIELDS
+from enforcement_api.problems import LANGUAGES, N_, Invalid, Problem, translation
 from enforcement_api.rates import TooManyRequests
 from enforcement_api.staff import store
 from enforcement_api.staff.core import (
@@ -41,7 +42,9 @@ from sync import codec
 
 _A_PAGE = 100
 _NOT_THE_SAME = N_("The two passwords are not the same: type both again.")
-_HIDDEN = {"expected_state", "expected_reviews", "next", "onward"}
+_HIDDEN = {
+    *("expected_state", "expected_reviews", "expected_version", "once", "next", "onward"),
+}
 """Fields that people did not type."""
 _DONE = {
     "password": N_("The password is changed; your other sessions have ended."),
@@ -424,12 +427,16 @@ def sentences(problem: Problem, language: str) -> list[str]:
     """What is wrong with a form, a sentence for each."""
     told = problem.as_json(language)
     if isinstance(problem, Invalid):
-        return [f"{_field(e['pointer'])}: {e['detail']}" for e in told.get("errors", ())]
+        colon = "\u00a0:" if language == "fr" else ":"
+        return [
+            f"{_field(e['pointer'], language)}{colon} {e['detail']}" for e in told.get("errors", ())
+        ]
     return [f"{told['title']}. {told['detail']}"]
 
 
-def _field(pointer: str) -> str:
-    return pointer.rpartition("/")[2]
+def _field(pointer: str, language: str) -> str:
+    name = pointer.rpartition("/")[2]
+    return translation(language).gettext(FIELDS[name]) if name in FIELDS else name
 
 
 def _referred(request: Request) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from enforcement_api.console.showing import Showing
 from enforcement_api.problems import N_, Invalid, Problem, error_of
-from enforcement_api.shapes import Shape
 
-S = TypeVar("S", bound=Shape)
-
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2})")
+S = TypeVar("S", bound=BaseModel)
 
 
 def shaped(shape: type[S], given: Mapping[str, Any]) -> S:
@@ -27,18 +24,22 @@ def shaped(shape: type[S], given: Mapping[str, Any]) -> S:
         raise Invalid(errors=[error_of(found) for found in error.errors()]) from error
 
 
+def filled(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that something was typed into: an empty one is one that was left out."""
+    return {name: value for name, value in typed.items() if value not in ("", None)}
+
+
 def instant(text: str, time_zone: str, pointer: str) -> datetime:
     """A date and a time of the site's clock, as a browser's field gives it. Raises Invalid.
 
-    What the clock shows twice is the first of the two.
+    What the clock shows twice is the first of the two; an offset says otherwise.
     """
-    found = _MOMENT.match(text)
     try:
-        if found is None:
-            raise ValueError(text)
-        day, hour, minute = found.groups()
-        return datetime.fromisoformat(f"{day}T{hour}:{minute}").replace(tzinfo=ZoneInfo(time_zone))
-    except ValueError as error:
+        read = datetime.fromisoformat(text)
+        if read.tzinfo is None:
+            read = read.replace(tzinfo=ZoneInfo(time_zone))
+        return read.astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError) as error:
         told = N_("must be a date and a time, such as 2026-12-24 00:00")
         raise Invalid(errors=[Problem.Error(pointer, told)]) from error
 
@@ -46,6 +47,11 @@ def instant(text: str, time_zone: str, pointer: str) -> datetime:
 def typed_moment(at: datetime | None, time_zone: str) -> str:
     """An instant as a browser's field for date and time takes it; nothing of none."""
     return "" if at is None else f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%dT%H:%M}"
+
+
+def version(text: str) -> int:
+    """The version that somebody looked at, from a hidden field; what is none is none that is."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else -1
 
 
 def wrong(problem: Problem, show: Showing) -> list[str]:

@@ -12,15 +12,22 @@ from enforcement_api.console import (
     figures_pages,
     live_pages,
     patrol_pages,
+    request_pages,
     review_pages,
 )
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices.fleet import Fleet
 from enforcement_api.sites.administration import Administration
+from enforcement_api.subscriptions.desk import Desk
 
 
 def router(
-    web: Web, *, follow: Callable[[str], None], fleet: Fleet, administration: Administration
+    web: Web,
+    *,
+    follow: Callable[[str], None],
+    fleet: Fleet,
+    administration: Administration,
+    desk: Desk,
 ) -> APIRouter:
     """Every page of the console. `follow`: tells a site's index that the record has changed."""
     routes = APIRouter(include_in_schema=False)
@@ -37,4 +44,5 @@ def router(
     routes.include_router(figures_pages.router(web))
     routes.include_router(live_pages.router(web, fleet=fleet))
     routes.include_router(patrol_pages.router(web, administration=administration))
+    routes.include_router(request_pages.router(web, desk=desk))
     return routes

@@ -15,6 +15,7 @@ from enforcement_api.console import wording
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
+from sync import codec
 from sync.entities import Instrument
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
@@ -57,6 +58,10 @@ class Showing:
     def machine(self, at: datetime) -> str:
         """An instant as programs read it, for `<time datetime>`."""
         return self._local(at).isoformat()
+
+    def field_moment(self, at: datetime | None) -> str:
+        """The site's date and time as a `datetime-local` field has them."""
+        return "" if at is None else self._local(at).strftime("%Y-%m-%dT%H:%M")
 
     def clock(self, at: datetime) -> str:
         """The time of day: 10:15."""
@@ -105,6 +110,19 @@ class Showing:
             return "—"
         return str(format_percent(part / whole, "#,##0 %" if self.language == "fr" else "#,##0%"))
 
+    def size(self, bytes: int) -> str:
+        """1,2 Mo, roughly."""
+        kilo, mega = bytes / 1000, bytes / 1_000_000
+        if mega >= 1:
+            return self.text(
+                N_("{size} MB"), size=format_decimal(round(mega, 1), locale=self._locale)
+            )
+        return self.text(N_("{size} kB"), size=self.number(max(1, round(kilo))))
+
+    def read(self, text: str | None) -> datetime | None:
+        """An instant as the record's texts have it."""
+        return None if text is None else codec.parse_instant(text)
+
     def money(self, cents: int | None) -> str:
         """80,00 $."""
         if cents is None:
@@ -123,6 +141,10 @@ class Showing:
         if not code:
             return "—"
         return self.text(words[code]) if code in words else code
+
+    def said(self, words: Mapping[str, str], code: str | None) -> str:
+        """A code in words of these, where they have some."""
+        return self._word(words, code)
 
     def verdict(self, code: str | None) -> str:
         """VALIDE."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.infractions.lifecycle import VOID_REASONS
 from enforcement_api.problems import N_
+from enforcement_api.subscriptions import words as subscriptions
 
 ROLES: Mapping[str, str] = {
     "supervisor": N_("Supervisor"),
@@ -59,10 +60,21 @@ FIELDS: Mapping[str, str] = {
     "priority": N_("Priority"),
     "instructions": N_("Instructions"),
     "pin": N_("PIN"),
+    "purpose": N_("Purpose"),
+    "purpose_told": N_("In other words"),
+    "zone": N_("Zone"),
+    "zones": N_("Zones"),
+    "until": N_("Until"),
+    "product": N_("Product"),
+    "on": N_("Last day"),
+    "ends_on": N_("Last day"),
+    "action": N_("What to do"),
+    "plate_confirmed": N_("The plate is right as typed"),
 }
 """What fields are called when a form that waited for a sign-in is shown again."""
 VALUES: Mapping[str, Mapping[str, str]] = {
-    "decision": DECIDE,
+    "decision": {**DECIDE, **subscriptions.DECIDE},
+    "action": subscriptions.DEEDS,
     "reason": VOID_REASONS,
     "role": ROLES,
 }

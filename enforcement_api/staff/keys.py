@@ -150,6 +150,13 @@ def all_keys(tx: Connection) -> list[Key]:
     ]
 
 
+def names(tx: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """What keys are called, by id."""
+    c = keys.c
+    found = tx.execute(select(c.id, c.name).where(c.id.in_(sorted(set(ids)))))
+    return {row.id: row.name for row in found}
+
+
 def sites_of_feeders(tx: Connection) -> set[str] | None:
     """The sites at which a feeder's key is good; None: there is one that is good everywhere."""
     found: set[str] = set()

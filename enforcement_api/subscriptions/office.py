@@ -318,16 +318,20 @@ class Office:
         if request.kind == "subscription":
             # Locked: its zones may be changed at this moment.
             asked = store.subscription(tx, id)
-            agreed = _agreed(request, store.product(tx, asked.site, asked.product, lock=True))
+            at_price = agreed(request, store.product(tx, asked.site, asked.product, lock=True))
             approved = self._change(
-                tx, id, "approved", lambda s, _, site: core.approve(s, agreed, site, at=at), action
+                tx,
+                id,
+                "approved",
+                lambda s, _, site: core.approve(s, at_price, site, at=at),
+                action,
             )
-            self._owe(tx, approved, agreed, at)
+            self._owe(tx, approved, at_price, at)
             site = sites.site(tx, approved.site)
             facts = telling.term(approved) | {
                 "activation_hours": site.activation_hours,
                 "plates": telling.usable(approved, site),
-                "contract": self._make_contract(tx, approved, agreed, request, at),
+                "contract": self._make_contract(tx, approved, at_price, request, at),
             }
             self.tell(tx, approved, "approved", f"{request.id}:approved", facts, at)
         elif request.kind == "category_change":
@@ -622,7 +626,7 @@ class Office:
         # among those whose zones change with it.
         product = store.product(tx, store.subscription(tx, id).site, code, lock=True)
         if request is not None:
-            product = _agreed(request, product)
+            product = agreed(request, product)
         known = store.subscription(tx, id, lock=True)
         changed = self._change(
             tx,
@@ -723,7 +727,7 @@ def _wanted(asked: Asked, product: Product | None) -> dict[str, Any]:
     return wanted
 
 
-def _agreed(request: Request, product: Product) -> Product:
+def agreed(request: Request, product: Product) -> Product:
     """The product at the price that whoever asked for it accepted; another one as it is."""
     wanted = request.wanted
     if wanted.get("product") != product.code:
@@ -731,6 +735,21 @@ def _agreed(request: Request, product: Product) -> Product:
     return replace(
         product, price_cents=wanted["price_cents"], billing_period=wanted["billing_period"]
     )
+
+
+def if_approved(
+    request: Request, subscription: Subscription, product: Product, site: Site, *, at: datetime
+) -> Subscription:
+    """What a subscription would be if what is asked for were approved at `at`: nothing is done.
+    `product`: the one that it would have then. Raises what stands against it.
+    """
+    if request.kind == "subscription":
+        return core.approve(subscription, agreed(request, product), site, at=at)
+    if request.kind == "category_change":
+        return core.change_product(subscription, agreed(request, product), at=at)
+    wanted = request.wanted.get("on")
+    last_day = None if wanted is None else date.fromisoformat(wanted)
+    return core.cancel(subscription, last_day=last_day, site=site, at=at)
 
 
 def _of_site(holder: Holder, site: str) -> Holder:

@@ -219,6 +219,13 @@ def holder(tx: Connection, id: str, *, lock: bool = False) -> Holder:
     return found
 
 
+def holders_named(tx: Connection, site: str, ids: Collection[str]) -> dict[str, Holder]:
+    """The holders of these ids."""
+    c = holders.c
+    query = select(holders).where(c.site == site, c.id.in_(sorted(set(ids))))
+    return {row.id: Holder(**row._mapping) for row in tx.execute(query)}
+
+
 # Subscriptions
 
 
@@ -289,6 +296,13 @@ def numbered(tx: Connection, site: str, number: str) -> Subscription | None:
     c = subscriptions.c
     row = tx.execute(select(subscriptions).where(c.site == site, c.number == number)).first()
     return None if row is None else _with_vehicles(tx, site, [row])[0]
+
+
+def subscriptions_named(tx: Connection, site: str, ids: Collection[str]) -> dict[str, Subscription]:
+    """The subscriptions of these ids, with their vehicles."""
+    c = subscriptions.c
+    query = select(subscriptions).where(c.site == site, c.id.in_(sorted(set(ids))))
+    return {one.id: one for one in _with_vehicles(tx, site, tx.execute(query).all())}
 
 
 def of_product(tx: Connection, site: str, code: str, *, at: datetime) -> list[Subscription]:
@@ -826,6 +840,34 @@ def list_requests(
         query = query.where(c.subscription == subscription)
     query = page_of(query, wanted, (c.site, c.submitted_at, c.id))
     return [_request_of(row) for row in tx.execute(query)]
+
+
+def next_request(
+    tx: Connection, site: str, after: Request | None, *, kinds: Collection[str]
+) -> Request | None:
+    """The next request to be decided, in the order of `list_requests`; after the last, the first
+    again.
+    """
+    place = None if after is None else (site, after.submitted_at, after.id)
+    for begin in (place, None):
+        wanted = Wanted([site], 1, begin)
+        found = list_requests(tx, wanted, states=["submitted"], kinds=kinds, subscription=None)
+        for one in found:
+            if after is None or one.id != after.id:
+                return one
+    return None
+
+
+def count_undecided(tx: Connection, site: str) -> dict[str, int]:
+    """How many requests are to be decided, by kind."""
+    c = requests.c
+    query = (
+        select(c.kind, func.count())
+        .where(c.site == site, c.state == "submitted")
+        .group_by(c.kind)
+        .order_by(c.kind)
+    )
+    return {kind: int(count) for kind, count in tx.execute(query)}
 
 
 def _literally(word: str) -> str:
