@@ -372,7 +372,8 @@ def create_app(
     app.include_router(
         console_routes.router(
             web,
-            follow=follower.follow,
+            follower=follower,
+            snapshots=service.snapshots,
             fleet=fleet,
             administration=service.administration,
             desk=service.desk,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
@@ -12,11 +10,14 @@ from enforcement_api.console import (
     figures_pages,
     live_pages,
     patrol_pages,
+    plate_pages,
     request_pages,
     review_pages,
 )
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices.fleet import Fleet
+from enforcement_api.feed.follower import Follower
+from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.sites.administration import Administration
 from enforcement_api.subscriptions.desk import Desk
 
@@ -24,12 +25,13 @@ from enforcement_api.subscriptions.desk import Desk
 def router(
     web: Web,
     *,
-    follow: Callable[[str], None],
+    follower: Follower,
+    snapshots: Snapshots,
     fleet: Fleet,
     administration: Administration,
     desk: Desk,
 ) -> APIRouter:
-    """Every page of the console. `follow`: tells a site's index that the record has changed."""
+    """Every page of the console, over what does what they ask for."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get(ROOT)
@@ -40,9 +42,12 @@ def router(
         return web.page("home.html", visitor)
 
     routes.include_router(account_pages.router(web))
-    routes.include_router(review_pages.router(web, follow=follow))
-    routes.include_router(figures_pages.router(web))
+    routes.include_router(review_pages.router(web, follow=follower.follow))
     routes.include_router(live_pages.router(web, fleet=fleet))
     routes.include_router(patrol_pages.router(web, administration=administration))
+    routes.include_router(
+        plate_pages.router(web, desk=desk, follower=follower, snapshots=snapshots)
+    )
+    routes.include_router(figures_pages.router(web))
     routes.include_router(request_pages.router(web, desk=desk))
     return routes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
 from sync import codec
-from sync.entities import Instrument
+from sync.entities import ALL_ZONES, Instrument
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
 
@@ -201,6 +201,18 @@ class Showing:
     def permit_status(self, code: str) -> str:
         """Active, suspended, cancelled."""
         return self._word(infractions.PERMIT_STATUS, code)
+
+    def purpose(self, text: str | None) -> str:
+        """What a plate was looked up for: a word of ours, somebody's own words, or both."""
+        code, _, own = (text or "").partition(": ")
+        if code not in wording.PURPOSES:
+            return text or "—"
+        said = self.text(wording.PURPOSES[code])
+        return f"{said} – {own}" if own else said
+
+    def zones(self, codes: Sequence[str]) -> str:
+        """G1, G2; or all of them."""
+        return self.text(N_("all zones")) if ALL_ZONES in codes else ", ".join(codes)
 
     def role(self, code: str | None) -> str:
         """What somebody of the staff may."""

@@ -84,3 +84,42 @@ EVENTS: Mapping[str, str] = {
     "correction-unlinked": N_("Link to a correction taken back"),
 }
 """What the log says was done to an infraction."""
+PURPOSES: Mapping[str, str] = {
+    "subscriber": N_("Subscriber's question"),
+    "patroller": N_("Patroller's question"),
+    "contested": N_("Notice that somebody contests"),
+    "review": N_("Review of an infraction"),
+    "request": N_("Decision about a request"),
+    "courtesy": N_("Courtesy permit"),
+    "other": N_("Something else"),
+    "compare": N_("Comparison with a plate that looks alike"),
+    "patrol": N_("Patrol"),
+}
+"""What plates are looked up for (DOMAIN 6)."""
+TESTS: Mapping[int, str] = {
+    1: N_("It ended so long ago that it does not count any more, since {at}."),
+    2: N_("It has ended: {at}."),
+    3: N_("It is suspended."),
+    4: N_("It begins only {at}."),
+    5: N_("It is not good in this zone, but in: {zones}."),
+    6: N_("The plate is active only from {at}."),
+    7: N_("It has begun, is active, and is good in this zone."),
+}
+"""Which test of DOMAIN 2.6 decided."""
+PERMIT_FIELDS: Mapping[str, str] = {
+    "plate": N_("plate"),
+    "zones": N_("zones"),
+    "permit_number": N_("number"),
+    "status": N_("status"),
+    "valid_from": N_("first day"),
+    "valid_until": N_("last day"),
+    "confirmed_at": N_("confirmed"),
+    "given_ends_at": N_("ended by its source"),
+    "starts_at": N_("begins"),
+    "ends_at": N_("ends"),
+    "active_from": N_("active from"),
+    "vehicle": N_("vehicle"),
+    "reconciled": N_("lacking in its source's list"),
+    "removed": N_("removed from the feed by the retention"),
+}
+"""What changes from one version of a permit to the next."""

@@ -68,6 +68,10 @@ class Snapshots:
             except (DamagedIndex, NotFilled) as error:
                 raise NoSnapshotNow(retry_after=5) from error
 
+    def made(self, site: str) -> SnapshotFile | None:
+        """The one that was made last, if this process made one; none is made for it."""
+        return self._newest.get(site)
+
     def _fresh(self, site: str) -> SnapshotFile:
         replica = self._follower.replica(site)
         state = replica.state()

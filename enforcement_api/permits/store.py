@@ -17,8 +17,10 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     delete,
     exists,
+    func,
     or_,
     select,
 )
@@ -327,6 +329,56 @@ def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]
     if not versions:
         raise UnknownPermit(site=site, id=id)
     return versions
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What a source pushed lately: how many versions of those looked at, and when the last."""
+
+    source: str
+    versions: int
+    last_at: datetime
+
+
+def last_contacts(tx: Connection, site: str, *, among: int) -> list[Contact]:
+    """The sources of the last `among` versions, the busiest first. (What the retention writes keeps
+    the source of what it writes it of.)
+    """
+    latest = (
+        select(_c.source, _c.recorded_at)
+        .where(_c.site == site)
+        .order_by(_c.sequence.desc())
+        .limit(among)
+        .subquery()
+    )
+    number = func.count()
+    query = (
+        select(latest.c.source, number, func.max(latest.c.recorded_at))
+        .group_by(latest.c.source)
+        .order_by(number.desc(), latest.c.source)
+    )
+    return [Contact(source, int(count), at) for source, count, at in tx.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many permits of a status are in the feed, and how many of them have not ended."""
+
+    status: str
+    permits: int
+    not_ended: int
+
+
+def counted(tx: Connection, site: str, *, at: datetime) -> list[Count]:
+    """The permits in the feed by status. It reads all of them."""
+    lives = case((or_(_c.ends_at.is_(None), _c.ends_at > at), 1), else_=0)
+    query = (
+        select(_c.status, func.count(), func.sum(lives))
+        .where(_c.site == site, _CURRENT, _c.removed.is_(False))
+        .group_by(_c.status)
+        .order_by(_c.status)
+    )
+    return [Count(status, int(all_), int(some)) for status, all_, some in tx.execute(query)]
 
 
 def has_permits(tx: Connection, site: str) -> bool:

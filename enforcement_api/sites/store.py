@@ -293,17 +293,26 @@ def all_hotlist(tx: Connection, site: str) -> list[HotlistEntry]:
     """The hotlist of a site, by plate; what has expired too."""
     table = hotlist.c
     query = select(hotlist).where(table.site == site).order_by(table.plate, table.id)
-    return [
-        HotlistEntry(
-            id=row.id,
-            plate=Plate(row.plate, row.jurisdiction),
-            reason=row.reason,
-            priority=row.priority,
-            instructions=row.instructions,
-            expires_at=row.expires_at,
-        )
-        for row in tx.execute(query)
-    ]
+    return [_hotlist_entry(row) for row in tx.execute(query)]
+
+
+def hotlist_of(tx: Connection, site: str, plate: Plate) -> list[HotlistEntry]:
+    """What the hotlist of a site says of a plate; what has expired too."""
+    table = hotlist.c
+    is_it = (table.plate == plate.text, table.jurisdiction == plate.jurisdiction)
+    query = select(hotlist).where(table.site == site, *is_it).order_by(table.id)
+    return [_hotlist_entry(row) for row in tx.execute(query)]
+
+
+def _hotlist_entry(row: Any) -> HotlistEntry:
+    return HotlistEntry(
+        id=row.id,
+        plate=Plate(row.plate, row.jurisdiction),
+        reason=row.reason,
+        priority=row.priority,
+        instructions=row.instructions,
+        expires_at=row.expires_at,
+    )
 
 
 def delete_hotlist_entry(tx: Connection, site: str, id: str) -> None:
