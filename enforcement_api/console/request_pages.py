@@ -178,7 +178,10 @@ def find(tx: Connection, site: Site, id: str, chosen: Filter, *, at: datetime) -
         due_cents=_due(request, coming, wanted, site, at),
         owed_cents=balances.get(subscription.id, 0),
         sharing=store.sharing(tx, site.id, [subscription.id]),
-        files=attachments.of_subjects(tx, site.id, subjects),
+        files=sorted(
+            attachments.of_subjects(tx, site.id, subjects),
+            key=lambda file: (file.media_type not in _PICTURES, file.purpose),
+        ),
         history=history,
         names=people.named(tx, [request.decided_by, *(event.by for event in history)]),
         next=store.next_request(tx, site.id, request, kinds=chosen.kinds),

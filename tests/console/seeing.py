@@ -135,6 +135,9 @@ _STOP = """
     const element = document.activeElement;
     if (!element || element === document.body || element === document.documentElement) return null;
     const all = window.stops ??= new Map();
+    const part = element === window.lastStop && element.matches(
+        'input:is([type=date], [type=datetime-local], [type=time], [type=month], [type=week])');
+    window.lastStop = element;
     const again = all.has(element);
     all.set(element, true);
     const style = getComputedStyle(element), box = element.getBoundingClientRect();
@@ -153,7 +156,7 @@ _STOP = """
     if (!shows) wrong.push('shows no focus');
     if (!inView) wrong.push('is out of view');
     else if (covered) wrong.push('is covered');
-    return {again, wrong, name: words.trim().replace(/\\s+/g, ' ').slice(0, 60)};
+    return {again, part, wrong, name: words.trim().replace(/\\s+/g, ' ').slice(0, 60)};
 }
 """
 _PASSED_OVER = """
@@ -170,13 +173,17 @@ def tabbed(page: Page) -> list[str]:
     """What Tab stops at, in its order, from the top of the page on. Each stop shows the focus, is
     in view and uncovered (WCAG 2.4.7, 2.4.11), and nothing that can be used is passed over.
     """
-    page.evaluate("() => { window.stops = undefined; document.activeElement?.blur(); }")
+    page.evaluate(
+        "() => { window.stops = window.lastStop = undefined; document.activeElement?.blur(); }"
+    )
     page.evaluate("() => { scrollTo(0, 0); getSelection().collapse(document.body, 0); }")
     stops: list[str] = []
     wrong: list[str] = []
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
         stop = page.evaluate(_STOP)
+        if stop is not None and stop["part"]:
+            continue  # days, months and years of one field
         if stop is None or stop["again"]:
             break
         stops.append(stop["name"])

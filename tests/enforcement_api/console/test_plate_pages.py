@@ -253,7 +253,7 @@ def test_courtesy_permit_is_good_at_once_and_ends_when_it_is_ended(
     assert "is granted" in words(page)
     (item,) = supervisor.twin(f"{HERE}/courtesy")["items"]
     told = seen(supervisor, f"{HERE}/CA-QC/LOC123")
-    assert "Granted by Marie Côté until 25 Nov 2026, 18:00 : Prêt" in told
+    assert "Granted by Marie Côté until 25 Nov 2026, 18:00: Prêt" in told
     for _ in range(2):
         supervisor.sent(f"{HERE}/courtesy/{item['id']}/end")
     assert service.verdict("LOC 123") == "cancelled"
