@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.snapshots import Snapshots
 from enforcement_api.feed.store import Level
-from enforcement_api.infractions import store as infractions
+from enforcement_api.infractions import search
 from enforcement_api.infractions.core import Infraction, Selection
 from enforcement_api.permits import checking, explaining, lookups, showing
 from enforcement_api.permits import store as permits
@@ -198,7 +197,7 @@ def known(tx: Connection, desk: Desk, visitor: Visitor, plate: Plate, asked: Ask
     ever = explaining.permits_ever_of(tx, site, plate)
     newest = sorted(ever, key=lambda one: one.starts_at, reverse=True)
     selection = Selection((site,), plates=(plate.text,), order="-observed_at")
-    seen = islice(infractions.log(tx, selection, at_once=MOST_INFRACTIONS), MOST_INFRACTIONS)
+    seen = search.search(tx, selection, limit=MOST_INFRACTIONS).items
     return Known(
         plate=plate,
         explanation=explaining.explained(
