@@ -128,6 +128,9 @@ class Settings:
     """Where maps take their ground from, such as https://tiles.example.org/{z}/{x}/{y}.png.
     Empty: lots and positions are drawn on plain ground, and no other server is asked."""
 
+    map_attribution: str = "© OpenStreetMap contributors"
+    """Whom the ground of maps is from, as its licence asks; shown where `map_tiles` is set."""
+
     requests_by_key: int = 5_000
     """Requests in ten seconds with one key or device token; 0: no limit."""
 

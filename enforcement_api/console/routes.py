@@ -13,6 +13,7 @@ from enforcement_api.console import (
     plate_pages,
     request_pages,
     review_pages,
+    site_pages,
 )
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices.fleet import Fleet
@@ -50,4 +51,5 @@ def router(
     )
     routes.include_router(figures_pages.router(web))
     routes.include_router(request_pages.router(web, desk=desk))
+    routes.include_router(site_pages.router(web, administration))
     return routes

@@ -7,6 +7,7 @@ of ours. When the session has ended meanwhile, what was typed comes back with th
 from __future__ import annotations
 
 import hmac
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -284,15 +285,11 @@ class Web:
         return found
 
     async def form(self, request: Request) -> FormData:
-        """The fields of a form, without characters that no engine keeps."""
-        form = await request.form(max_files=4, max_fields=_MOST_FIELDS)
-        kept = [
-            (
-                name,
-                value.replace("\0", "").replace("\r\n", "\n") if isinstance(value, str) else value,
-            )
-            for name, value in form.multi_items()
-        ]
+        """The fields of a form, without characters that no engine keeps; files are in memory, no
+        larger than a body may be.
+        """
+        async with request.form(max_files=4, max_fields=_MOST_FIELDS) as form:
+            kept = [(name, await _kept_value(value)) for name, value in form.multi_items()]
         return FormData(kept)
 
     def check_origin(self, request: Request) -> None:
@@ -484,6 +481,13 @@ class Web:
             errors=errors,
             kept=kept,
         )
+
+
+async def _kept_value(value: UploadFile | str) -> UploadFile | str:
+    if isinstance(value, str):
+        return value.replace("\0", "").replace("\r\n", "\n")
+    content = io.BytesIO(await value.read())
+    return UploadFile(content, size=value.size, filename=value.filename, headers=value.headers)
 
 
 def token_of(secret: str) -> str:

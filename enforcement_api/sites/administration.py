@@ -22,6 +22,7 @@ from enforcement_api.sites.core import (
     PIN_RESET,
     Patroller,
     SitePlan,
+    SiteThere,
     UnknownHotlistEntry,
     UnknownPatroller,
 )
@@ -74,6 +75,21 @@ class Administration:
         new, is_new = self.record.write(write)
         self.follow(site)
         return new, is_new
+
+    def create_site(self, plan: SitePlan, *, by: Principal, at: datetime) -> SitePlan:
+        """Write a site that is new. Raises SiteThere."""
+        site = plan.site.id
+        by.check_site(site)
+
+        def write(tx: Connection) -> None:
+            if not store.add(tx, self.record, plan.site, at=at):
+                raise SiteThere(site=site)
+            self.open_feed(tx, site)
+            self._write(tx, None, plan, by, at)
+
+        self.record.write(write)
+        self.follow(site)
+        return plan
 
     def change_site(
         self, site: str, edit: Edit, *, seen: Seen | None, by: Principal, at: datetime

@@ -39,6 +39,15 @@ class UnknownSite(Problem):
     detail = N_("Check the site code {site}, or create it with PUT /v1/sites/{site}.")
 
 
+class SiteThere(Problem):
+    """A site that was to be new is there."""
+
+    status = 409
+    slug = "site-there"
+    title = N_("There is a site with this code already")
+    detail = N_("Choose another code than {site}.")
+
+
 class ZoneInUse(Problem):
     """A zone would go that permits name."""
 

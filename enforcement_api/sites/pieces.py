@@ -316,6 +316,20 @@ def order(kind: Kind, ids: Sequence[str]) -> Edit:
     return change
 
 
+def move(kind: Kind, id: str, by: int) -> Edit:
+    """A zone, a lot or a code so many places further down its list. Raises UnknownPart."""
+
+    def change(plan: SitePlan) -> SitePlan:
+        ids = [part.id for part in _all(plan, kind)]
+        if id not in ids:
+            raise UnknownPart(id=id)
+        place = ids.index(id)
+        ids.insert(max(0, place + by), ids.pop(place))
+        return order(kind, ids)(plan)
+
+    return change
+
+
 def settings(wanted: Site) -> Edit:
     """The site's settings, its windows without notices aside."""
 
@@ -331,6 +345,23 @@ def no_notice(windows: Iterable[NoNotice]) -> Edit:
     """The windows in which no notice is to be issued, the earliest first."""
     inorder = tuple(sorted(windows, key=lambda window: (window.begins, window.ends)))
     return lambda plan: replace(plan, site=replace(plan.site, no_notice=inorder))
+
+
+def no_notice_with(window: NoNotice | None, *, at: int | None) -> Edit:
+    """One window more; or in place of the one at a place of the list, from 0; None: that one less.
+
+    Raises UnknownPart.
+    """
+
+    def change(plan: SitePlan) -> SitePlan:
+        windows = list(plan.site.no_notice)
+        if at is not None:
+            if not 0 <= at < len(windows):
+                raise UnknownPart(id=str(at + 1))
+            del windows[at]
+        return no_notice([*windows, window] if window else windows)(plan)
+
+    return change
 
 
 def amount(code: str, *, day: date, cents: int, today: date) -> Edit:
