@@ -15,7 +15,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
-DOMAINS = {"enforcement_api": "patrouille", "handheld_app": "handheld"}
+DOMAINS = {"enforcement_api": "patrouille", "handheld_app": "handheld", "sync": "sync"}
 LANGUAGES = ["fr"]
 # Kivy's language reads `_('…', app.lang)`, which Babel's Python extractor finds.
 METHODS = [("**.py", "python"), ("**.kv", "python"), ("**/templates/**.html", "jinja2")]

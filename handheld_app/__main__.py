@@ -15,9 +15,10 @@ from pathlib import Path
 
 from handheld_app import display
 from handheld_app.positions import Fixed
-from handheld_app.wording import LANGUAGES, damaged_file, folder_unusable, no_window
+from handheld_app.wording import damaged_file, folder_unusable, no_window
 from sync.files import make_folder
 from sync.languages import language
+from sync.wording import LANGUAGES
 
 INTERRUPTED = 130
 

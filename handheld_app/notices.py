@@ -17,8 +17,6 @@ from handheld_app.device import DeviceFile
 from handheld_app.drafts import Draft
 from handheld_app.notebook import Notebook
 from handheld_app.patrol import ISSUED_KEPT, Lacking, NotReady, Patrol
-from handheld_app.printing.layout import WIDTHS, Width, as_png, draw
-from handheld_app.printing.notice import Line, NotPrintable, Sheet, compose
 from handheld_app.printing.printers import (
     NoSuchPrinter,
     PrinterChoice,
@@ -26,6 +24,8 @@ from handheld_app.printing.printers import (
     print_picture,
 )
 from handheld_app.wording import not_shown, print_trouble
+from sync.paper.layout import WIDTHS, Width, as_png, draw
+from sync.paper.notice import Line, NotPrintable, Sheet, compose
 from sync.replica import DamagedIndex, NotFilled, Replica
 
 SHOWN_WIDTH: Width = 576

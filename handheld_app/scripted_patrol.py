@@ -24,21 +24,12 @@ from handheld_app.drafts import Sighting
 from handheld_app.handheld import Handheld
 from handheld_app.patrol import NotReady
 from handheld_app.syncing import SAID_NO, SyncStatus
-from handheld_app.wording import (
-    LANGUAGES,
-    Face,
-    age_of_knowledge,
-    clock_time,
-    face,
-    gettext,
-    localized,
-    outcome_words,
-    verdict_word,
-)
+from handheld_app.wording import Face, age_of_knowledge, face, gettext, verdict_word
 from sync import codec
 from sync.entities import Site
 from sync.exchange import ServiceError
 from sync.outbox import LOW_NUMBERS, Item
+from sync.wording import LANGUAGES, clock_time, localized, outcome_words
 
 _ = gettext
 

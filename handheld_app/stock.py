@@ -6,7 +6,8 @@ screen; so a colour that was chosen on an English screen is the same in the log.
 
 from __future__ import annotations
 
-from handheld_app.wording import LANGUAGES, gettext
+from handheld_app.wording import gettext
+from sync.wording import LANGUAGES
 
 MAKES = (
     "Acura", "Audi", "BMW", "Buick", "Cadillac", "Chevrolet", "Chrysler", "Dodge", "Fiat", "Ford",

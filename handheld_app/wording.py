@@ -6,10 +6,9 @@ Texts use U+00A0 where French wants a narrow space: the handheld's letters have 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from gettext import NullTranslations, translation
 from pathlib import Path
@@ -23,14 +22,12 @@ from handheld_app.enrolment import NotALink
 from handheld_app.locating import Position
 from handheld_app.patrol import LONGEST_NOTE, MOST_PHOTOS, IndexExpired, NeedsService
 from handheld_app.staff import WrongPin
-from sync.entities import ALL_ZONES, COURTESY, Localized, Lot, Permit, Site, Zone
+from sync.entities import ALL_ZONES, COURTESY, Lot, Permit, Site, Zone
 from sync.exchange import InsecureAddress, Refused, ServiceError, Untrusted, in_a_row
 from sync.plates import Plate, UnusablePlate
 from sync.replica import BeforeRetention
 from sync.validity import Check, Verdict, outcome
-
-LANGUAGES = ("fr", "en")
-"""French is the default and complete; English is equal."""
+from sync.wording import clock_time, day, localized, short_jurisdiction, told_once, zone_title
 
 Tone = Literal["good", "wait", "bad", "idle"]
 
@@ -60,72 +57,12 @@ def ngettext(one: str, many: str, n: int, lang: str) -> str:
     return _catalogue(lang).ngettext(one, many, n)
 
 
-def localized(text: Localized | str | None, lang: str) -> str:
-    """The text of a record in the language, else in the other one; empty for none."""
-    if text is None or isinstance(text, str):
-        return text or ""
-    return text.get(lang) or next((words for words in text.values() if words), "")
-
-
 # Days and instants
-
-
-def _months(lang: str) -> tuple[str, ...]:
-    return (
-        _("January", lang),
-        _("February", lang),
-        _("March", lang),
-        _("April", lang),
-        _("May", lang),
-        _("June", lang),
-        _("July", lang),
-        _("August", lang),
-        _("September", lang),
-        _("October", lang),
-        _("November", lang),
-        _("December", lang),
-    )
-
-
-def day(of: date, lang: str, *, year: bool = True) -> str:
-    """A day in words: `1er juillet 2027`, `July 1, 2027`."""
-    number = "1er" if lang == "fr" and of.day == 1 else str(of.day)
-    pattern = _("{month} {day}, {year}", lang) if year else _("{month} {day}", lang)
-    return pattern.format(month=_months(lang)[of.month - 1], day=number, year=of.year)
-
-
-def clock_time(of: datetime, lang: str) -> str:
-    """A time of day in words: `15 h 05`, `15:05`."""
-    return _("{hour}:{minute:02}", lang).format(hour=of.hour, minute=of.minute)
 
 
 def hh_mm(at: datetime, zone: ZoneInfo) -> str:
     """A time of day for narrow places, the same in both languages."""
     return f"{at.astimezone(zone):%H:%M}"
-
-
-def _told_once(local: datetime, lang: str) -> str:
-    """A time of day that no other instant of that day has."""
-    words = clock_time(local, lang)
-    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
-        words += f" (UTC{local:%z})"
-    return words
-
-
-def dated_instant(at: datetime, zone: ZoneInfo, lang: str) -> str:
-    """An instant on the site's clock for paper, which is read on another day: always its date."""
-    local = at.astimezone(zone)
-    of = day(local.date(), lang)
-    return _("{day} at {time}", lang).format(day=of, time=_told_once(local, lang))
-
-
-def money(cents: int, lang: str) -> str:
-    """An amount in dollars: `52,00 $`, `$52.00`."""
-    dollars, rest = divmod(abs(cents), 100)
-    sign = "-" if cents < 0 else ""
-    if lang == "fr":
-        return f"{sign}{dollars:,}".replace(",", "\u00a0") + f",{rest:02}\u00a0$"
-    return f"{sign}${dollars:,}.{rest:02}"
 
 
 def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
@@ -135,7 +72,7 @@ def instant(at: datetime, zone: ZoneInfo, lang: str, *, now: datetime) -> str:
     """
     local = at.astimezone(zone)
     today = now.astimezone(zone).date()
-    words = _told_once(local, lang)
+    words = told_once(local, lang)
     if local.date() == today:
         return _("today at {time}", lang).format(time=words)
     if local.date() == today + timedelta(days=1):
@@ -234,13 +171,6 @@ def verdict_word(verdict: Verdict, lang: str) -> str:
         "unknown": _("UNKNOWN", lang),
     }
     return words[verdict]
-
-
-def zone_title(zone: Zone, lang: str) -> str:
-    """A zone by what tells it from others first: its code, unless its name begins with that."""
-    name = localized(zone.name, lang)
-    begins = re.split(r"\W+", name.strip(), maxsplit=3)[:2]
-    return name if zone.id in begins else f"{zone.id} · {name}"
 
 
 MOST_NAMED = 60
@@ -442,11 +372,6 @@ def certificate_trouble(reason: str, lang: str) -> str:
         "installed on this device first (SSL_CERT_FILE).",
         lang,
     ).format(reason=reason)
-
-
-def short_jurisdiction(code: str) -> str:
-    """What the chip on the plate shows of `CA-QC`: `QC`."""
-    return code.rpartition("-")[2]
 
 
 # When there is no verdict
@@ -705,17 +630,6 @@ def refused_items(count: int, lang: str) -> str:
 # Infractions
 
 
-def outcome_words(outcome: str, instrument: str, lang: str) -> str:
-    """What is issued, in the words of the site's instrument, which are never mixed (DOMAIN 5)."""
-    if outcome == "warning":
-        return _("Warning", lang)
-    if outcome == "no_issue":
-        return _("Nothing issued", lang)
-    if instrument == "constat":
-        return _("Statement of offence", lang)
-    return _("Notice of claim", lang)
-
-
 def outcome_short(outcome: str, instrument: str, lang: str) -> str:
     """The same on a narrow button."""
     if outcome == "warning":
@@ -735,15 +649,6 @@ def no_issue_reason(reason: str, lang: str) -> str:
         "tolerance_24h": _("Tolerance of 24 h", lang),
         "missing_signs": _("Signs are missing", lang),
         "supervisor_instruction": _("Supervisor's instruction", lang),
-    }.get(reason, reason)
-
-
-def plate_missing_reason(reason: str, lang: str) -> str:
-    """Why there is no plate."""
-    return {
-        "no_plate": _("The vehicle carries no plate", lang),
-        "unreadable": _("The plate cannot be read", lang),
-        "covered": _("The plate is covered", lang),
     }.get(reason, reason)
 
 

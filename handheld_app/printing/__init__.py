@@ -1,6 +1,6 @@
-"""Notices on paper: what stands on a sheet, the sheet as a picture, the picture at a printer.
+"""Notices at a printer: `printers.py` sends what `sync/paper` composed and drew.
 
-`notice.py` composes, `layout.py` draws, `printers.py` sends. Printing takes an infraction as it
-was recorded and changes nothing in it, so that a print that failed is simply made again, with the
-same number. Imports no Kivy; all of it may run on a worker thread, and sending must.
+Printing takes an infraction as it was recorded and changes nothing in it, so that a print that
+failed is simply made again, with the same number. Imports no Kivy; all of it may run on a worker
+thread, and sending must.
 """

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from handheld_app.printing.layout import WIDTHS, Width
+from sync.paper.layout import WIDTHS, Width
 
 Kind = Literal["file", "usb", "bluetooth", "network"]
 

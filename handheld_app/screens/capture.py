@@ -14,11 +14,7 @@ from handheld_app.controls import Action, PatrolScreen
 from handheld_app.evidence import WANTED, Shows
 from handheld_app.scanning.frames import FrameSource
 from handheld_app.screens.preview import FRAMES, PATIENCE, Small, drawn, small, with_camera
-from handheld_app.wording import (
-    no_camera,
-    photo_shows,
-    photo_wanted,
-)
+from handheld_app.wording import no_camera, photo_shows, photo_wanted
 
 
 class Shutter(ButtonBehavior, FloatLayout):

@@ -22,16 +22,15 @@ from handheld_app.evidence import Photo, PhotoRefused, Shows
 from handheld_app.patrol import NotReady
 from handheld_app.screens.infraction import Thumbnails
 from handheld_app.wording import (
-    clock_time,
     duration,
     gettext,
     photo_refused,
     plate_title,
     time_left,
     valves_words,
-    zone_title,
 )
 from sync.plates import Plate
+from sync.wording import clock_time, zone_title
 
 LOOK_EVERY = 10
 """Seconds after which the times that are left are shown anew."""

@@ -38,15 +38,13 @@ from handheld_app.wording import (
     chalk_due,
     face,
     gettext,
-    localized,
     not_judged,
-    short_jurisdiction,
     trouble,
     warning,
-    zone_title,
 )
 from sync.plates import LONGEST, Plate, UnusablePlate, differing, normalise
 from sync.validity import Verdict
+from sync.wording import localized, short_jurisdiction, zone_title
 
 ROWS = ("ABCD12", "EFGH34", "IJKL56", "MNOP78", "QRST90", "UVWXYZ")
 """Six keys a row, so that each is at least 48 dp wide on a screen of 360 dp: letters in the

@@ -31,20 +31,18 @@ from handheld_app.wording import (
     draft_told,
     gettext,
     lack,
-    localized,
     no_issue_reason,
     outcome_short,
     photo_refused,
     photo_shows,
     photos_title,
-    plate_missing_reason,
     position_words,
-    short_jurisdiction,
     verdict_look,
     verdict_word,
     warning_in_full,
 )
 from sync.entities import Vehicle
+from sync.wording import localized, plate_missing_reason, short_jurisdiction
 
 OUTCOMES = ("notice", "warning", "no_issue")
 THUMBNAIL = 240

@@ -11,15 +11,9 @@ from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from handheld_app.controls import PatrolScreen, glide_to_top
 from handheld_app.drafts import Draft
 from handheld_app.patrol import Recorded
-from handheld_app.printing.layout import as_png, qr_code
-from handheld_app.wording import (
-    gettext,
-    localized,
-    outcome_words,
-    print_trouble,
-    printer_words,
-    short_jurisdiction,
-)
+from handheld_app.wording import gettext, print_trouble, printer_words
+from sync.paper.layout import as_png, qr_code
+from sync.wording import localized, outcome_words, short_jurisdiction
 
 CODE_WIDTH = 384
 """Pixels that the code to scan takes at most."""

@@ -21,18 +21,15 @@ from handheld_app.wording import (
     gettext,
     instant,
     lack,
-    localized,
     no_issue_reason,
-    outcome_words,
     photo_refused,
-    plate_missing_reason,
     plate_source,
     position_words,
     verdict_look,
     verdict_word,
-    zone_title,
 )
 from sync.validity import Verdict
+from sync.wording import localized, outcome_words, plate_missing_reason, zone_title
 
 LOOK_EVERY = 1
 """Seconds after which it is looked whether something was learnt meanwhile."""

@@ -10,7 +10,7 @@ from kivy.properties import ObjectProperty, StringProperty
 
 from handheld_app.controls import PatrolScreen, glide_to_top
 from handheld_app.notices import Notices, why_not_printed
-from handheld_app.printing.notice import Sheet
+from sync.paper.notice import Sheet
 
 
 class NoticeScreen(PatrolScreen):

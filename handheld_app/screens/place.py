@@ -10,15 +10,9 @@ from kivy.properties import BooleanProperty, StringProperty
 
 from handheld_app.controls import Choice, PatrolScreen
 from handheld_app.syncing import SAID_NO
-from handheld_app.wording import (
-    clock_time,
-    gettext,
-    localized,
-    trouble,
-    you_are_near,
-    zone_title,
-)
+from handheld_app.wording import gettext, trouble, you_are_near
 from sync.entities import Site
+from sync.wording import clock_time, localized, zone_title
 
 LOCATE_EVERY = 2
 """Seconds after which it is looked where the device is by now."""

@@ -14,11 +14,9 @@ from handheld_app.wording import (
     chalk_words,
     face,
     gettext,
-    localized,
     period,
     permit_title,
     plate_title,
-    short_jurisdiction,
     vehicle,
     verdict_word,
     zone_names,
@@ -26,6 +24,7 @@ from handheld_app.wording import (
 from sync.entities import Site
 from sync.plates import Plate
 from sync.validity import outcome
+from sync.wording import localized, short_jurisdiction
 
 
 class PlateScreen(PatrolScreen):

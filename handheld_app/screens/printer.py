@@ -8,7 +8,6 @@ from typing import Any
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 
 from handheld_app.controls import Action, Choice, PatrolScreen, glide_to_top
-from handheld_app.printing.layout import WIDTHS
 from handheld_app.printing.printers import (
     KINDS,
     NoSuchPrinter,
@@ -16,13 +15,8 @@ from handheld_app.printing.printers import (
     PrintFailed,
     found,
 )
-from handheld_app.wording import (
-    gettext,
-    paper,
-    print_trouble,
-    printer_address_hint,
-    printer_kind,
-)
+from handheld_app.wording import gettext, paper, print_trouble, printer_address_hint, printer_kind
+from sync.paper.layout import WIDTHS
 
 ORDER = tuple(sorted(KINDS, key=("bluetooth", "usb", "network", "file").index))
 """The likeliest first."""

@@ -28,14 +28,9 @@ from handheld_app.scanning.frames import FrameSource
 from handheld_app.scanning.matching import WELL_READ, Match
 from handheld_app.scanning.reading import Candidate, PlateReader, Region
 from handheld_app.screens.preview import FRAMES, PATIENCE, Small, drawn, small, with_camera
-from handheld_app.wording import (
-    cannot_scan,
-    gettext,
-    scan_confidence,
-    scan_why,
-    short_jurisdiction,
-)
+from handheld_app.wording import cannot_scan, gettext, scan_confidence, scan_why
 from sync.plates import Plate, fold
+from sync.wording import short_jurisdiction
 
 WIDE, HIGH = 0.9, 0.5
 """The part of the picture in which the plate is looked for."""

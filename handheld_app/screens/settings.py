@@ -11,7 +11,8 @@ from kivy.uix.boxlayout import BoxLayout
 from handheld_app.controls import Action, PatrolScreen
 from handheld_app.cues import MODES
 from handheld_app.theme import PALETTES, SCALES
-from handheld_app.wording import LANGUAGES, N_, gettext
+from handheld_app.wording import N_, gettext
+from sync.wording import LANGUAGES
 
 
 class Section(BoxLayout):

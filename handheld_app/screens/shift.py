@@ -9,16 +9,9 @@ from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 
 from handheld_app.controls import Caption, Fact, Panel, PatrolScreen, Sheet
 from handheld_app.shifts import Summary
-from handheld_app.wording import (
-    duration,
-    gettext,
-    instant,
-    leave_on,
-    outcome_words,
-    verdict_word,
-    zone_title,
-)
+from handheld_app.wording import duration, gettext, instant, leave_on, verdict_word
 from sync.validity import Verdict
+from sync.wording import outcome_words, zone_title
 
 OUTCOMES = ("notice", "warning", "no_issue")
 

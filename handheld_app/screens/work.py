@@ -19,12 +19,8 @@ from handheld_app.wording import (
     gettext,
     hh_mm,
     instant,
-    localized,
     no_issue_reason,
-    outcome_words,
-    plate_missing_reason,
     short_instant,
-    short_jurisdiction,
     spoil_reason,
     stock_answers,
     verdict_word,
@@ -32,9 +28,15 @@ from handheld_app.wording import (
     work_look,
     work_reason,
     work_state,
-    zone_title,
 )
 from handheld_app.work import VOID_REASONS, Entry, asked_first
+from sync.wording import (
+    localized,
+    outcome_words,
+    plate_missing_reason,
+    short_jurisdiction,
+    zone_title,
+)
 
 MOST_SHOWN = 40
 """Rows at first; a finger asks for more."""

@@ -9,11 +9,11 @@ import pytest
 from handheld_app.device import DeviceFile
 from handheld_app.handheld import Handheld
 from handheld_app.notices import Notices, NotKnown, why_not_printed
-from handheld_app.printing.notice import NotPrintable
 from handheld_app.printing.printers import PrinterChoice, PrintFailed
 from handheld_app.stock import COLOURS, kept_colour, shown_colour
 from handheld_app.wording import print_trouble
 from sync.entities import Vehicle
+from sync.paper.notice import NotPrintable
 from tests.handheld_app.conftest import World, fill
 
 

@@ -14,18 +14,17 @@ from handheld_app.handheld import Handheld
 from handheld_app.patrol import NotReady
 from handheld_app.wording import (
     age_of_knowledge,
-    day,
     duration,
     face,
     instant,
     permit_title,
     verdict_word,
-    zone_title,
 )
 from sync.entities import Vehicle, Zone
 from sync.plates import UnusablePlate
 from sync.replica import BeforeRetention
 from sync.validity import VERDICTS
+from sync.wording import LANGUAGES, day, outcome_words, zone_title
 from tests.handheld_app.conftest import DAY, NOW, World, fill
 
 SHERBROOKE = ZoneInfo("America/Toronto")
@@ -217,8 +216,8 @@ def test_the_age_of_the_data_is_told() -> None:
 
 
 def test_the_two_instruments_never_mix() -> None:
-    assert wording.outcome_words("notice", "avis", "fr") == "Avis de réclamation"
-    assert wording.outcome_words("notice", "constat", "fr") == "Constat d’infraction"
+    assert outcome_words("notice", "avis", "fr") == "Avis de réclamation"
+    assert outcome_words("notice", "constat", "fr") == "Constat d’infraction"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +267,7 @@ def test_a_plate_that_is_not_judged_says_why(handheld: Handheld, world: World) -
     assert wording.not_judged(NotReady(), "fr")[0] == "Pas de verdict"
 
 
-@pytest.mark.parametrize("lang", wording.LANGUAGES)
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_what_hinders_the_sync_is_told_with_what_to_do(lang: str) -> None:
     hinders = ("offline", "untrusted", "refused", "unauthorized", "revoked", "failing")
     for connection in hinders:
@@ -284,7 +283,7 @@ def test_what_hinders_the_sync_is_told_with_what_to_do(lang: str) -> None:
     assert known != unknown
 
 
-@pytest.mark.parametrize("lang", wording.LANGUAGES)
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_only_an_unknown_device_is_sent_to_enrol_again(lang: str) -> None:
     reason = "Site inconnu. Le site 2000 n’existe pas."
     refused = wording.trouble("refused", lang, fetched=True, reason=reason)

@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from handheld_app.printing.layout import WIDTHS
-from handheld_app.printing.notice import payment_address
 from handheld_app.printing.printers import KINDS, STALLED, PrintTrouble
 from handheld_app.wording import print_trouble
+from sync.paper.layout import WIDTHS
+from sync.paper.notice import payment_address
 from tests.documents import blocks, text_of
-from tests.handheld_app.printing.sheets import sheet
+from tests.sync.paper.sheets import sheet
 
 DOCUMENTS = [("printing.md", "en"), ("impression.md", "fr")]
 

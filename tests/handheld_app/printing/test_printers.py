@@ -26,8 +26,6 @@ from PIL import Image
 
 from handheld_app.handheld import Handheld
 from handheld_app.printing import printers
-from handheld_app.printing.layout import WIDTHS, Width, draw
-from handheld_app.printing.notice import compose
 from handheld_app.printing.printers import (
     Device,
     NoSuchPrinter,
@@ -39,9 +37,11 @@ from handheld_app.printing.printers import (
     send,
 )
 from handheld_app.wording import print_trouble
+from sync.paper.layout import WIDTHS, Width, draw
+from sync.paper.notice import compose
 from tests.handheld_app.conftest import CODES, World, fill
 from tests.handheld_app.printing.escpos_stream import printed
-from tests.handheld_app.printing.sheets import PAY, sheet, site, three
+from tests.sync.paper.sheets import PAY, sheet, site, three
 
 SOON = 10.0
 """Seconds by which anything that is waited for has long happened."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from handheld_app.printing.notice import Line, NotPrintable, compose, payment_address
-from handheld_app.wording import money
-from tests.handheld_app.printing.sheets import (
+from sync.paper.notice import Line, NotPrintable, compose, payment_address
+from sync.wording import money
+from tests.sync.paper.sheets import (
     CODES,
     PAY,
     code,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from handheld_app.printing.notice import Sheet, compose
 from sync.entities import InfractionCode, Instrument, Lot, Site, Zone
+from sync.paper.notice import Sheet, compose
 
 G1 = Zone("G1", {"fr": "Hôtel-Dieu", "en": "Hôtel-Dieu"}, None)
 LOT = Lot("L3", "Stationnement 3", "G1", None)

@@ -1,8 +1,9 @@
 """A sheet as a picture of black and white dots: what the printer gets, and the preview on screen.
 
 Drawn in Roboto, which comes with Kivy on every platform, so that the paper is the same whichever
-device and printer made it. What Roboto has no letters for is drawn in Kivy's DejaVu Sans. Each
-block becomes a strip as wide as the paper; the strips are pasted below one another.
+device and printer made it; a service without Kivy shows it in other letters. What Roboto has no
+letters for is drawn in Kivy's DejaVu Sans. Each block becomes a strip as wide as the paper; the
+strips are pasted below one another.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Literal
 import segno
 from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
-from handheld_app.printing.notice import Block, Frame, Line, Pair, Priced, QrCode, Rule, Sheet, Size
+from sync.paper.notice import Block, Frame, Line, Pair, Priced, QrCode, Rule, Sheet, Size
 
 Width = Literal[384, 576]
 """Dots across, at 8 a millimetre: paper of 58 mm takes 384, of 80 mm 576."""
@@ -51,6 +52,7 @@ _LEAST_WORDS = 0.4
 
 _FONTS = ("Roboto-Regular.ttf", "Roboto-Bold.ttf", "DejaVuSans.ttf")
 _WHITE, _BLACK = 255, 0
+_RUN = re.compile(rb"\x00+")
 _BREAKS = re.compile(r"(?<=[/?&=@_-])")
 _POSTAL_CODE = re.compile(r"\b([A-Z]\d[A-Z]) (\d[A-Z]\d)\b")
 _NO_LETTER = "\uffff"
@@ -74,6 +76,22 @@ def as_png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def as_svg_path(picture: Image.Image) -> str:
+    """The dots as the `d` of an SVG path, each run of black an area one dot high: for a page that
+    may show no picture of its own making.
+    """
+    width, height = picture.size
+    rows = picture.convert("L").tobytes()
+    drawn: list[str] = []
+    x = y = 0
+    for row in range(height):
+        for run in _RUN.finditer(rows, row * width, (row + 1) * width):
+            left, long = run.start() - row * width, run.end() - run.start()
+            drawn.append(f"m{left - x} {row - y}h{long}v1h-{long}z")
+            x, y = left, row  # where `z` goes back to
+    return "M0 0" + "".join(drawn)
 
 
 def _strip(block: Block, width: Width, label: int) -> Image.Image:
@@ -336,16 +354,34 @@ def _font(name: str, dots: int) -> ImageFont.FreeTypeFont:
     # Letters that join, and run from the right, need more than one being set beside the other.
     joins = name == _FONTS[2] and features.check_feature("raqm")
     engine = ImageFont.Layout.RAQM if joins else ImageFont.Layout.BASIC
-    return ImageFont.truetype(str(_font_folder() / name), dots, layout_engine=engine)
+    return ImageFont.truetype(str(_font_files()[name]), dots, layout_engine=engine)
 
 
 @lru_cache
-def _font_folder() -> Path:
-    """Kivy's own fonts, found without starting Kivy."""
-    kivy = find_spec("kivy")
-    if kivy is None or not kivy.submodule_search_locations:
+def _font_files() -> dict[str, Path]:
+    """Where the letters lie: Kivy's, found without starting Kivy; where there is no Kivy, those
+    that come with reportlab.
+    """
+    kivy = _package("kivy")
+    if kivy is not None:
+        return {name: kivy / "data" / "fonts" / name for name in _FONTS}
+    others = _package("reportlab")
+    if others is None:
         raise RuntimeError("the notices' letters come with Kivy, which is not installed")
-    return Path(kivy.submodule_search_locations[0]) / "data" / "fonts"
+    instead = ("Vera.ttf", "VeraBd.ttf", "Vera.ttf")
+    return {name: others / "fonts" / other for name, other in zip(_FONTS, instead, strict=True)}
+
+
+def has_the_handhelds_letters() -> bool:
+    """Whether what is drawn here is dot for dot what a handheld prints."""
+    return _package("kivy") is not None
+
+
+def _package(name: str) -> Path | None:
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0])
 
 
 def _blank(width: int, height: int) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +13,20 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from handheld_app.printing.layout import (
+from sync.paper import layout
+from sync.paper.layout import (
     QUIET_ZONE,
     SMALLEST_MODULE,
     WIDTHS,
     Width,
     as_png,
+    as_svg_path,
     draw,
     qr_code,
     wrap,
 )
-from handheld_app.printing.notice import Block, Line, Pair, Priced, QrCode, Sheet
-from tests.handheld_app.printing.sheets import PAY, infraction, sheet, three, warning
+from sync.paper.notice import Block, Line, Pair, Priced, QrCode, Sheet
+from tests.sync.paper.sheets import PAY, infraction, sheet, three, warning
 
 NASTY = {
     "a long word": "Anticonstitutionnellement" * 8,
@@ -219,3 +222,35 @@ def test_a_notice_is_laid_out_within_100_ms_of_cpu(width: Width) -> None:
         draw(sheet(infraction(codes=["P01", "S02"], number=f"1085-{n}")), width)
         took.append(time.process_time() - began)
     assert min(took) < 0.1
+
+
+def test_paper_is_drawn_in_other_letters_where_there_is_no_kivy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed = draw(sheet(), 384)
+    assert layout.has_the_handhelds_letters()
+    known = layout._package
+    monkeypatch.setattr(layout, "_package", lambda name: None if name == "kivy" else known(name))
+    cached = (layout._font_files, layout._font, layout._is_ours, layout._length, layout._rises)
+    for each in cached:
+        each.cache_clear()
+    try:
+        shown = draw(sheet(), 384)
+        assert not layout.has_the_handhelds_letters()
+    finally:
+        for each in cached:
+            each.cache_clear()
+    assert shown.width == printed.width
+    assert shown.tobytes() != printed.tobytes()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_paper_drawn_as_lines_has_the_same_dots(width: Width) -> None:
+    printed = draw(sheet(), width)
+    again = Image.new("1", printed.size, 255)
+    pen = ImageDraw.Draw(again)
+    x = y = 0
+    for across, down, long in re.findall(r"m(-?\d+) (-?\d+)h(\d+)v1h-\3z", as_svg_path(printed)):
+        x, y = x + int(across), y + int(down)
+        pen.rectangle((x, y, x + int(long) - 1, y), fill=0)
+    assert again.tobytes() == printed.tobytes()

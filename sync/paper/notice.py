@@ -14,7 +14,9 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
-from handheld_app.wording import (
+from sync import codec
+from sync.entities import InfractionCode, Lot, Site, Zone
+from sync.wording import (
     LANGUAGES,
     dated_instant,
     gettext,
@@ -25,8 +27,6 @@ from handheld_app.wording import (
     short_jurisdiction,
     zone_title,
 )
-from sync import codec
-from sync.entities import InfractionCode, Lot, Site, Zone
 
 _ = gettext
 
