@@ -4,7 +4,7 @@ what day on. An amount that has begun stays: what was issued with it keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -22,7 +22,7 @@ from enforcement_api.console.site_forms import (
     shaped,
 )
 from enforcement_api.console.web import Visitor, address
-from enforcement_api.problems import N_, Problem
+from enforcement_api.problems import LANGUAGES, N_, Problem
 from enforcement_api.shapes import day as read_day
 from enforcement_api.sites import pieces
 from enforcement_api.sites.core import SitePlan
@@ -119,11 +119,8 @@ def router(desk: Desk) -> APIRouter:
                 "active": typed["active"],
             }
             code = shaped(CodeShape, given).entity()
-            texts = [("/title", each, code.title) for each in code.instruments]
-            if code.article:
-                article = dict.fromkeys(("fr", "en"), code.article)
-                texts += [("/article", each, article) for each in code.instruments]
-            refuse_penal_words(texts)
+            if "avis" in code.instruments:
+                refuse_penal_words(_said(code))
             desk.change(visitor, pieces.put(code) if id else pieces.add(code))
         except Problem as problem:
             return form(visitor, desk.plan(site), id, typed, refused=desk.refused(problem, visitor))
@@ -164,6 +161,13 @@ def router(desk: Desk) -> APIRouter:
         return web.go(address("sites", site, "settings", "code", code=id, done="dropped"))
 
     return routes
+
+
+def _said(code: InfractionCode) -> Iterator[tuple[str, str, str]]:
+    for language in LANGUAGES:
+        yield f"/title/{language}", language, code.title[language]
+    for language in LANGUAGES if code.article else ():
+        yield "/article", language, code.article or ""
 
 
 def _amounts(code: InfractionCode, today: str) -> list[dict[str, Any]]:

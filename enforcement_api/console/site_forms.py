@@ -208,7 +208,8 @@ def label(pointer: str, show: Showing) -> str:
 def _as_it_is(
     name: str, now: Mapping[str, Mapping[str, Any]], show: Showing
 ) -> Iterable[tuple[str, str]]:
-    piece, _, field = name.rpartition("/") if name not in now else (name, "", "")
+    piece = next(each for each in now if name == each or name.startswith(f"{each}/"))
+    field = name[len(piece) + 1 :]
     if not field:
         told = N_("as it is now") if now[name] else N_("removed")
         yield piece, show.text(told)
@@ -289,16 +290,14 @@ def typed_moment(at: datetime, time_zone: str) -> str:
     return f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%dT%H:%M}"
 
 
-def refuse_penal_words(texts: Iterable[tuple[str, str, Mapping[str, Any] | None]]) -> None:
-    """Of (pointer, instrument, text in both languages): Invalid where a text of a claim speaks as
-    if it were penal (DOMAIN 5).
+def refuse_penal_words(texts: Iterable[tuple[str, str, str]]) -> None:
+    """Of the texts of a claim, each (pointer, language, words): Invalid where one speaks as if it
+    were penal (DOMAIN 5).
     """
     errors = [
-        Problem.Error(f"{pointer}/{language}", core.NO_WORD_OF_A_CLAIM, word=word)
-        for pointer, instrument, text in texts
-        if instrument == "avis" and text
-        for language, words in text.items()
-        if isinstance(words, str) and (word := core.penal_word(words, language))
+        Problem.Error(pointer, core.NO_WORD_OF_A_CLAIM, word=word)
+        for pointer, language, words in texts
+        if (word := core.penal_word(words, language))
     ]
     if errors:
         raise Invalid(errors=errors)
