@@ -26,19 +26,19 @@ DECIDE: Mapping[str, str] = {
 """What may be decided of a request, as buttons say it."""
 STATUSES: Mapping[str, str] = {
     "requested": N_("Awaiting approval"),
-    "refused": N_("Refused"),
-    "withdrawn": N_("Withdrawn"),
+    "refused": N_("Request refused"),
+    "withdrawn": N_("Request withdrawn"),
     "waiting": N_("Approved, not active yet"),
     "active": N_("Active"),
     "suspended": N_("Suspended"),
-    "cancelled": N_("Cancelled"),
+    "cancelled": N_("Cancelled for good"),
     "ended": N_("Ended"),
 }
 """What a subscription is now (DOMAIN 4)."""
 DEEDS: Mapping[str, str] = {
     "suspend": N_("Suspend"),
     "resume": N_("Resume"),
-    "cancel": N_("Cancel"),
+    "cancel": N_("Cancel the subscription"),
     "keep": N_("Take the cancellation back"),
 }
 """What may be done to a subscription, as buttons say it."""
@@ -103,7 +103,7 @@ EVENTS: Mapping[str, str] = {
     "withdrawn": N_("Withdrawn"),
     "suspended": N_("Suspended"),
     "resumed": N_("Resumed"),
-    "cancelled": N_("Cancelled"),
+    "cancelled": N_("Cancellation made"),
     "kept": N_("Cancellation taken back"),
     "renewed": N_("Renewed"),
     "product-changed": N_("Product changed"),
