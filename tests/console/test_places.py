@@ -205,9 +205,7 @@ def test_corners_that_are_typed_are_drawn(anne: tuple[Page, Visiting]) -> None:
     expect(page.locator("#drawing-told")).to_contain_text("ligne 2")
 
 
-def test_hostile_names_on_the_map_are_text(
-    anne: tuple[Page, Visiting], service: Service
-) -> None:
+def test_hostile_names_on_the_map_are_text(anne: tuple[Page, Visiting], service: Service) -> None:
     page, _ = anne
     name = "<img src=x onerror=alert(1)>"
     service.site("1085", lots=[{"code": "P1", "name": name, "area": area(*PLACES[0][2])}])
