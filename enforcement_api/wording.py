@@ -23,6 +23,8 @@ _TIMES = {"fr": ("H 'h' mm", "H 'h' mm 'min' ss 's'"), "en": ("h:mm a", "h:mm:ss
 """To the minute, and to the second."""
 
 _NO_BREAK = "\u00a0"
+COLONS = {"fr": f"{_NO_BREAK}: ", "en": ": "}
+"""What stands between a name and what it is, in each language."""
 # Marks that turn the direction of what follows, and others that nobody sees.
 _UNSEEN = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Spaces but for those that hold words together, controls, and halves of characters.

@@ -20,11 +20,12 @@ from babel import Locale
 from babel.numbers import format_compact_decimal, format_decimal
 from markupsafe import Markup
 
+from enforcement_api.wording import COLONS
+
 Tone = Literal["action", "second", "good", "wait", "bad", "muted"]
 Texture = Literal["solid", "stripes", "dots", "lines", "grid"]
 
 _LOCALES = {"fr": Locale("fr", "CA"), "en": Locale("en", "CA")}
-COLONS = {"fr": "\N{NO-BREAK SPACE}: ", "en": ": "}
 _HIGHEST_WHOLE = 100_000
 """Numbers from here on are told in thousands or millions, where there is little room."""
 

@@ -287,7 +287,7 @@ def _page(found: _Figures, show: Showing, site: str, *, today: date) -> dict[str
             for line in found.lines
         ],
         "reasons_of": _reasons_of,
-        "colon": charts.COLONS[show.language],
+        "colon": show.colon,
         "kinds": [(N_("Zones"), found.zones), (N_("Lots"), found.lots)],
         "parts": _PARTS,
         "charts": {
@@ -439,5 +439,5 @@ def _handhelds_chart(show: Showing, bands: Sequence[int]) -> Markup:
     shown = [Bar(show.text(words), [n]) for words, n in zip(_BANDS, bands, strict=True)]
     title = show.text(N_("Age of changes when handhelds were given them"))
     series = [Series(show.text(N_("Updates of handhelds")))]
-    told = ", ".join(f"{bar.label}{charts.COLONS[show.language]}{bar.values[0]}" for bar in shown)
+    told = ", ".join(f"{bar.label}{show.colon}{bar.values[0]}" for bar in shown)
     return charts.bars("handhelds", title, series, shown, **_said(show, told))

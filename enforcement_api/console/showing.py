@@ -15,6 +15,7 @@ from enforcement_api.console import wording
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
+from enforcement_api.wording import COLONS
 from sync import codec
 from sync.entities import ALL_ZONES, Instrument
 
@@ -28,6 +29,11 @@ class Showing:
     language: str
     time_zone: str
     at: datetime
+
+    @property
+    def colon(self) -> str:
+        """What stands between a name and what it is; a space follows."""
+        return COLONS[self.language]
 
     @property
     def _locale(self) -> Locale:

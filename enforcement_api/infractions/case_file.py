@@ -52,7 +52,7 @@ from enforcement_api.permits.checking import WORDS as VERDICTS
 from enforcement_api.permits.core import StoredPermit
 from enforcement_api.pictures import Jpeg
 from enforcement_api.problems import N_
-from enforcement_api.wording import Words, lines
+from enforcement_api.wording import COLONS, Words, lines
 from sync import codec
 from sync.entities import ALL_ZONES, Localized
 
@@ -70,7 +70,6 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 
 _LINE = style("line", 7.5, MUTED)
 """Small enough for a hash and the word before it."""
-_COLON = {"fr": "\u00a0: ", "en": ": "}
 
 Rows = list[tuple[str, Sequence[str]]]
 
@@ -591,7 +590,7 @@ class _File(Words):
         done = self._word(wording.EVENTS, entry.action)
         decision = _text(entry.facts.get("decision"))
         if decision is not None:
-            done = f"{done}{_COLON[self.language]}{self._word(wording.DECISIONS, decision)}"
+            done = f"{done}{COLONS[self.language]}{self._word(wording.DECISIONS, decision)}"
         return f'<font color="{INK.hexval()}">{_bold(markup(done))}</font>'
 
     def _told(self, entry: Entry) -> Iterator[str]:
