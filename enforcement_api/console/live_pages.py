@@ -5,7 +5,7 @@ what is done with a device: enrolled, looked at, revoked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from enforcement_api.console import charts, maps
 from enforcement_api.console.charts import Column, Series
 from enforcement_api.console.forms import shaped, wrong
+from enforcement_api.console.showing import Showing
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices import numbers
 from enforcement_api.devices.core import CODE_LENGTH
@@ -32,7 +33,6 @@ from enforcement_api.problems import N_, NotFound, Problem
 from enforcement_api.sites import store as sites
 from enforcement_api.sites.core import SitePlan
 from sync import codec
-from sync.entities import Lot
 
 State = Literal["enrolled", "waiting", "revoked"]
 
@@ -66,6 +66,8 @@ DONE: Mapping[str, str] = {
 LAST = 20
 """Events and infractions that a device's page shows."""
 BLOCKS = 20
+AROUND_M = 120.0
+"""How much ground a device's page shows around its last position."""
 QR_BORDER = 4
 """Modules of quiet around a QR code, as its standard wants."""
 
@@ -261,12 +263,10 @@ def _rank(row: Row) -> tuple[int, int, str, str]:
     return (states[row.state], tones.get(row.tone, 2), device.name.casefold(), device.id)
 
 
-def drawn(found: Live, show: Any, who: str | None = None) -> tuple[Sequence[maps.Map], list[str]]:
-    """Maps of the lots with the last position of each device (or of one), and the names of those
-    that are on none of them.
-    """
-    rows = {row.standing.device.id: row for row in found.rows if row.state != "revoked"}
-    points = [
+def points(found: Live, show: Showing) -> list[maps.Point]:
+    """Where devices were last."""
+    rows = {row.standing.device.id: row for row in found.rows}
+    return [
         maps.Point(
             rows[id].standing.device.name,
             seen.lat or 0.0,
@@ -276,13 +276,8 @@ def drawn(found: Live, show: Any, who: str | None = None) -> tuple[Sequence[maps
             f"{show.ago(seen.at)}, {found.who(seen.patroller)}",
         )
         for id, seen in found.positions.items()
-        if id in rows and who in (None, id)
+        if id in rows
     ]
-    lots: Sequence[Lot] = found.plan.lots
-    sheets, outside = maps.sheets(
-        lots, points, id="patrols-map", title=show.text(N_("Where devices were last"))
-    )
-    return sheets, [point.name for point in outside]
 
 
 def qr_code(link: str) -> Markup:
@@ -308,14 +303,20 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
 
     def overview(template: str, visitor: Visitor) -> Response:
         found, show = patrols.live(visitor), web.showing(visitor)
-        sheets, outside = drawn(found, show)
+        present = replace(found, rows=[row for row in found.rows if row.state != "revoked"])
+        sheets, outside = maps.sheets(
+            found.plan.lots,
+            points(present, show),
+            id="patrols-map",
+            title=show.text(N_("Where devices were last")),
+        )
         total = sum(n for _, n in found.hours)
         hours = charts.columns(
             "checks-by-hour",
             show.text(N_("Checks today, by the hour")),
             [Series(show.text(N_("Checks")))],
             [Column(show.clock(at), show.clock(at), [n]) for at, n in found.hours],
-            description=show.text(N_("{count} checks since midnight."), count=show.number(total)),
+            description=show.text(N_("Checks since midnight: {count}."), count=show.number(total)),
             language=visitor.language,
             empty=show.text(N_("No plate was checked today.")),
         )
@@ -324,7 +325,7 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
             visitor,
             live=found,
             maps=sheets,
-            outside=outside,
+            outside=[point.name for point in outside],
             checks=total,
             chart=hours,
             states=STATES,
@@ -495,14 +496,20 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
     @routes.get("/devices/{id}")
     def show_device(id: str, visitor: Visitor = visiting, done: str = "") -> Response:
         found = known(visitor, id)
-        sheets, outside = drawn(found["live"], web.showing(visitor), id)
-        has_place = id in found["live"].positions and not outside
+        live, show = found["live"], web.showing(visitor)
+        seen = points(live, show)
+        map = maps.draw(
+            live.plan.lots,
+            seen,
+            id="device-map",
+            title=show.text(N_("Where it was last")),
+            around_m=AROUND_M,
+        )
         return web.page(
             "live-device.html",
             visitor,
             **found,
-            maps=sheets if has_place else [],
-            outside=outside,
+            map=map if seen else None,
             states=STATES,
             troubles=TROUBLES,
             kinds=EVENTS,

