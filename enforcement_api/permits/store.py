@@ -323,9 +323,10 @@ def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]
     found = tx.execute(
         select(permit_versions)
         .where(_c.site == site, _c.base == _base(id), _c.id == id)
-        .order_by(_c.sequence)
     )
-    versions = [(version.sequence, version.permit) for version in map(_version, found)]
+    # Put in order here: SQLite would rather read the site's whole feed in its order.
+    ordered = sorted(map(_version, found), key=lambda version: version.sequence)
+    versions = [(version.sequence, version.permit) for version in ordered]
     if not versions:
         raise UnknownPermit(site=site, id=id)
     return versions

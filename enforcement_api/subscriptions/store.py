@@ -483,9 +483,10 @@ def requests_of(tx: Connection, site: str, subscription: str) -> list[Request]:
     query = (
         select(requests)
         .where(c.site == site, c.subscription == subscription)
-        .order_by(c.submitted_at, c.id)
+        .order_by(c.submitted_at)  # as in its index: SQLite would read all requests for the rest
     )
-    return [_request_of(row) for row in tx.execute(query)]
+    found = (_request_of(row) for row in tx.execute(query))
+    return sorted(found, key=lambda one: (one.submitted_at, one.id))
 
 
 def _request_of(row: Row[Any]) -> Request:
