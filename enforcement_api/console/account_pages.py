@@ -14,6 +14,7 @@ from starlette.responses import Response
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import INSTALLATION
 from enforcement_api.audit.core import read as read_entry
+from enforcement_api.console.charts import COLONS
 from enforcement_api.console.web import (
     COOKIE,
     LANGUAGE_COOKIE,
@@ -427,9 +428,9 @@ def sentences(problem: Problem, language: str) -> list[str]:
     """What is wrong with a form, a sentence for each."""
     told = problem.as_json(language)
     if isinstance(problem, Invalid):
-        colon = "\u00a0:" if language == "fr" else ":"
         return [
-            f"{_field(e['pointer'], language)}{colon} {e['detail']}" for e in told.get("errors", ())
+            f"{_field(e['pointer'], language)}{COLONS[language]}{e['detail']}"
+            for e in told.get("errors", ())
         ]
     return [f"{told['title']}. {told['detail']}"]
 

@@ -12,6 +12,7 @@ from babel.dates import format_date, format_datetime, format_time, format_timede
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from enforcement_api.console import wording
+from enforcement_api.console.charts import COLONS
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation
@@ -32,7 +33,7 @@ class Showing:
 
     @property
     def colon(self) -> str:
-        """What stands between a name and what it is; a space follows."""
+        """The colon of the language, with the spaces around it."""
         return COLONS[self.language]
 
     @property

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
+from sqlalchemy import event
 
 from enforcement_api.audit import store as audit
+from enforcement_api.shapes import page_cursor
+from enforcement_api.staff import store as staff
 from tests.enforcement_api.console.visiting import Visiting, fields, visiting, words
 from tests.service import NOW, Service, picture
 from tests.subscribing import Office, new_id
@@ -98,6 +104,40 @@ def test_clerk_of_another_site_is_shown_nothing(service: Service, office: Office
         assert "John" not in answer.text
     answer = other.send(f"/console/sites/2000/requests/{id}", decision="approve")
     assert answer.status_code == 404
+
+
+def test_sight_of_subscribers_that_is_taken_away_is_gone_at_the_next_page(
+    service: Service, office: Office, clerk: Visiting
+) -> None:
+    id = office.subscribe("ABC 123")
+    form = fields(clerk.page(f"{HERE}/{id}"))
+    before = clerk.account
+    after = replace(before, sees_subscribers=False)
+    service.parts.record.write(
+        lambda tx: staff.change(tx, before, after, by="staff:boss", at=service.clock())
+    )
+    del form["token"]
+    answer = clerk.send(f"{HERE}/{id}", **form, decision="approve")
+    assert answer.status_code == 403
+    assert "John" not in answer.text
+    assert clerk.get(f"{HERE}/{id}").status_code == 403
+    assert office.status(id) == "requested"
+
+
+def test_decision_of_an_ended_session_waits_for_the_sign_in(
+    service: Service, office: Office, clerk: Visiting
+) -> None:
+    id = office.subscribe("ABC 123")
+    form = fields(clerk.page(f"{HERE}/{id}"))
+    del form["token"]
+    service.clock.advance(hours=13)
+    answer = clerk.send(f"{HERE}/{id}", **form, decision="refuse", reason="La preuve manque")
+    assert answer.status_code == 401
+    kept = fields(answer.text)
+    assert kept["kept_action"] == f"{HERE}/{id}"
+    assert (kept["kept-decision"], kept["kept-reason"]) == ("refuse", "La preuve manque")
+    assert "John" not in answer.text
+    assert office.status(id) == "requested"
 
 
 # The list
@@ -405,3 +445,60 @@ def test_pages_are_in_french(service: Service, office: Office) -> None:
     assert 'lang="fr"' in clerk.page(f"{HERE}/{id}")
     assert "24 nov. 2026, 10:15" in words(clerk.page(f"{HERE}/{id}"))
     assert service.clock() == NOW
+
+
+# Speed
+
+
+def test_no_page_reads_a_whole_table(service: Service, office: Office, clerk: Visiting) -> None:
+    id = office.subscribed("ABC 123")
+    pending = office.subscribe("XYZ 789")
+    after = page_cursor(int(NOW.timestamp()), pending)
+    pages = (
+        *(HERE, f"{HERE}?state=all", f"{HERE}?kind=cancellation", f"{HERE}?after={after}"),
+        *(f"{HERE}/{pending}", f"{HERE}/subscriptions/{id}", f"{HERE}/subscriptions?q=100000001"),
+        *(f"{HERE}/subscriptions?q=abc123", "/console/sites/1085/plates/CA-QC/ABC123?for=review"),
+        *("/console/sites/1085/plates/courtesy", "/console/sites/1085/plates/feed"),
+    )
+    for path in pages:
+        with asked(service) as queries:
+            clerk.page(path)
+        for query, plan in plans(service, queries):
+            few = plan.startswith("CO-ROUTINE")  # what is sorted is what came of a limit
+            in_order = "LIMIT" in query and (few or "TEMP B-TREE" not in plan)
+            assert not _WHOLE.search(plan) or in_order, f"{path}: {query}: {plan}"
+    with asked(service) as queries:
+        clerk.page("/console/sites/1085/plates/feed?count=true")  # which says so
+    assert any(_WHOLE.search(plan) for _, plan in plans(service, queries))
+
+
+_GROWING = (
+    "requests|subscriptions|vehicles|holders|permit_versions|courtesy_permits|infractions"
+    "|lookups|events|attachments|letters|payments|subscription_events|audit_log|messages"
+)
+_WHOLE = re.compile(rf"SCAN ({_GROWING})\b|SEARCH ({_GROWING})\b[^;]*\(site=\?\)")
+
+
+@contextlib.contextmanager
+def asked(service: Service) -> Iterator[list[tuple[str, Any]]]:
+    """The queries that are sent meanwhile."""
+    found: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith("SELECT"):
+            found.append((statement, parameters))
+
+    engine = service.parts.record.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def plans(service: Service, queries: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """The queries, and how SQLite finds what each asks for."""
+    with service.parts.record.engine.connect() as connection:
+        told = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {q}", p).all() for q, p in queries]
+    steps = ("; ".join(row[3] for row in plan) for plan in told)
+    return [(query, plan) for (query, _), plan in zip(queries, steps, strict=True)]
