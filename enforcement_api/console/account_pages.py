@@ -14,7 +14,6 @@ from starlette.responses import Response
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import INSTALLATION
 from enforcement_api.audit.core import read as read_entry
-from enforcement_api.console.charts import COLONS
 from enforcement_api.console.web import (
     COOKIE,
     LANGUAGE_COOKIE,
@@ -39,6 +38,7 @@ from enforcement_api.staff.core import (
     SignInLocked,
     UnusablePassword,
 )
+from enforcement_api.wording import COLONS
 from sync import codec
 
 _A_PAGE = 100

@@ -12,7 +12,6 @@ from babel.dates import format_date, format_datetime, format_time, format_timede
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from enforcement_api.console import wording
-from enforcement_api.console.charts import COLONS
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.permits.checking import WORDS
 from enforcement_api.problems import N_, translation

@@ -321,8 +321,7 @@ def history(tx: Connection, site: str, id: str) -> list[tuple[int, StoredPermit]
     if "\0" in id:  # PostgreSQL refuses to be asked
         raise UnknownPermit(site=site, id=id)
     found = tx.execute(
-        select(permit_versions)
-        .where(_c.site == site, _c.base == _base(id), _c.id == id)
+        select(permit_versions).where(_c.site == site, _c.base == _base(id), _c.id == id)
     )
     # Put in order here: SQLite would rather read the site's whole feed in its order.
     ordered = sorted(map(_version, found), key=lambda version: version.sequence)
