@@ -14,11 +14,11 @@ from starlette.responses import Response
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import INSTALLATION
 from enforcement_api.audit.core import read as read_entry
+from enforcement_api.console.forms import wrong
 from enforcement_api.console.web import (
     COOKIE,
     LANGUAGE_COOKIE,
     ROOT,
-    SIGN_IN,
     TOKEN,
     Kept,
     Visitor,
@@ -26,8 +26,7 @@ from enforcement_api.console.web import (
     address,
     is_inside,
 )
-from enforcement_api.console.wording import FIELDS
-from enforcement_api.problems import LANGUAGES, N_, Invalid, Problem, translation
+from enforcement_api.problems import LANGUAGES, N_, Problem
 from enforcement_api.rates import TooManyRequests
 from enforcement_api.staff import store
 from enforcement_api.staff.core import (
@@ -38,7 +37,6 @@ from enforcement_api.staff.core import (
     SignInLocked,
     UnusablePassword,
 )
-from enforcement_api.wording import COLONS
 from sync import codec
 
 _A_PAGE = 100
@@ -299,7 +297,7 @@ def router(web: Web) -> APIRouter:
                 )
             )
         except Problem as problem:
-            return everybody(visitor, typed=typed, errors=sentences(problem, visitor.language))
+            return everybody(visitor, typed=typed, errors=wrong(problem, visitor.language))
         return everybody(visitor, link=link_to(request, secret), link_of=account.email)
 
     def one(
@@ -354,7 +352,7 @@ def router(web: Web) -> APIRouter:
         try:
             record.write(work)
         except Problem as problem:
-            return one(visitor, id, typed=typed, errors=sentences(problem, visitor.language))
+            return one(visitor, id, typed=typed, errors=wrong(problem, visitor.language))
         return web.go(address("staff", id, done="saved"))
 
     @routes.post("/staff/{id}/{action}")
@@ -424,22 +422,6 @@ def router(web: Web) -> APIRouter:
     return routes
 
 
-def sentences(problem: Problem, language: str) -> list[str]:
-    """What is wrong with a form, a sentence for each."""
-    told = problem.as_json(language)
-    if isinstance(problem, Invalid):
-        return [
-            f"{_field(e['pointer'], language)}{COLONS[language]}{e['detail']}"
-            for e in told.get("errors", ())
-        ]
-    return [f"{told['title']}. {told['detail']}"]
-
-
-def _field(pointer: str, language: str) -> str:
-    name = pointer.rpartition("/")[2]
-    return translation(language).gettext(FIELDS[name]) if name in FIELDS else name
-
-
 def _referred(request: Request) -> str:
     """The page that a form stood on, if it is one of ours."""
     parts = urlsplit(request.headers.get("referer", ""))
@@ -458,6 +440,3 @@ def _set_cookie(answer: Response, request: Request, secret: str) -> None:
         samesite="lax",
         secure=request.url.scheme == "https",
     )
-
-
-__all__ = ["SIGN_IN", "router", "sentences"]

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
-from enforcement_api.console.showing import Showing
-from enforcement_api.problems import N_, Invalid, Problem, error_of
+from enforcement_api.console.wording import FIELDS
+from enforcement_api.problems import N_, Invalid, Problem, error_of, translation
+from enforcement_api.wording import COLONS
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -54,16 +55,17 @@ def version(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else -1
 
 
-def wrong(problem: Problem, show: Showing) -> list[str]:
+def wrong(problem: Problem, language: str) -> list[str]:
     """What is wrong with a form, a sentence for each, with what its fields are called."""
-    told = problem.as_json(show.language)
+    told = problem.as_json(language)
     if not isinstance(problem, Invalid):
         return [f"{told['title']}. {told['detail']}"]
     return [
-        show.text(
-            N_("{field}: {wrong}"),
-            field=show.field(re.sub(r"/\d+$", "", error["pointer"]).rpartition("/")[2]),
-            wrong=error["detail"],
-        )
+        f"{_field(error['pointer'], language)}{COLONS[language]}{error['detail']}"
         for error in told.get("errors", ())
     ]
+
+
+def _field(pointer: str, language: str) -> str:
+    name = re.sub(r"/\d+$", "", pointer).rpartition("/")[2]
+    return translation(language).gettext(FIELDS[name]) if name in FIELDS else name

@@ -359,7 +359,7 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
             status=200 if problem is None else problem.status,
             name=name,
             chosen=[visitor.at_site.id] if chosen is None else chosen,
-            errors=[] if problem is None else wrong(problem, web.showing(visitor)),
+            errors=[] if problem is None else wrong(problem, visitor.language),
         )
 
     def code_page(visitor: Visitor, made: Invitation, name: str, *, is_new: bool) -> Response:

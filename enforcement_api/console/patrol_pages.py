@@ -147,7 +147,7 @@ def router(web: Web, *, administration: Administration) -> APIRouter:
             raise problem
         return {
             "status": 200 if problem is None else problem.status,
-            "errors": [] if problem is None else wrong(problem, web.showing(visitor)),
+            "errors": [] if problem is None else wrong(problem, visitor.language),
         }
 
     def told(done: str, visitor: Visitor) -> str:

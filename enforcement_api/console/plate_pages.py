@@ -19,7 +19,6 @@ from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console import forms, people, wording
-from enforcement_api.console.account_pages import sentences
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
@@ -366,7 +365,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
             purpose = _purpose(typed["purpose"], typed["purpose_told"])
             keep(visitor, plate, purpose)
         except Problem as problem:
-            told = sentences(problem, visitor.language)
+            told = forms.wrong(problem, visitor.language)
             return search_page(visitor, typed, errors=told, status=problem.status)
         return web.go(here(visitor, plate.jurisdiction, plate.text))
 
@@ -582,7 +581,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
             certificate = str(problem.facts["plate"])
             return courtesy_form(visitor, typed, certificate=certificate, status=problem.status)
         except Problem as problem:
-            told = sentences(problem, visitor.language)
+            told = forms.wrong(problem, visitor.language)
             return courtesy_form(visitor, typed, errors=told, status=problem.status)
         keep(visitor, granted.plate, "courtesy")
         return web.go(here(visitor, "courtesy", done="granted"))
@@ -680,7 +679,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
             verdicts=VERDICTS,
             fields=wording.PERMIT_FIELDS,
             words=words,
-            errors=[told for one in asked.errors for told in sentences(one, visitor.language)],
+            errors=[told for one in asked.errors for told in forms.wrong(one, visitor.language)],
         )
 
     return routes

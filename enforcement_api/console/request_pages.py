@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from enforcement_api.console import forms, people
-from enforcement_api.console.account_pages import sentences
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.shapes import page_cursor, page_position
@@ -496,7 +495,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
                 visitor,
                 id,
                 typed=typed,
-                errors=sentences(problem, visitor.language),
+                errors=forms.wrong(problem, visitor.language),
                 status=problem.status,
             )
         return web.go(here(visitor, "subscriptions", id, done=typed.what))
@@ -614,7 +613,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
                 id,
                 chosen,
                 typed=typed,
-                errors=sentences(problem, visitor.language),
+                errors=forms.wrong(problem, visitor.language),
                 status=problem.status,
             )
         parts = [] if asked.next is None else [asked.next.id]

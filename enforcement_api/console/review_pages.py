@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from enforcement_api.console import maps
-from enforcement_api.console.account_pages import sentences
+from enforcement_api.console.forms import wrong
 from enforcement_api.console.web import ROOT, NoSuchPage, Visitor, Web, address
 from enforcement_api.infractions import cases, corrections, lifecycle, photos, queue, store
 from enforcement_api.infractions.attention import REASONS, REST
@@ -310,7 +310,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         try:
             return record.write(work)
         except Problem as problem:
-            why = "; ".join(sentences(problem, visitor.language))
+            why = "; ".join(wrong(problem, visitor.language))
             found = None
             if not isinstance(problem, NoSuchPage):
                 found = record.read(lambda tx: found_at(tx, site, id))
@@ -345,7 +345,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         try:
             return record.write(work)
         except Problem as problem:
-            why = "; ".join(sentences(problem, visitor.language))
+            why = "; ".join(wrong(problem, visitor.language))
             return {"id": id, "infraction": None, "reviews": 0, "why": why}
 
     # One infraction
@@ -360,7 +360,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         done: str = "",
     ) -> Response:
         found = record.read(lambda tx: seen(tx, id, visitor, part, at=web.at()))
-        errors = sentences(problem, visitor.language) if problem is not None else []
+        errors = wrong(problem, visitor.language) if problem is not None else []
         moved = isinstance(problem, StateMovedOn)
         sent, show = found.infraction.sent, web.showing(visitor)
         at = sent.position
