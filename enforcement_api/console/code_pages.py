@@ -5,6 +5,7 @@ what day on. An amount that has begun stays: what was issued with it keeps it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -176,7 +177,7 @@ def _amounts(code: InfractionCode, today: str) -> list[dict[str, Any]]:
     latest = max(begun, default="")
     told = [
         {
-            "day": str(each["from"]),
+            "day": date.fromisoformat(str(each["from"])),
             "cents": each["amount_cents"],
             "when": "now"
             if each["from"] == latest
@@ -186,7 +187,7 @@ def _amounts(code: InfractionCode, today: str) -> list[dict[str, Any]]:
         }
         for each in code.amounts
     ]
-    return sorted(told, key=lambda each: str(each["day"]), reverse=True)
+    return sorted(told, key=lambda each: each["day"], reverse=True)
 
 
 def _ahead(code: InfractionCode, today: str) -> dict[str, Any] | None:

@@ -124,7 +124,7 @@ def test_amount_from_a_day_to_come_leaves_those_before(
     leads = administrator.sent(f"{SETTINGS}/code/amount", **typed)
     assert "The amount is planned" in words(administrator.page(leads))
     assert [each["amount_cents"] for each in code(service, "P01").amounts] == [5000, 6000, 6550]
-    assert "$65.50 from 2027-01-01" in words(administrator.page(f"{SETTINGS}/codes"))
+    assert "$65.50 from 1 Jan 2027" in words(administrator.page(f"{SETTINGS}/codes"))
     drop = {"expected": expected(administrator, f"{SETTINGS}/code", code="P01"), "piece": "P01"}
     administrator.sent(f"{SETTINGS}/code/amount/drop", **drop, **{"from": "2027-01-01"})
     assert len(code(service, "P01").amounts) == 2
