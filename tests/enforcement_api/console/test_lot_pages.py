@@ -175,7 +175,7 @@ def test_lots_are_found_by_code_name_and_zone(lots: SitePlan, supervisor: Visiti
 
     assert "1 lots" in shown(q="bow")
     assert "Argyll" not in shown(zone="G2")
-    assert "None." in shown(q=HOSTILE)
+    assert "No lot." in shown(q=HOSTILE)
 
 
 def test_thousands_of_lots_are_paged(service: Service, supervisor: Visiting) -> None:
