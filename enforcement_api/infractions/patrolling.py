@@ -166,10 +166,10 @@ def latest_of(tx: Connection, site: str, device: str, at: datetime, *, most: int
     told in the week before an instant.
     """
     query = select(events).where(_e.site == site, _e.device == device)
-    newest = query.order_by(_e.at.desc()).limit(most)
+    # The others without an order: SQLite would rather read all of a site in order than sort a few.
     rows = [
-        *tx.execute(newest.where(_is_check)),
-        *tx.execute(newest.where(_e.kind.in_(_OF_DEVICES), _e.at > at - LATELY)),
+        *tx.execute(query.where(_is_check).order_by(_e.at.desc()).limit(most)),
+        *tx.execute(query.where(_e.kind.in_(_OF_DEVICES), _e.at > at - LATELY)),
     ]
     return sorted(map(event_of, rows), key=lambda each: (each.at, each.id), reverse=True)[:most]
 
@@ -199,7 +199,7 @@ def infractions_of(tx: Connection, site: str, device: str, *, most: int) -> list
 
 def open_shifts(tx: Connection, site: str, at: datetime) -> list[OpenShift]:
     """The shifts that are under way at an instant, the last begun first."""
-    query = select(_e.kind, _e.at, _e.device, _e.facts).where(
+    query = select(_e.kind, _e.at, _e.device, _e.id, _e.facts).where(
         _e.site == site,
         _e.kind.in_(("shift_started", "shift_ended")),
         _e.at > at - SHIFT_LASTS,
@@ -207,7 +207,8 @@ def open_shifts(tx: Connection, site: str, at: datetime) -> list[OpenShift]:
     )
     begun: dict[str, OpenShift] = {}
     ended: set[str] = set()
-    for kind, when, device, facts in tx.execute(query.order_by(_e.at, _e.id)):
+    rows = sorted(tx.execute(query), key=lambda row: (row.at, row.id))  # as in latest_of
+    for kind, when, device, _, facts in rows:
         shift = _text(facts, "shift")
         if shift is None:
             continue
