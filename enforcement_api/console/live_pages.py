@@ -30,8 +30,9 @@ from enforcement_api.figures.core import local
 from enforcement_api.infractions import patrolling
 from enforcement_api.infractions.patrolling import Asked, OpenShift, Whereabouts
 from enforcement_api.problems import N_, NotFound, Problem
+from enforcement_api.sites import sign_ins
 from enforcement_api.sites import store as sites
-from enforcement_api.sites.core import SitePlan
+from enforcement_api.sites.core import Patroller, SitePlan
 from sync import codec
 
 State = Literal["enrolled", "waiting", "revoked"]
@@ -437,6 +438,13 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
             raise NotFound
         return found
 
+    def holding(tx: Connection, visitor: Visitor, id: str) -> list[Patroller]:
+        """The patrollers whose PIN could be tried out on a device that is in other hands."""
+        site, lasts = visitor.at_site.id, timedelta(days=web.settings.sign_in_days)
+        people = {each.id: each for each in sites.all_patrollers(tx, site)}
+        found = sign_ins.known_on(tx, site, id, people, lasts=lasts, at=web.at())
+        return [people[each] for each in found]
+
     def known(visitor: Visitor, id: str) -> dict[str, Any]:
         standing, at, site = device_here(visitor, id), web.at(), visitor.at_site.id
 
@@ -456,6 +464,7 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
                     at=at,
                 ),
                 "row": row,
+                "pins": holding(tx, visitor, id) if row.state == "revoked" else [],
                 "blocks": numbers.account(tx, site, blocks),
                 "events": patrolling.latest_of(tx, site, id, at, most=LAST),
                 "infractions": patrolling.infractions_of(tx, site, id, most=LAST),
@@ -523,7 +532,8 @@ def router(web: Web, *, fleet: Fleet) -> APIRouter:
         found = device_here(visitor, id)
         if found.device.revoked_at is not None:
             return web.go(here(visitor, "devices", id))
-        return web.page("live-revoke.html", visitor, standing=found, device=found.device)
+        pins = record.read(lambda tx: holding(tx, visitor, id))
+        return web.page("live-revoke.html", visitor, standing=found, device=found.device, pins=pins)
 
     @routes.post("/devices/{id}/revoke")
     def revoke(id: str, visitor: Visitor = acting) -> Response:

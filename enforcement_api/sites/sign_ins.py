@@ -6,7 +6,7 @@ protects it is how seldom it may be guessed: per badge and per device, with wait
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
+from enforcement_api.audit.core import read as read_entry
 from enforcement_api.database.engine import Record
 from enforcement_api.problems import N_, Problem
 from enforcement_api.rates import Limit
@@ -90,6 +91,8 @@ class SignInOut(Shape):
 
 
 SIGNED_IN = "signed-in"
+_LATEST = 500
+"""Entries about a patroller that are looked through for a sign-in on a device."""
 
 
 def verifiers(
@@ -110,6 +113,33 @@ def verifiers(
             old |= found
             found = {}
     return {device: until for device, until in old.items() if until > at and device not in found}
+
+
+def known_on(
+    tx: Connection,
+    site: str,
+    device: str,
+    patrollers: Iterable[str],
+    *,
+    lasts: timedelta,
+    at: datetime,
+) -> list[str]:
+    """Of these patrollers, those whose PIN as it is now a device may hold a verifier of: of a lost
+    one, who needs another PIN. `lasts`: how long a verifier does.
+    """
+    found = []
+    for patroller in patrollers:
+        entries = audit.latest(
+            tx, chain=site, subject=f"patroller:{patroller}", before=None, limit=_LATEST
+        )
+        for entry in (read_entry(kept.text) for kept in entries):
+            if entry.action in (PIN_RESET, "replaced", "deleted"):
+                break
+            if entry.action == SIGNED_IN and entry.by == f"device:{device}":
+                if entry.at + lasts > at:
+                    found.append(patroller)
+                break
+    return found
 
 
 def router(

@@ -146,6 +146,26 @@ def test_table_renews_itself_and_keeps_focus_and_place(
     expect(seven).to_be_focused()
 
 
+def test_patrols_fit_the_narrowest_screen_in_the_dark(
+    browser: Browser, site: Service, address: str
+) -> None:
+    page, who = signed_in(browser, site, address, Look("fr", (320, 640)), scheme="dark")
+    a_morning(site)
+    for path in ("", "/devices/new", "/patrollers", "/messages", "/hotlist"):
+        page.goto(f"{LIVE}{path}")
+        fits(page)
+        accessible(page)
+        if not path:
+            keep(page, "live")
+    page.goto(f"{LIVE}/devices/new")
+    page.locator("#name").fill("Terminal 12")
+    page.locator("button.main").click()
+    expect(page.locator(".qr")).to_be_visible()
+    fits(page)
+    keep(page, "live-code")
+    assert who.twin(LIVE)["devices"]
+
+
 def test_patrols_are_read_without_script(
     browser: Browser, site: Service, address: str, look: Look
 ) -> None:

@@ -20,8 +20,8 @@ def signed_in(
     """A page of somebody new who is signed in, in the look's language; and they by HTTP."""
     given = {"name": "Marie Côté", "sites": ["1085"], "language": look.language} | facts
     email = given.pop("email", f"marie{id(browser)}@example.org")
+    scheme = given.pop("scheme", "light")
     who = visiting(service, email, **given)
-    scheme = facts.get("scheme", "light")
     page = browser.open(address, look, scheme=scheme)
     page.context.add_cookies(
         [{"name": COOKIE, "value": who.secret, "url": f"{address}{ROOT}", "httpOnly": True}]

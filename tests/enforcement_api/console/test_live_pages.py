@@ -301,6 +301,27 @@ def test_revoking_says_before_and_after_what_it_means(
     assert row(supervisor, "Handheld 7")["state"] == "revoked"
 
 
+def test_of_a_lost_device_it_is_told_whose_pins_are_to_be_given_anew(
+    service: Service, supervisor: Visiting
+) -> None:
+    for id, badge in (("Marie", "4217"), ("Luc", "5000")):
+        body = {"badge": badge, "name": id, "pin": "204816"}
+        service.admin.put(f"/v1/sites/1085/patrollers/{id}", json=body).raise_for_status()
+    patrol, other = Patrol(service), Patrol(service, "Other")
+    for device, badge in ((patrol, "4217"), (other, "5000")):
+        signed = device.client.post("/v1/sign-ins", json={"badge": badge, "pin": "204816"})
+        assert signed.status_code == 200
+    path = f"{LIVE}/devices/{patrol.id}"
+    assert "Give new PINs" not in words(supervisor.page(path))
+    assert "for the old: Marie ." in words(supervisor.page(f"{path}/revoke"))
+    supervisor.sent(f"{path}/revoke")
+    page = words(supervisor.page(path))
+    assert "Give new PINs to those who signed in on it" in page
+    assert "Marie" in page
+    supervisor.send(f"{LIVE}/patrollers/Marie/pin")
+    assert "Give new PINs" not in words(supervisor.page(path))
+
+
 def test_question_to_a_device_that_hears_nothing_is_told(
     service: Service, supervisor: Visiting
 ) -> None:
