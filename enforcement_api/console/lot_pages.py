@@ -26,6 +26,8 @@ from enforcement_api.sites.shapes import LotShape
 from sync.entities import Lot
 
 _A_PAGE = 100
+_MOST_DRAWN = 1000
+"""Lots on the maps of a page; of more, those that are listed beside."""
 _MOST_SHOWN = 200
 """Of what a file does, in each of its tables."""
 _LARGEST_FILE = 4 * 1024 * 1024
@@ -63,18 +65,20 @@ def router(desk: Desk) -> APIRouter:
         found = [lot for lot in plan.lots if _is_sought(lot, sought, zone)]
         pages = max(1, -(-len(found) // _A_PAGE))
         page = min(max(page, 1), pages)
+        shown = found[(page - 1) * _A_PAGE : page * _A_PAGE]
+        drawn = found if len(found) <= _MOST_DRAWN else shown
         return desk.page(
             "settings-lots.html",
             visitor,
             plan,
             refused=refused,
-            lots=found[(page - 1) * _A_PAGE : page * _A_PAGE],
+            lots=shown,
             count=len(found),
             page=page,
             pages=pages,
             sought=sought,
             zone=zone,
-            sheets=_sheets(web.words(N_("Lots"), visitor.language), found),
+            sheets=_sheets(web.words(N_("Lots"), visitor.language), drawn),
             done=web.words(_DONE.get(done, ""), visitor.language),
         )
 
@@ -117,6 +121,7 @@ def router(desk: Desk) -> APIRouter:
         if code and lot is None and typed is None:
             raise pieces.UnknownPart(id=code)
         corners = None if lot is None else corners_of(lot.area)
+        drawn = plan.lots if len(plan.lots) <= _MOST_DRAWN else ([] if lot is None else [lot])
         if typed is None:
             typed = {
                 "code": code,
@@ -133,7 +138,7 @@ def router(desk: Desk) -> APIRouter:
             lot=lot,
             typed=typed,
             is_drawable=lot is None or corners is not None,
-            sheets=_sheets(web.words(N_("Lots"), visitor.language), plan.lots, {code: "here"}),
+            sheets=_sheets(web.words(N_("Lots"), visitor.language), drawn, {code: "here"}),
             tiles=web.settings.map_tiles,
             attribution=web.settings.map_attribution,
         )
@@ -182,6 +187,8 @@ def router(desk: Desk) -> APIRouter:
     ) -> Response:
         found = geojson.compared(geojson.read(text), plan)
         after = [c.after for c in found.changes]
+        if len(after) > _MOST_DRAWN:
+            after = [c.after for c in found.changes if c.what in _TONES][:_MOST_DRAWN]
         tones = {c.after.id: _TONES[c.what] for c in found.changes if c.what in _TONES}
         return desk.page(
             "settings-import.html",

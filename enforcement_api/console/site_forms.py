@@ -176,9 +176,7 @@ class Desk:
         facts = problem.as_json(visitor.language)
         if isinstance(problem, Invalid):
             sentences = [
-                show.text(
-                    N_("{field}: {wrong}"), field=label(e["pointer"], show), wrong=e["detail"]
-                )
+                f"{label(e['pointer'], show)}{show.colon} {e['detail']}"
                 for e in facts.get("errors", ())
             ]
             return Refused(sentences, (), problem.status)
@@ -229,7 +227,7 @@ def _as_it_is(
 
 def _told(part: Any, show: Showing) -> str:
     if isinstance(part, Mapping) and "amount_cents" in part:
-        return f"{part['from']} : {show.money(part['amount_cents'])}"
+        return f"{part['from']}{show.colon} {show.money(part['amount_cents'])}"
     if isinstance(part, Mapping) and "until" in part:
         return f"{part['from']} – {part['until']}"
     return str(part)

@@ -127,6 +127,65 @@ def ndjson(updates: Iterable[Update]) -> str:
 
 # The site
 
+_AMOUNTS = {"P05": 7500, "R01": 15000, "R02": 7500, "S01": 15000, "S02": 9500}
+_USUAL_AMOUNT = 5500
+
+
+def with_amounts(site: dict[str, Any]) -> dict[str, Any]:
+    """The site with what each code costs, and the clause that says so."""
+    codes = [
+        code
+        | {
+            "article": f"Conditions d’utilisation, clause {number}",
+            "amounts": [
+                {
+                    "from": "2020-01-01",
+                    "amount_cents": _AMOUNTS.get(code["code"], _USUAL_AMOUNT),
+                }
+            ],
+        }
+        for number, code in enumerate(site["codes"], 1)
+    ]
+    return site | {"codes": codes}
+
+
+PATROL_SETTINGS: dict[str, Any] = {
+    "texts": {
+        "avis": {
+            "fr": {
+                "operator": "Société Parc-Auto du Québec",
+                "how_to_pay": "Dans les 30 jours\u00a0: en balayant le code, ou au guichet du P3.",
+                "how_to_contest": "Dans les 30 jours, par écrit\u00a0:"
+                " avis@parc-auto.example.org, ou au 375, rue Argyll, Sherbrooke (Québec) J1J 3H5."
+                " Donnez le numéro et la raison.",
+                "footer": "Service à la clientèle\u00a0: 819 555-0142, de 8\u00a0h à 16\u00a0h.",
+            },
+            "en": {
+                "operator": "Société Parc-Auto du Québec",
+                "how_to_pay": "Within 30 days: scan the code, or come to the counter of P3.",
+                "how_to_contest": "Within 30 days, in writing: avis@parc-auto.example.org, or"
+                " 375, rue Argyll, Sherbrooke (Québec) J1J 3H5. Give the number and the reason.",
+                "footer": "Customer service: 819 555-0142, 8:00 to 16:00.",
+            },
+        },
+        "warning": {
+            "fr": {
+                "operator": "Société Parc-Auto du Québec",
+                "footer": "Besoin d’un permis\u00a0? 819 555-0142, de 8\u00a0h à 16\u00a0h.",
+            },
+            "en": {
+                "operator": "Société Parc-Auto du Québec",
+                "footer": "Do you need a permit? 819 555-0142, 8:00 to 16:00.",
+            },
+        },
+        "payment_url": "https://payer.parc-auto.example.org/",
+    },
+}
+"""What its notices say of its own."""
+
+MESSAGE = "Déneigement du P3 cette nuit\u00a0: ses véhicules vont au P5, sans avis là-bas."
+"""What patrols are told before their day begins."""
+
 
 def _site() -> dict[str, Any]:
     return {

@@ -203,11 +203,15 @@ class _Show:
         self.say(N_("The service listens at {address}"), address=self.service.start())
         self.say(N_("A payment provider for trials listens at {address}"), address=provider)
         site = self._city.site
-        self._ask("PUT", f"/v1/sites/{SITE}", json=site)
+        kept = self._ask("PUT", f"/v1/sites/{SITE}", json=site)
+        self._ask("PUT", f"/v1/sites/{SITE}", json=city.with_amounts(kept))
         for id, patroller in self._city.patrollers.items():
             self._ask("PUT", f"/v1/sites/{SITE}/patrollers/{id}", json=patroller)
         for id, entry in self._city.hotlist.items():
             self._ask("PUT", f"/v1/sites/{SITE}/hotlist/{id}", json=entry)
+        self._ask("PUT", f"/v1/sites/{SITE}/patrol-settings", json=city.PATROL_SETTINGS)
+        message = f"/v1/sites/{SITE}/messages/{uuid.uuid4()}"
+        self._ask("PUT", message, json={"text": city.MESSAGE})
         self._new_key("feeder", "demo", "--site", SITE, "--source", city.SOURCE)
         self._new_key("reader", "demo", "--site", SITE)
         self.say(

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from enforcement_api.console.notice_pages import sample
+from enforcement_api.demo import city
 from enforcement_api.patrols import store as patrols
 from enforcement_api.patrols.core import TextsShape
 from handheld_app import briefing
@@ -176,3 +177,15 @@ def test_site_without_codes_zones_or_lots_has_a_preview(
 ) -> None:
     service.site("1085", zones=[], codes=[])
     assert "<path" in supervisor.page(TEXTS)
+
+
+def test_demos_own_texts_are_those_of_a_claim(service: Service, administrator: Visiting) -> None:
+    answer = service.admin.put("/v1/sites/1085/patrol-settings", json=city.PATROL_SETTINGS)
+    assert answer.status_code == 200
+    given = typed(administrator) | {
+        f"{form}_{language}_{part}": text or ""
+        for form in ("avis", "warning")
+        for language, parts in answer.json()["texts"][form].items()
+        for part, text in parts.items()
+    }
+    administrator.sent(TEXTS, **given, do="save")
