@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from enforcement_api import logs, openapi, problems
 from enforcement_api.console import review_pages
 from enforcement_api.console import routes as console_routes
+from enforcement_api.console.exporting import Exports
 from enforcement_api.console.static import console_files, url_for_static
 from enforcement_api.console.web import Web
 from enforcement_api.database.engine import Record, check_writable
@@ -112,6 +113,7 @@ class Service:
         )
         self.office = Office(self.record, on_change=infractions.recheck_open)
         self.desk = Desk(self.record, settings, self.office, self.follower.follow)
+        self.exports = Exports(now=now)
         self.provider = provider_of(settings)
         self.cashier = Cashier(
             self.record,
@@ -377,6 +379,7 @@ def create_app(
             fleet=fleet,
             administration=service.administration,
             desk=service.desk,
+            underway=service.exports,
         )
     )
     app.include_router(

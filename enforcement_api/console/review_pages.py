@@ -358,6 +358,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         typed: _Typed | None = None,
         problem: Problem | None = None,
         done: str = "",
+        back: str = "",
     ) -> Response:
         found = record.read(lambda tx: seen(tx, id, visitor, part, at=web.at()))
         errors = wrong(problem, visitor.language) if problem is not None else []
@@ -388,18 +389,20 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
             errors=errors,
             moved=found.case.reviews[-1] if moved and found.case.reviews else None,
             done=told_of(visitor, done),
+            back=back,
             void_reasons=lifecycle.VOID_REASONS,
         )
 
     @routes.get("/infractions/{id}")
     def show_infraction(
-        id: str, visitor: Visitor = visiting, part: str = "", done: str = ""
+        id: str, visitor: Visitor = visiting, part: str = "", done: str = "", back: str = ""
     ) -> Response:
+        """`back`: the search of the log that somebody came from."""
         if id.endswith(".json"):
             here, name = Part.named(part), id.removesuffix(".json")
             found = record.read(lambda tx: seen(tx, name, visitor, here, at=web.at()))
             return web.twin(visitor, found.as_json())
-        return shown_case(visitor, id, Part.named(part), done=done)
+        return shown_case(visitor, id, Part.named(part), done=done, back=back)
 
     @routes.post("/infractions/{id}/decision")
     def decide(id: str, visitor: Visitor = acting, part: str = "") -> Response:

@@ -9,12 +9,14 @@ from enforcement_api.console import (
     account_pages,
     figures_pages,
     live_pages,
+    log_pages,
     patrol_pages,
     plate_pages,
     request_pages,
     review_pages,
     site_pages,
 )
+from enforcement_api.console.exporting import Exports
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.devices.fleet import Fleet
 from enforcement_api.feed.follower import Follower
@@ -31,6 +33,7 @@ def router(
     fleet: Fleet,
     administration: Administration,
     desk: Desk,
+    underway: Exports,
 ) -> APIRouter:
     """Every page of the console, over what does what they ask for."""
     routes = APIRouter(include_in_schema=False)
@@ -43,6 +46,7 @@ def router(
         return web.page("home.html", visitor)
 
     routes.include_router(account_pages.router(web))
+    routes.include_router(log_pages.router(web, underway=underway))
     routes.include_router(review_pages.router(web, follow=follower.follow))
     routes.include_router(live_pages.router(web, fleet=fleet))
     routes.include_router(patrol_pages.router(web, administration=administration))
