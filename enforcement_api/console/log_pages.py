@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from enforcement_api.console import charts, log_filters
+from enforcement_api.console import log_filters
 from enforcement_api.console.exporting import Exports
 from enforcement_api.console.log_filters import Asked, Known
 from enforcement_api.console.review_pages import found_at
@@ -154,7 +154,7 @@ def router(web: Web, *, underway: Exports) -> APIRouter:
             here=here,
             back=str(query),
             chips=log_filters.chips(query, names, show),
-            colon=charts.COLONS[visitor.language],
+            colon=web.showing(visitor).colon,
             chosen={
                 name: [names.same(name, value) for value in query.values(name)]
                 for name in log_filters.CHOSEN
