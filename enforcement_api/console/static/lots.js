@@ -160,7 +160,7 @@
     const isChosen = chosen && chosen[0] === p && chosen[1] === c;
     const marker = L.marker(parts[p][c], {
       draggable: true, keyboard: true, riseOnHover: true, zIndexOffset: 1000,
-      icon: L.divIcon({className: isChosen ? "corner chosen" : "corner", iconSize: [20, 20]}),
+      icon: L.divIcon({className: isChosen ? "corner chosen" : "corner", iconSize: [24, 24]}),
     }).addTo(handles);
     const element = marker.getElement();
     element.setAttribute("aria-label", say("corner", {n, all: total}));
@@ -187,7 +187,7 @@
     const middle = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
     const marker = L.marker(middle, {
       keyboard: false, draggable: true, title: words.between,
-      icon: L.divIcon({className: "between", iconSize: [18, 18]}),
+      icon: L.divIcon({className: "between", iconSize: [24, 24]}),
     }).addTo(handles);
     marker.getElement().setAttribute("aria-hidden", "true");
     const insert = () => change(() => {
