@@ -43,6 +43,7 @@ _A_PAGE = 100
 _NOT_THE_SAME = N_("The two passwords are not the same: type both again.")
 _HIDDEN = {
     *("expected_state", "expected_reviews", "expected_version", "once", "next", "onward"),
+    *("expected", "piece", "window", "packed", "agreement", "do"),
 }
 """Fields that people did not type."""
 _DONE = {

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from enforcement_api.console.forms import shaped
 from enforcement_api.console.site_forms import (
     FINE,
     INSTRUMENTS,
@@ -20,7 +21,6 @@ from enforcement_api.console.site_forms import (
     cents,
     number,
     refuse_penal_words,
-    shaped,
 )
 from enforcement_api.console.web import Visitor, address
 from enforcement_api.problems import LANGUAGES, N_, Problem

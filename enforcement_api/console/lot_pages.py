@@ -16,7 +16,8 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from enforcement_api.console import maps
-from enforcement_api.console.site_forms import FINE, Desk, Refused, shaped
+from enforcement_api.console.forms import shaped
+from enforcement_api.console.site_forms import FINE, Desk, Refused
 from enforcement_api.console.web import Visitor, address
 from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.sites import geojson, pieces

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from enforcement_api.console.site_forms import FINE, Desk, Refused, refuse_penal_words, shaped
+from enforcement_api.console.forms import shaped
+from enforcement_api.console.site_forms import FINE, Desk, Refused, refuse_penal_words
 from enforcement_api.console.web import Visitor, address
 from enforcement_api.patrols import setting
 from enforcement_api.patrols import store as patrols

@@ -8,86 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, TypeVar
+from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from enforcement_api.console.showing import Showing
 from enforcement_api.console.web import Visitor, Web
-from enforcement_api.problems import N_, Invalid, Problem, error_of
-from enforcement_api.shapes import Shape
+from enforcement_api.console.wording import SITE_FIELDS
+from enforcement_api.problems import N_, Invalid, Problem
 from enforcement_api.sites import core, store
 from enforcement_api.sites.administration import Administration
 from enforcement_api.sites.core import SitePlan
 from enforcement_api.sites.pieces import Edit, Seen, SiteChanged
 from sync.entities import ALL_ZONES
 
-S = TypeVar("S", bound=Shape)
-
-LABELS: Mapping[str, str] = {
-    "code": N_("Code"),
-    "name": N_("Name"),
-    "name/fr": N_("Name in French"),
-    "name/en": N_("Name in English"),
-    "note": N_("Note"),
-    "note/fr": N_("Note in French"),
-    "note/en": N_("Note in English"),
-    "title/fr": N_("Title in French"),
-    "title/en": N_("Title in English"),
-    "address": N_("Address"),
-    "time_zone": N_("Time zone"),
-    "jurisdiction": N_("Jurisdiction of plates"),
-    "instrument": N_("Kind of notice"),
-    "instruments": N_("Kinds of notice"),
-    "activation_hours": N_("Activation delay, in hours"),
-    "retention_days": N_("How long an ended permit counts, in days"),
-    "stale_after_hours": N_("Age of data that warns, in hours"),
-    "zone": N_("Zone"),
-    "zones": N_("Zones"),
-    "lots": N_("Lots"),
-    "codes": N_("Codes"),
-    "area": N_("Corners"),
-    "article": N_("Article or clause"),
-    "amounts": N_("Amounts"),
-    "amount_cents": N_("Amount"),
-    "photos_required": N_("Photos to take"),
-    "active": N_("In use"),
-    "from": N_("From"),
-    "until": N_("Until"),
-    "reason": N_("Reason"),
-    "reason/fr": N_("Reason in French"),
-    "reason/en": N_("Reason in English"),
-    "no_notice": N_("Times without notices"),
-    "order": N_("Order"),
-    "file": N_("File"),
-    "repeat_days": N_("An earlier notice is told for, in days"),
-    "two_vehicles_minutes": N_("Two vehicles of one permit are told within, in minutes"),
-    "void_minutes": N_("Patrollers may void their own for, in minutes"),
-    "idle_lock_minutes": N_("A handheld asks for the PIN after, in minutes"),
-    "ask_about_faces": N_("Ask about faces in photos"),
-    "chalk_minutes": N_("Time limits to choose from, in minutes"),
-    "operator": N_("Who issues it"),
-    "how_to_pay": N_("How to pay"),
-    "how_to_contest": N_("How to contest"),
-    "footer": N_("At the bottom"),
-    "payment_url": N_("Address to pay at"),
-    "fr": N_("in French"),
-    "en": N_("in English"),
-    "avis": N_("Notice of claim"),
-    "constat": N_("Statement of offence"),
-    "warning": N_("Warning"),
-}
-"""What people call the fields, by the end of the pointer that a shape has for each."""
-
-INSTRUMENTS: Mapping[str, str] = {"avis": LABELS["avis"], "constat": LABELS["constat"]}
-FORMS: Mapping[str, str] = {**INSTRUMENTS, "warning": LABELS["warning"]}
+INSTRUMENTS: Mapping[str, str] = {"avis": SITE_FIELDS["avis"], "constat": SITE_FIELDS["constat"]}
+FORMS: Mapping[str, str] = {**INSTRUMENTS, "warning": SITE_FIELDS["warning"]}
 """The papers that a handheld prints."""
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2})")
 _MONEY = re.compile(r"([0-9]{1,9})(?:[.,]([0-9]{1,2}))?")
 _LONGEST_TOLD = 300
 
@@ -148,7 +88,7 @@ class Desk:
             zones={zone.id: zone for zone in plan.zones},
             refused=refused,
             expected=str(Seen.of(plan, *names)),
-            labels=LABELS,
+            labels=SITE_FIELDS,
             forms=FORMS,
             ALL=ALL_ZONES,
             **shown,
@@ -176,7 +116,7 @@ class Desk:
         facts = problem.as_json(visitor.language)
         if isinstance(problem, Invalid):
             sentences = [
-                f"{label(e['pointer'], show)}{show.colon} {e['detail']}"
+                f"{label(e['pointer'], show)}{show.colon}{e['detail']}"
                 for e in facts.get("errors", ())
             ]
             return Refused(sentences, (), problem.status)
@@ -195,8 +135,8 @@ def label(pointer: str, show: Showing) -> str:
     named: list[str] = []
     while words:
         pair = "/".join(words[-2:])
-        taken = 2 if len(words) > 1 and pair in LABELS else 1
-        found = LABELS.get("/".join(words[-taken:]))
+        taken = 2 if len(words) > 1 and pair in SITE_FIELDS else 1
+        found = SITE_FIELDS.get("/".join(words[-taken:]))
         named[:0] = [show.text(found)] if found else []
         del words[-taken:]
     told = " – ".join(named) or pointer
@@ -227,21 +167,13 @@ def _as_it_is(
 
 def _told(part: Any, show: Showing) -> str:
     if isinstance(part, Mapping) and "amount_cents" in part:
-        return f"{part['from']}{show.colon} {show.money(part['amount_cents'])}"
+        return f"{part['from']}{show.colon}{show.money(part['amount_cents'])}"
     if isinstance(part, Mapping) and "until" in part:
         return f"{part['from']} – {part['until']}"
     return str(part)
 
 
 # From what was typed to shapes
-
-
-def shaped(shape: type[S], given: Mapping[str, Any]) -> S:
-    """What was typed as a shape of the API's. Raises Invalid."""
-    try:
-        return shape.model_validate(given)
-    except ValidationError as error:
-        raise Invalid(errors=[error_of(found) for found in error.errors()]) from error
 
 
 def number(text: str) -> int | str:
@@ -264,28 +196,6 @@ def cents(text: str) -> int:
         raise Invalid(errors=[Problem.Error("/amount_cents", told)])
     dollars, part = found.groups()
     return int(dollars) * 100 + int((part or "").ljust(2, "0"))
-
-
-def instant(text: str, time_zone: str, pointer: str) -> datetime:
-    """A date and a time of the site's clock, as a browser's field gives it. Raises Invalid.
-
-    What the clock shows twice is the first of the two.
-    """
-    found = _MOMENT.match(text)
-    try:
-        if found is None:
-            raise ValueError(text)
-        day, hour, minute = found.groups()
-        local = datetime.fromisoformat(f"{day}T{hour}:{minute}").replace(tzinfo=ZoneInfo(time_zone))
-    except ValueError as error:
-        told = N_("must be a date and a time, such as 2026-12-24 00:00")
-        raise Invalid(errors=[Problem.Error(pointer, told)]) from error
-    return local
-
-
-def typed_moment(at: datetime, time_zone: str) -> str:
-    """An instant as a browser's field for date and time takes it."""
-    return f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%dT%H:%M}"
 
 
 def refuse_penal_words(texts: Iterable[tuple[str, str, str]]) -> None:

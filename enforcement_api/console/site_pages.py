@@ -12,17 +12,8 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from enforcement_api.console import code_pages, lot_pages, notice_pages
-from enforcement_api.console.site_forms import (
-    FINE,
-    INSTRUMENTS,
-    Desk,
-    Refused,
-    both,
-    instant,
-    number,
-    shaped,
-    typed_moment,
-)
+from enforcement_api.console.forms import instant, shaped, typed_moment
+from enforcement_api.console.site_forms import FINE, INSTRUMENTS, Desk, Refused, both, number
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.patrols import setting
 from enforcement_api.patrols import store as patrols

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +11,22 @@ from playwright.sync_api import Page, expect
 
 from enforcement_api.sites import store
 from sync.entities import Lot
-from tests.console.browsing import EVERY_LOOK, Browser, Look
+from tests.console.browsing import EVERY_LOOK, Browser, Look, browsable
 from tests.console.seeing import accessible, fits, keep, tabbed
 from tests.console.visiting import PLACES, area, signed_in
 from tests.enforcement_api.console.visiting import Visiting
-from tests.service import Service
+from tests.service import Service, picture, running
 
 SETTINGS = "/console/sites/1085/settings"
 
 
 @pytest.fixture(autouse=True)
 def furnished(service: Service) -> None:
+    furnish(service)
+
+
+def furnish(service: Service) -> None:
+    """A site with two zones, four lots, two codes, and a storm to come."""
     zones = [
         {
             "code": "G1",
@@ -272,3 +278,25 @@ def test_texts_are_previewed_then_saved(anne: tuple[Page, Visiting], service: Se
     expect(page.locator("[role=status]")).to_be_visible()
     told = service.admin.get("/v1/sites/1085/patrol-settings").json()
     assert told["texts"]["avis"]["fr"]["footer"] == "Merci de votre collaboration."
+
+
+def test_ground_comes_from_the_tiles_that_are_set(browser: Browser, tmp_path: Path) -> None:
+    tiles = "https://tiles.example.org"
+    browser.tolerate(f"elsewhere: GET {tiles}")
+    settings = {"map_tiles": f"{tiles}/{{z}}/{{x}}/{{y}}.png", "map_attribution": "© <Cartes>"}
+    with running(tmp_path / "tiled", **settings) as service, browsable(service) as address:
+        furnish(service)
+        facts: dict[str, Any] = {"role": "administrator", "sites": None}
+        page, _ = signed_in(browser, service, address, Look("fr"), **facts)
+        ground = picture("darkseagreen", kind="PNG", size=(256, 256))
+        page.route(
+            f"{tiles}/**", lambda route: route.fulfill(body=ground, content_type="image/png")
+        )
+        page.goto(f"{SETTINGS}/lot?code=P1")
+        expect(page.locator(".leaflet-tile-loaded").first).to_be_visible()
+        expect(page.locator(".leaflet-control-attribution")).to_contain_text("© <Cartes>")
+        for button in (".leaflet-control-zoom-out", ".leaflet-control-zoom-in") * 2:
+            page.locator(button).click()
+        page.wait_for_load_state("networkidle")
+        accessible(page)
+        keep(page, "settings-tiles")

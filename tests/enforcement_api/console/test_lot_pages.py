@@ -268,3 +268,17 @@ def test_agreement_to_nothing_is_told(administrator: Visiting, packed: str) -> N
     answer = administrator.send(f"{SETTINGS}/lots/import/agree", packed=packed, agreement="x")
     assert answer.status_code == 422
     assert "choose it again" in words(answer.text) or "no GeoJSON file" in words(answer.text)
+
+
+def test_lot_typed_into_an_ended_session_is_kept(
+    lots: SitePlan, service: Service, administrator: Visiting
+) -> None:
+    typed = lot_fields(administrator, name="Argyll, arrière")
+    service.clock.advance(hours=13)
+    answer = administrator.send(f"{SETTINGS}/lot", **typed)
+    assert answer.status_code == 401
+    kept = fields(answer.text)
+    assert kept["kept_action"] == f"{SETTINGS}/lot"
+    assert kept["kept-name"] == "Argyll, arrière"
+    assert kept["kept-expected"] == typed["expected"]
+    assert plan(service) == lots
