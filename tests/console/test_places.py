@@ -132,6 +132,8 @@ def test_lot_is_drawn_by_clicks_and_saved(anne: tuple[Page, Visiting], service: 
     page.goto(f"{SETTINGS}/lot?code=P9")
     ground = page.locator("#drawing-map")
     expect(page.locator("path.other-lot")).to_have_count(3)
+    expect(page.locator("[data-do=draw]")).to_be_hidden()
+    expect(page.locator("#still")).to_be_hidden()
     box = ground.bounding_box()
     assert box is not None
     for x, y in ((200, 100), (300, 100), (300, 180), (200, 180)):
@@ -140,6 +142,7 @@ def test_lot_is_drawn_by_clicks_and_saved(anne: tuple[Page, Visiting], service: 
     page.locator(".corner").first.click()
     expect(page.locator("#drawing-told")).to_contain_text("4 coins")
     expect(page.locator(".between")).to_have_count(4)
+    expect(page.locator("[data-do=finish]")).to_be_hidden()
     # A click after it was closed draws nothing by mistake.
     ground.click(position={"x": 400, "y": 250})
     expect(page.locator(".corner")).to_have_count(4)
