@@ -489,7 +489,7 @@ def test_progress_of_a_file_is_told_to_who_asked_for_it(
     assert f"{LOG}/exports/{id}?look=1" in before
     assert marie.get(f"{LOG}/export.csv", export=id).status_code == 200
     after = marie.page(f"{LOG}/exports/{id}")
-    assert "The file is whole: 1 infractions." in words(after)
+    assert "The file is whole. Infractions in it: 1" in words(after)
     assert "hx-get" not in after
     other = visiting(log._service, "jean@example.org", sites=["1085"])
     assert "The file begins" in words(other.page(f"{LOG}/exports/{id}"))
@@ -502,7 +502,7 @@ def test_file_under_way_tells_rows_of_how_many(log: InfractionLog, marie: Visiti
     for _ in underway.counted(range(50), export):
         pass
     page = marie.page(f"{LOG}/exports/{'a' * 32}")
-    assert "50 of about 200 infractions" in words(page)
+    assert "50 of about 200" in words(page)
     assert 'value="25"' in page
     assert "hx-get" in page
 
