@@ -1,9 +1,11 @@
-"""The pictures of the handheld in docs/, made of the screenshots that the window's tests keep.
+"""The pictures in docs/, made of the screenshots that tests of the window and the console keep.
 
-``python .ci/contact_sheet.py`` after ``make test``: every screen that was looked at, in French on
-the smallest screen, and the check screen's verdicts for the README.
+``python .ci/contact_sheet.py`` after ``make test``: every screen of the handheld that was looked at,
+in French on the smallest screen; the check screen's verdicts for the README; and the console's main
+pages in French, at a desk and on a telephone. ``… console`` after its tests alone: those.
 """
 
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -20,6 +22,15 @@ README = (
     *("check-unknown-QQQ111", "check-wrong_zone-XYZ789"),
 )
 
+PAGES = (
+    *("queue", "infraction", "log"),
+    *("live", "plate", "figures"),
+    *("request", "settings-drawn", "settings-texts"),
+)
+"""At a desk, three in a row."""
+ON_A_PHONE = ("queue", "infraction")
+DESK, PHONE = (1366, 768), (390, 844)
+
 
 def sheet(names: list[str], columns: int, width: int) -> Image.Image:
     """The screenshots of these names, side by side."""
@@ -35,8 +46,35 @@ def sheet(names: list[str], columns: int, width: int) -> Image.Image:
     return made.quantize(128)
 
 
+def top_of(page: str, size: tuple[int, int], height: int) -> Image.Image:
+    """What somebody sees first of a page of the console."""
+    wide, high = size
+    shot = Image.open(SHOTS / "console" / f"{LANG}-{wide}x{high}-{page}.png").convert("RGB")
+    seen = shot.crop((0, 0, wide, high))
+    return seen.resize((wide * height // high, height), Image.Resampling.LANCZOS)
+
+
+def console(height: int = 300) -> Image.Image:
+    """The console's pages, those on a telephone at the right, one above the other."""
+    desk = [top_of(page, DESK, height) for page in PAGES]
+    width, rows = desk[0].width, len(PAGES) // 3
+    whole_height = rows * (height + GAP) + GAP
+    phone_height = (whole_height - GAP) // len(ON_A_PHONE) - GAP
+    phones = [top_of(page, PHONE, phone_height) for page in ON_A_PHONE]
+    edge = 3 * (width + GAP) + GAP
+    made = Image.new("RGB", (edge + phones[0].width + GAP, whole_height), "#8A94A3")
+    for n, picture in enumerate(desk):
+        made.paste(picture, (GAP + n % 3 * (width + GAP), GAP + n // 3 * (height + GAP)))
+    for n, picture in enumerate(phones):
+        made.paste(picture, (edge, GAP + n * (phone_height + GAP)))
+    return made.quantize(128)
+
+
 def main() -> None:
-    """Write both."""
+    """Write them."""
+    console().save(ROOT / "docs" / "console-screens.png", optimize=True)
+    if sys.argv[1:] == ["console"]:
+        return
     end = f"-{LANG}-{SIZE}.png"
     names = sorted(path.name.removesuffix(end) for path in SHOTS.glob(f"*{end}"))
     shown = [name for name in names if name in KEPT or not name.endswith(LEFT_OUT)]
