@@ -3,7 +3,9 @@
     fill(record, infractions=1_000_000, photos=100_000)
 
 Of ten infractions in eleven, years ago, everything was decided; the newest wait. Lots, devices and
-patrollers come and go, so that some have nothing in some of the years.
+patrollers come and go, so that some have nothing in some of the years. What became of infractions
+is console_history.py's, what else there is at the site console_site.py's; of most of that there is
+in proportion to the infractions.
 """
 
 from __future__ import annotations
@@ -12,34 +14,36 @@ import json
 import random
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
-from benchmarks import material
+from benchmarks import console_history, console_site, material
+from benchmarks.console_site import (
+    CODES,
+    DEVICES,
+    FURTHER_LOTS,
+    LOTS,
+    NOW,
+    PATROLLERS,
+    SITE,
+    YEARS,
+    ZONES,
+    Share,
+    zone_of,
+)
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import devices, infractions, patrollers
-from enforcement_api.feed import store as feed
+from enforcement_api.database.tables import infractions
 from enforcement_api.feed.core import Cursor
 from enforcement_api.infractions import weighing
 from enforcement_api.infractions.lifecycle import VOID_REASONS
-from enforcement_api.sites import core as site_core
-from enforcement_api.sites import store as sites
-from sync.entities import Lot, Zone
 from sync.plates import fold
 
-NOW = material.NOW
-SITE = material.SITE.id
-ZONES = material.ZONES
-LOTS = tuple(f"P{n}" for n in range(1, 21))
-CODES = tuple(code.id for code in site_core.STANDARD_CODES)
-PATROLLERS = tuple(str(4200 + n) for n in range(30))
-DEVICES = tuple(str(uuid.UUID(int=n)) for n in range(1, 26))
-YEARS = timedelta(days=3 * 365)
+__all__ = ["CODES", "DEVICES", "LOTS", "NOW", "PATROLLERS", "SITE", "ZONES", "fill", "zone_of"]
+
 UNDECIDED = 3_000
-"""The newest, which nobody has decided, of 1,000,000; a share of fewer."""
+"""The newest, which nobody has decided, of 1,000,000; a share of fewer, but some."""
 
 _AT_ONCE = 20_000
 _PLACES = ("rangée A", "rangée C, près de la borne", "entrée sud", "devant l'urgence", "niveau 2")
@@ -65,47 +69,39 @@ def fill(record: Record, *, infractions: int, photos: int, seed: int = 1) -> lis
     have most infractions first. The newest infractions have the photos, two each.
     """
     chance = random.Random(seed)
-    plates = [plate.replace(" ", "") for plate in islice(material.plates(chance), 200_000)]
+    vehicles = min(200_000, max(2_000, infractions))
+    plates = [plate.replace(" ", "") for plate in islice(material.plates(chance), vehicles)]
+    share = Share(infractions / 1_000_000)
 
     def write(tx: Connection) -> None:
-        _site(tx, record)
+        console_site.plan(tx, record)
         # Each index is made once, of sorted entries.
-        tables = "('infractions', 'infraction_codes', 'infraction_photos', 'photos')"
+        filled = (
+            "infractions", "infraction_codes", "infraction_photos", "photos", "reviews", "events",
+            "audit_log",
+        )  # fmt: skip
         kept = tx.exec_driver_sql(
             f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-            f" AND tbl_name IN {tables} ORDER BY rowid"
+            f" AND tbl_name IN {filled} ORDER BY rowid"
         ).all()
         for name, _ in kept:
             tx.exec_driver_sql(f"DROP INDEX {name}")
         rows = _infractions(infractions, plates, chance, epoch=record.epoch(tx))
         _insert(tx, rows, first_photo=infractions - photos // 2, chance=chance)
+        console_history.reviews(tx)
+        console_site.events(tx, plates, share, chance)
+        console_history.audit(tx, share)
         for _, sql in kept:
             tx.exec_driver_sql(sql)
+        console_history.tallies(tx)
 
     record.write(write)
+    console_site.permits(record, plates, share, chance)
+    record.write(lambda tx: console_site.people(tx, record, plates, share, chance))
+    record.write(lambda tx: console_site.subscriptions(tx, record, plates, share))
     record.write(_weigh)
+    console_history.long_history(record)
     return plates
-
-
-def _site(tx: Connection, record: Record) -> None:
-    sites.add(tx, record, material.SITE, at=NOW - YEARS)
-    feed.open_feed(tx, SITE)
-    zones = tuple(Zone(zone, {"fr": zone, "en": zone}, None) for zone in ZONES)
-    lots = tuple(Lot(lot, lot, zone_of(lot), None) for lot in LOTS)
-    plan = site_core.SitePlan(material.SITE, zones, lots, tuple(site_core.STANDARD_CODES))
-    sites.replace_plan(tx, plan)
-    people = [
-        {"site": SITE, "id": f"p{badge}", "badge": badge, "name": f"P. {badge}", "pin_hash": "-"}
-        for badge in PATROLLERS
-    ]
-    tx.execute(insert(patrollers), people)
-    made = {"created_at": NOW - YEARS, "sites": [SITE]}
-    tx.execute(insert(devices), [{"id": id, "name": id[-2:], **made} for id in DEVICES])
-
-
-def zone_of(lot: str) -> str:
-    """The zone of a lot."""
-    return ZONES[LOTS.index(lot) % len(ZONES)]
 
 
 def _infractions(
@@ -113,7 +109,7 @@ def _infractions(
 ) -> Iterator[dict[str, Any]]:
     first = int((NOW - YEARS).timestamp())
     step = YEARS.total_seconds() / count
-    undecided = count - max(1, count * UNDECIDED // 1_000_000)
+    undecided = count - max(min(count, 100), count * UNDECIDED // 1_000_000)
     cursor = str(Cursor(SITE, epoch, 0))
     states, outcomes, codes = (_weighted(chance, each) for each in (_STATES, _OUTCOMES, _CODES))
     for n in range(count):
@@ -124,15 +120,17 @@ def _infractions(
         year = n * len(DEVICES) // count
         device = DEVICES[(year + chance.randrange(len(DEVICES) // 2)) % len(DEVICES)]
         patroller = PATROLLERS[(n * 30 // count + chance.randrange(18)) % len(PATROLLERS)]
-        lot = chance.choice(LOTS)
+        lot = chance.choice(LOTS if chance.random() < 0.95 else FURTHER_LOTS)
         outcome = next(outcomes)
         is_open = n >= undecided
         state = next(states)
         if is_open:
-            state = "information_requested" if chance.random() < 0.03 else "received"
+            state = "information_requested" if n % 30 == 5 else "received"
         plate = plates[int(chance.random() ** 2 * len(plates))]
         if chance.random() < 0.5:
             plate = chance.choice(plates)
+        if n % 700 == 0:
+            plate = plates[0]
         code = next(codes)
         named = [code] if chance.random() < 0.9 else [code, next(codes)]
         differs = chance.random() < (0.02 if is_open else 0.003)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import Connection, and_, delete, or_, select
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import infraction_corrections, infractions
@@ -109,6 +109,7 @@ def unlink(
 
 def of(tx: Connection, infraction: Infraction) -> list[Correction]:
     """What corrects an infraction, and what it corrects, the oldest link first."""
+    site = infraction.sent.site
     here = infractions.alias("here")
     there = infractions.alias("there")
     query = (
@@ -127,9 +128,12 @@ def of(tx: Connection, infraction: Infraction) -> list[Correction]:
             (here.c.site == _c.site) & (here.c.id == _c.infraction),
         )
         .join(there, (there.c.site == _c.site) & (there.c.id == _c.correction))
+        # The site stands with each, or SQLite would read all links of it.
         .where(
-            _c.site == infraction.sent.site,
-            or_(_c.infraction == infraction.id, _c.correction == infraction.id),
+            or_(
+                and_(_c.site == site, _c.infraction == infraction.id),
+                and_(_c.site == site, _c.correction == infraction.id),
+            )
         )
         .order_by(_c.at, _c.infraction, _c.correction)
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select
+from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_
 
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import patrol_messages, patrol_settings
@@ -86,8 +86,8 @@ def messages(
     """Up to `limit` messages of a site, the newest first, after a position (at, id)."""
     query = select(patrol_messages).where(_m.site == site)
     if after is not None:
-        at = datetime.fromtimestamp(after[0], UTC)
-        query = query.where(or_(_m.at < at, and_(_m.at == at, _m.id < after[1])))
+        there = (datetime.fromtimestamp(after[0], UTC), after[1])
+        query = query.where(tuple_(_m.at, _m.id) < tuple_(*there, types=[_m.at.type, _m.id.type]))
     query = query.order_by(_m.at.desc(), _m.id.desc()).limit(limit)
     return [_of(row) for row in tx.execute(query)]
 

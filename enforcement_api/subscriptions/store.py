@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -699,17 +699,21 @@ def page_of(query: _Query, wanted: Wanted, order: Sequence[ColumnElement[Any]]) 
     """One page and a row more, in order after a position."""
     query = query.where(order[0].in_(sorted(wanted.sites))).order_by(*order)
     if wanted.after is not None:
-        query = query.where(_beyond(order, wanted.after))
+        query = query.where(_beyond(order, wanted.after, wanted.sites))
     return query.limit(wanted.limit + 1)
 
 
-def _beyond(order: Sequence[ColumnElement[Any]], after: Sequence[Any]) -> _Where:
-    """Rows after a position: (a, b) > (x, y), for any number of columns."""
-    steps = (
-        and_(*(c == x for c, x in zip(order[:n], after[:n], strict=True)), order[n] > after[n])
-        for n in range(len(order))
-    )
-    return or_(*steps)
+def _beyond(
+    order: Sequence[ColumnElement[Any]], after: Sequence[Any], sites: Collection[str]
+) -> _Where:
+    """Rows of the sites after a position, whose first part is a site: further on at that one, or at
+    a later one. Of one site, an index goes to the very place.
+    """
+    site, *rest = order
+    there = tuple_(*after[1:], types=[column.type for column in rest])
+    further = and_(site == after[0], tuple_(*rest) > there)
+    later = sorted(one for one in sites if one > after[0])
+    return or_(further, site.in_(later)) if later else further
 
 
 def list_categories(tx: Connection, wanted: Wanted) -> list[Category]:
@@ -780,7 +784,7 @@ def list_subscriptions(
     if plates:
         v = vehicles.c
         with_plate = select(v.subscription).where(
-            v.site == c.site, v.plate.in_(plates), v.plate != "", v.deleted_at.is_(None)
+            v.site.in_(wanted.sites), v.plate.in_(plates), v.plate != "", v.deleted_at.is_(None)
         )
         query = query.where(c.id.in_(with_plate))
     rows = tx.execute(page_of(query, wanted, (c.site, c.number))).all()

@@ -1,0 +1,155 @@
+"""How SQLite finds what each page of the console asks for: along an index, and no further than the
+page needs. (Its planner goes by the indexes that there are, not by how much is in the tables; so a
+small record tells of a large one.)
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from benchmarks import console_pages, console_record
+from enforcement_api.database.engine import Record
+from enforcement_api.database.tables import metadata
+from tests.enforcement_api.console.visiting import Visiting, visiting
+from tests.service import Service, running
+
+SMALL = {
+    "accounts",
+    "audit_heads",
+    "categories",
+    "codes",
+    "counters",
+    "devices",
+    "earlier_epochs",
+    "hotlist",
+    "keys",
+    "lots",
+    "meta",
+    "patrol_settings",
+    "patrollers",
+    "products",
+    "sites",
+    "zones",
+}
+"""Tables of what a site has some of: hundreds of rows, which years do not add to."""
+GROWING = set(metadata.tables) - SMALL
+BOUNDED = {
+    "audit_log USING INDEX sqlite_autoindex_audit_log_1 (chain=?)": "a page, from the newest on",
+    "courtesy_permits USING INDEX ix_courtesy_permits_granted (site=?)": (
+        "those that live, by when they were granted: it passes those that have ended, some"
+        " thousands in years"
+    ),
+    "holders USING INDEX ix_holders_name (site=?)": (
+        "a part of a name, which no index knows: at the worst it passes all subscribers"
+    ),
+    "number_blocks USING INDEX sqlite_autoindex_number_blocks_1 (site=?)": (
+        "a device's: one row of 50 notices"
+    ),
+    "patrol_messages USING INDEX ix_patrol_messages_at (site=?)": "a page, from the newest on",
+    "permit_versions USING INDEX ix_permit_versions_number (site=?)": (
+        "how many permits there are by status, on demand, once for each state of the feed"
+    ),
+    "permit_versions USING INDEX sqlite_autoindex_permit_versions_1 (site=?)": (
+        "the sources of the newest 5,000"
+    ),
+    "requests USING INDEX ix_requests_submitted (site=?)": (
+        "a page, from the oldest on; of one kind, it passes the others"
+    ),
+    "subscriptions USING INDEX ix_subscriptions_number (site=?)": (
+        "those with a plate, by number: it passes all, each looked up in a list of few"
+    ),
+}
+"""What reads along all that a site has in a table, and why it may: a LIMIT ends it, or there is
+not much.
+"""
+
+
+@pytest.fixture(scope="module")
+def filled() -> Iterator[tuple[Service, list[str]]]:
+    with tempfile.TemporaryDirectory() as name, running(Path(name)) as service:
+        plates = console_record.fill(service.parts.record, infractions=400, photos=80)
+        service.parts.follower.follow(console_record.SITE)
+        yield service, plates
+
+
+@pytest.fixture(scope="module")
+def visitor(filled: tuple[Service, list[str]]) -> Visiting:
+    service, _ = filled
+    return visiting(service, "anne@example.org", role="administrator", sees_subscribers=True)
+
+
+@pytest.fixture(scope="module")
+def addresses(filled: tuple[Service, list[str]], visitor: Visiting) -> list[str]:
+    service, plates = filled
+    return console_pages.pages(service.bridge.transport.app, service.parts.record, plates)
+
+
+def test_every_page_of_the_console_is_asked_for(
+    filled: tuple[Service, list[str]], addresses: list[str]
+) -> None:
+    """One that is not, says why not (`console_pages.EXEMPT`)."""
+    app = filled[0].bridge.transport.app
+    asked = {console_pages.route_of(app, address) for address in addresses}
+    assert set(console_pages.routes(app)) - asked - console_pages.EXEMPT.keys() == set()
+    assert asked & console_pages.EXEMPT.keys() == set()
+
+
+def test_no_page_of_the_console_goes_through_a_table_that_grows(
+    filled: tuple[Service, list[str]], visitor: Visiting, addresses: list[str]
+) -> None:
+    record = filled[0].parts.record
+    seen: set[str] = set()
+    found: list[tuple[str, str]] = []
+    for address in addresses:
+        for statement, parameters in statements(record, visitor, address).items():
+            if statement not in seen:
+                seen.add(statement)
+                found += (
+                    (address, f"{step}\n  {statement}")
+                    for step in faults(record, statement, parameters)
+                )
+    assert not found, "\n\n".join(f"{address}\n  {told}" for address, told in found)
+
+
+def statements(record: Record, visitor: Visiting, address: str) -> dict[str, Any]:
+    """What a page asks the record, each with the parameters of the first time."""
+    asked: dict[str, Any] = {}
+
+    def note(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if re.match(r"\s*(SELECT|WITH|UPDATE|DELETE)\b", statement, re.I):
+            asked.setdefault(statement, parameters)
+
+    sa.event.listen(record.engine, "before_cursor_execute", note)
+    try:
+        answer = visitor.get(address)
+    finally:
+        sa.event.remove(record.engine, "before_cursor_execute", note)
+    assert answer.status_code == 200 or address == "/console", f"{answer.status_code}: {address}"
+    return asked
+
+
+def faults(record: Record, statement: str, parameters: Any) -> Iterator[str]:
+    """Steps of a statement's plan that go through a growing table: through all of it, or all that a
+    site has in it.
+    """
+    with record.reading() as tx:
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    called = dict(re.findall(r"(?:FROM|JOIN|,)\s+(\w+) AS (\w+)", statement))
+    names = {alias: table for table, alias in called.items()}
+    for *_, step in plan:
+        through = re.match(r"(SCAN|SEARCH) (\w+)(.*)", step)
+        if through is None:
+            continue
+        how, name, along = through.groups()
+        if names.get(name, name) not in GROWING:
+            continue
+        is_whole = how == "SCAN" or re.search(r"\((site|chain)=\?\)$", along)
+        if is_whole and name + along not in BOUNDED:
+            yield step
