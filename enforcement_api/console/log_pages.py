@@ -154,7 +154,6 @@ def router(web: Web, *, underway: Exports) -> APIRouter:
             here=here,
             back=str(query),
             chips=log_filters.chips(query, names, show),
-            colon=web.showing(visitor).colon,
             chosen={
                 name: [names.same(name, value) for value in query.values(name)]
                 for name in log_filters.CHOSEN

@@ -7,18 +7,24 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
+from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console.web import COOKIE, ROOT
 from sync import codec
 from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look, browsable
 from tests.console.seeing import accessible, fits, keep, tabbed
 from tests.console.visiting import furnish, signed_in, with_photos
-from tests.enforcement_api.console.visiting import Visiting
+from tests.enforcement_api.console.visiting import Visiting, visiting
 from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
 from tests.enforcement_api.test_infractions import many
+from tests.enforcement_api.test_limits import until
 from tests.service import Service
 
 LOG = "/console/sites/1085/infractions"
@@ -175,6 +181,31 @@ def test_log_is_read_and_taken_out_without_script(
     with page.expect_download() as downloading:
         page.locator("a[data-export]").first.click()
     assert "K00ABC" in downloading.value.path().read_text()
+
+
+def test_file_that_nobody_waits_for_any_more_is_noted_as_given_up(
+    service: Service, address: str, log: InfractionLog
+) -> None:
+    many(log, 15_000)
+    who = visiting(service, "jean@example.org", sites=["1085"])
+    cookies = {COOKIE: who.secret}
+    url = f"{address}{LOG}/export.geojson?all=true"
+    with httpx.Client(cookies=cookies) as client, client.stream("GET", url) as answer:
+        assert answer.status_code == 200
+        next(answer.iter_raw())
+
+    def ended() -> list[Entry]:
+        def look(tx: Any) -> list[Entry]:
+            kept = audit.latest(tx, chain="1085", subject=None, before=None, limit=2)
+            return [read_entry(one.text) for one in kept]
+
+        found = service.parts.record.read(look)
+        return [entry for entry in found if entry.action == "export-ended"]
+
+    until(lambda: bool(ended()))
+    (entry,) = ended()
+    assert entry.facts["state"] == "cancelled"
+    assert 0 < entry.facts["rows"] < 15_000
 
 
 @EVERY_LOOK
