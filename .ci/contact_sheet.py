@@ -1,8 +1,8 @@
 """The pictures in docs/, made of the screenshots that tests of the window and the console keep.
 
-``python .ci/contact_sheet.py`` after ``make test``: every screen of the handheld that was looked at,
-in French on the smallest screen; the check screen's verdicts for the README; and the console's main
-pages in French, at a desk and on a telephone. ``… console`` after its tests alone: those.
+``python .ci/contact_sheet.py`` after ``make test``: every screen of the handheld that was looked
+at, in French on the smallest screen; the check screen's verdicts for the README; and the console's
+main pages in French, at a desk and on a telephone. ``… console`` after its tests alone: those.
 """
 
 import sys
