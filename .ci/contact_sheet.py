@@ -25,7 +25,7 @@ README = (
 PAGES = (
     *("queue", "infraction", "log"),
     *("live", "plate", "figures"),
-    *("request", "settings-drawn", "settings-texts"),
+    *("subscription", "settings-drawn", "settings-texts"),
 )
 """At a desk, three in a row."""
 ON_A_PHONE = ("queue", "infraction")
@@ -54,7 +54,7 @@ def top_of(page: str, size: tuple[int, int], height: int) -> Image.Image:
     return seen.resize((wide * height // high, height), Image.Resampling.LANCZOS)
 
 
-def console(height: int = 300) -> Image.Image:
+def console(height: int = 400) -> Image.Image:
     """The console's pages, those on a telephone at the right, one above the other."""
     desk = [top_of(page, DESK, height) for page in PAGES]
     width, rows = desk[0].width, len(PAGES) // 3
@@ -67,7 +67,7 @@ def console(height: int = 300) -> Image.Image:
         made.paste(picture, (GAP + n % 3 * (width + GAP), GAP + n // 3 * (height + GAP)))
     for n, picture in enumerate(phones):
         made.paste(picture, (edge, GAP + n * (phone_height + GAP)))
-    return made.quantize(128)
+    return made.quantize(256, Image.Quantize.FASTOCTREE)
 
 
 def main() -> None:
