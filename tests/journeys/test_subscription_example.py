@@ -93,6 +93,6 @@ def test_every_state_and_setting_is_told_as_it_is(page: str) -> None:
     defaults = {f"PATROUILLE_{s.name.upper()}": s.default for s in fields(Settings)}
     assert set(re.findall(r"PATROUILLE_\w+", text)) <= defaults.keys()
     told = re.findall(r"^\| [^|]+ \| (\d+) [^|]+ \| `(PATROUILLE_\w+)` \|$", text, re.MULTILINE)
-    assert len(told) == 6
+    assert len(told) == 7
     assert [(int(days), name) for days, name in told] == [(defaults[n], n) for _, n in told]
     assert f"`PATROUILLE_COURTESY_DAYS` ({defaults['PATROUILLE_COURTESY_DAYS']})" in text
