@@ -8,7 +8,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, BinaryIO
 
@@ -312,6 +312,14 @@ def page_position(cursor: str, *types: type[str] | type[int]) -> tuple[Any, ...]
     ):
         raise NotAPageCursor
     return tuple(position)
+
+
+def page_instant(seconds: int) -> datetime:
+    """The instant that a page's position has, in seconds. Raises NotAPageCursor."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotAPageCursor from error
 
 
 # Bodies

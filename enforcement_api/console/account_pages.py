@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -25,6 +24,7 @@ from enforcement_api.console.web import (
     Web,
     address,
     is_inside,
+    split,
 )
 from enforcement_api.problems import LANGUAGES, N_, Problem
 from enforcement_api.rates import TooManyRequests
@@ -390,7 +390,10 @@ def router(web: Web) -> APIRouter:
 
     @routes.get("/audit")
     def show_log(
-        visitor: Visitor = visiting, chain: str = INSTALLATION, subject: str = "", before: int = 0
+        visitor: Visitor = visiting,
+        chain: str = INSTALLATION,
+        subject: str = "",
+        before: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
     ) -> Response:
         visitor.check_administrator()
 
@@ -425,7 +428,7 @@ def router(web: Web) -> APIRouter:
 
 def _referred(request: Request) -> str:
     """The page that a form stood on, if it is one of ours."""
-    parts = urlsplit(request.headers.get("referer", ""))
+    parts = split(request.headers.get("referer", ""))
     if parts.netloc != request.headers.get("host"):
         return ""
     return parts.path + (f"?{parts.query}" if parts.query else "")

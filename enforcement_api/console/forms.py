@@ -51,7 +51,9 @@ def typed_moment(at: datetime | None, time_zone: str) -> str:
 
 
 def version(text: str) -> int:
-    """The version that somebody looked at, from a hidden field; what is none is none that is."""
+    """The version that somebody looked at, from a hidden field, or how many decisions they saw;
+    what is none is none that is.
+    """
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else -1
 
 

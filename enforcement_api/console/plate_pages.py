@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
@@ -19,7 +18,7 @@ from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console import forms, people, wording
-from enforcement_api.console.web import ROOT, Visitor, Web, address
+from enforcement_api.console.web import ROOT, Visitor, Web, address, split
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
 from enforcement_api.feed.snapshots import Snapshots
@@ -396,7 +395,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
     def is_looked_up(visitor: Visitor, plate: Plate, request: Request, purpose: str) -> bool:
         """Whether it is known what somebody looks at a plate for; from where they come says so."""
         if purpose not in wording.PURPOSES:
-            comes = urlsplit(request.headers.get("referer", ""))
+            comes = split(request.headers.get("referer", ""))
             parts = comes.path.split("/")
             is_ours = comes.netloc == request.headers.get("host") and len(parts) > 4
             purpose = _COMES_FROM.get(parts[4], "") if is_ours else ""

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from enforcement_api.console import maps
-from enforcement_api.console.forms import wrong
+from enforcement_api.console import forms, maps
 from enforcement_api.console.web import ROOT, NoSuchPage, Visitor, Web, address
 from enforcement_api.infractions import cases, corrections, lifecycle, photos, queue, store
 from enforcement_api.infractions.attention import REASONS, REST
@@ -286,7 +285,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
                 visitor.text("note")[:LONGEST_NOTE] or None,
                 state,
                 acknowledge_differs=False,
-                expected_reviews=int(count) if count.isdecimal() else None,
+                expected_reviews=forms.version(count),
             )
             outcomes.append(decide_one(visitor, site, id, wanted, at))
         follow(site)
@@ -310,7 +309,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         try:
             return record.write(work)
         except Problem as problem:
-            why = "; ".join(wrong(problem, visitor.language))
+            why = "; ".join(forms.wrong(problem, visitor.language))
             found = None
             if not isinstance(problem, NoSuchPage):
                 found = record.read(lambda tx: found_at(tx, site, id))
@@ -323,9 +322,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         outcomes = []
         for one in visitor.texts("infraction")[:A_PAGE]:
             id, _, count = one.partition(":")
-            outcomes.append(
-                undo_one(visitor, site, id, int(count) if count.isdecimal() else -1, at)
-            )
+            outcomes.append(undo_one(visitor, site, id, forms.version(count), at))
         follow(site)
         return web.page(
             "review-done.html",
@@ -345,7 +342,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         try:
             return record.write(work)
         except Problem as problem:
-            why = "; ".join(wrong(problem, visitor.language))
+            why = "; ".join(forms.wrong(problem, visitor.language))
             return {"id": id, "infraction": None, "reviews": 0, "why": why}
 
     # One infraction
@@ -361,7 +358,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         back: str = "",
     ) -> Response:
         found = record.read(lambda tx: seen(tx, id, visitor, part, at=web.at()))
-        errors = wrong(problem, visitor.language) if problem is not None else []
+        errors = forms.wrong(problem, visitor.language) if problem is not None else []
         moved = isinstance(problem, StateMovedOn)
         sent, show = found.infraction.sent, web.showing(visitor)
         at = sent.position
@@ -421,7 +418,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
                 typed.note[:LONGEST_NOTE] or None,
                 visitor.text("expected_state"),
                 visitor.ticked("acknowledge_differs"),
-                int(count) if count.isdecimal() else -1,
+                forms.version(count),
             )
 
             def work(tx: Connection) -> None:
@@ -448,7 +445,7 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
         here = Part.named(part)
         count = visitor.text("expected_reviews")
         record.read(lambda tx: found_at(tx, site, id))
-        expected = int(count) if count.isdecimal() else -1
+        expected = forms.version(count)
         try:
             record.write(
                 lambda tx: store.undo(

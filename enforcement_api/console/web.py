@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from fastapi.concurrency import run_in_threadpool
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -191,9 +191,17 @@ def address(*parts: str, **query: object) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def split(target: str) -> SplitResult:
+    """An address that a browser told, in its parts; those of nothing where it is none."""
+    try:
+        return urlsplit(target)
+    except ValueError:
+        return urlsplit("")
+
+
 def is_inside(target: str) -> bool:
     """Whether an address that somebody was to be sent back to is one of the console's."""
-    parts = urlsplit(target)
+    parts = split(target)
     return (
         not parts.scheme
         and not parts.netloc
@@ -286,11 +294,13 @@ class Web:
 
     async def form(self, request: Request) -> FormData:
         """The fields of a form, without characters that no engine keeps; files are in memory, no
-        larger than a body may be.
+        larger than a body may be. Raises Problem for an encoding that is none.
         """
-        async with request.form(max_files=4, max_fields=_MOST_FIELDS) as form:
-            kept = [(name, await _kept_value(value)) for name, value in form.multi_items()]
-        return FormData(kept)
+        try:
+            async with request.form(max_files=4, max_fields=_MOST_FIELDS) as form:
+                return FormData([(_kept_text(n), await _kept(v)) for n, v in form.multi_items()])
+        except UnicodeError as error:  # in an encoding that no browser chooses
+            raise Problem from error
 
     def check_origin(self, request: Request) -> None:
         """Raises ForgedForm: another site's page sent the request (browsers say so)."""
@@ -300,7 +310,7 @@ class Web:
             raise ForgedForm
         if told is None and origin is not None:
             known = {request.headers.get("host", ""), urlsplit(self.settings.public_url).netloc}
-            if urlsplit(origin).netloc not in known - {""}:
+            if split(origin).netloc not in known - {""}:
                 raise ForgedForm
 
     def _visitor(
@@ -310,6 +320,8 @@ class Web:
         found = self.entrance.follow(secret, is_used=is_used) if secret else None
         if found is None:
             return None
+        if "\0" in request.scope["path"] + "".join(request.query_params.values()):
+            raise NoSuchPage  # nothing is called so, and PostgreSQL would not even look
         account, session = found
         principal = account.principal
 
@@ -449,7 +461,7 @@ class Web:
         if request.method == "GET":
             here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             if request.headers.get("hx-request"):
-                here = urlsplit(request.headers.get("hx-current-url", "")).path or ROOT
+                here = split(request.headers.get("hx-current-url", "")).path or ROOT
                 onward = address("sign-in", next=here, why="expired")
                 return Response(status_code=204, headers={"HX-Redirect": onward})
             expired = "expired" if request.cookies.get(COOKIE) else None
@@ -483,9 +495,13 @@ class Web:
         )
 
 
-async def _kept_value(value: UploadFile | str) -> UploadFile | str:
+def _kept_text(text: str) -> str:
+    return text.encode("utf-8", "ignore").decode().replace("\0", "").replace("\r\n", "\n")
+
+
+async def _kept(value: UploadFile | str) -> UploadFile | str:
     if isinstance(value, str):
-        return value.replace("\0", "").replace("\r\n", "\n")
+        return _kept_text(value)
     content = io.BytesIO(await value.read())
     return UploadFile(content, size=value.size, filename=value.filename, headers=value.headers)
 

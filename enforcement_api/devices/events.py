@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
@@ -25,7 +25,7 @@ from enforcement_api.devices import numbers
 from enforcement_api.figures import counting
 from enforcement_api.problems import N_, Invalid, Problem, error_of
 from enforcement_api.security import Principal
-from enforcement_api.shapes import Instant, is_uuid, mended
+from enforcement_api.shapes import Instant, is_uuid, mended, page_instant
 from sync import codec
 from sync.plates import LONGEST, LONGEST_RAW, SHORTEST, Plate, normalise
 from sync.validity import VERDICTS
@@ -305,7 +305,7 @@ def page(
     if ends is not None:
         query = query.where(table.at < ends)
     if after is not None:
-        at = datetime.fromtimestamp(after[0], UTC)
+        at = page_instant(after[0])
         query = query.where(or_(table.at < at, and_(table.at == at, table.id < after[1])))
     query = query.order_by(table.at.desc(), table.id.desc()).limit(limit)
     return [event_of(row) for row in tx.execute(query)]

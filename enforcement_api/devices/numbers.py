@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
@@ -27,6 +27,7 @@ from enforcement_api.database.tables import (
     number_series,
 )
 from enforcement_api.problems import N_, Problem
+from enforcement_api.shapes import page_instant
 
 SPOILED = "number_spoiled"
 """The kind of event that says that a number was printed badly, or not at all: `{"number"}`."""
@@ -241,7 +242,7 @@ def page(
     if device is not None:
         query = query.where(table.device == device)
     if after is not None:
-        at = datetime.fromtimestamp(after[0], UTC)
+        at = page_instant(after[0])
         query = query.where(
             or_(table.given_at < at, and_(table.given_at == at, table.first < after[1]))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -32,6 +32,7 @@ from enforcement_api.devices.core import (
 )
 from enforcement_api.figures import counting
 from enforcement_api.security import Principal, secret_hash
+from enforcement_api.shapes import page_instant
 
 _AT_ONCE = 500
 
@@ -311,7 +312,7 @@ def page(
     made = devices.c.created_at
     query = select(devices).order_by(made, devices.c.id)
     if after is not None:
-        at = datetime.fromtimestamp(after[0], UTC)
+        at = page_instant(after[0])
         query = query.where(or_(made > at, and_(made == at, devices.c.id > after[1])))
     if among is None and wanted is None:
         query = query.limit(limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_
@@ -17,6 +17,7 @@ from enforcement_api.patrols.core import (
     PatrolSettings,
     UnknownMessage,
 )
+from enforcement_api.shapes import page_instant
 
 _m = patrol_messages.c
 MOST_SHOWN = 200
@@ -86,7 +87,7 @@ def messages(
     """Up to `limit` messages of a site, the newest first, after a position (at, id)."""
     query = select(patrol_messages).where(_m.site == site)
     if after is not None:
-        there = (datetime.fromtimestamp(after[0], UTC), after[1])
+        there = (page_instant(after[0]), after[1])
         query = query.where(tuple_(_m.at, _m.id) < tuple_(*there, types=[_m.at.type, _m.id.type]))
     query = query.order_by(_m.at.desc(), _m.id.desc()).limit(limit)
     return [_of(row) for row in tx.execute(query)]

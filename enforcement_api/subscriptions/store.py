@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, tuple_, update
@@ -30,7 +30,7 @@ from enforcement_api.database.tables import (
 from enforcement_api.devices.numbers import first_of_a_series
 from enforcement_api.permits.core import GivenVehicle
 from enforcement_api.problems import N_, Problem
-from enforcement_api.shapes import NotAPageCursor
+from enforcement_api.shapes import page_instant
 from enforcement_api.subscriptions.core import (
     Category,
     Holder,
@@ -819,11 +819,7 @@ def since(wanted: Wanted) -> Wanted:
     if wanted.after is None:
         return wanted
     site, seconds, id = wanted.after
-    try:
-        at = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise NotAPageCursor from error
-    return replace(wanted, after=(site, at, id))
+    return replace(wanted, after=(site, page_instant(seconds), id))
 
 
 def list_requests(
