@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmarks import (
     checking,
+    console,
     importing,
     installing,
     keeping,
     material,
     polling,
-    searching,
     service,
     updating,
     verdicts,
@@ -88,7 +88,7 @@ def _measure(folder: Path, permits: int, requests: int, repetitions: int) -> Ite
     yield importing.run(folder / "imported", repetitions=repetitions)
     yield from importing.commands(folder / "commands", permits=permits)
     _say(f"a record of {permits:,} infractions is made …")
-    yield from searching.run(folder / "log", infractions=permits, repetitions=repetitions)
+    yield from console.run(folder / "console", infractions=permits, repetitions=repetitions)
     with service.patrouille(folder / "service") as server:
         found, pushed = updating.run(server, folder / "service", repetitions=repetitions)
         yield from found

@@ -16,7 +16,13 @@ from sqlalchemy import Connection, insert
 
 from benchmarks import material
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import device_cursors, devices, lookups, patrollers
+from enforcement_api.database.tables import (
+    device_cursors,
+    devices,
+    lookups,
+    number_blocks,
+    patrollers,
+)
 from enforcement_api.devices.events import plate_subject
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.core import Cursor
@@ -59,6 +65,7 @@ SUPERVISOR = Principal("5e0f00000001", "supervisor", "Marie Côté", "", frozens
 FEEDER = Principal("feeder", "feeder", "bench", "bench", None)
 
 _MOST_CODES = 100
+_MADE = 60
 _AT_ONCE = 20_000
 _JURISDICTION = material.SITE.jurisdiction
 _VERDICTS = ("valid",) * 14 + ("unknown",) * 3 + ("wrong_zone", "expired", "pending_activation")
@@ -151,6 +158,20 @@ def people(
             "plates_held": here.digest.count,
         }
         tx.execute(insert(device_cursors).values(cursor))
+    size, mine = 50, len(DEVICES)
+    blocks = [
+        {
+            "site": SITE,
+            "id": _id(NOW - YEARS + n * timedelta(hours=2), chance),
+            "device": DEVICES[n % mine],
+            "prefix": f"{SITE}-",
+            "first": size * n,
+            "last": size * n + size - 1,
+            "given_at": NOW - YEARS + n * timedelta(hours=2),
+        }
+        for n in range(share.of(12_000))
+    ]
+    tx.execute(insert(number_blocks), blocks)
     for n in range(60):
         staff.create(tx, email=f"personne{n}@example.org", role="supervisor", sites=[SITE], at=NOW)
     for n in range(500):
@@ -288,19 +309,18 @@ def permits(record: Record, plates: Sequence[str], share: Share, chance: random.
 
 
 def subscriptions(tx: Connection, record: Record, plates: Sequence[str], share: Share) -> None:
-    """3,000 subscriptions, most approved, as the office does it; requests that wait, of all kinds;
-    1,000 courtesy permits.
+    """10,000 subscriptions, most approved; requests that wait, of all kinds; 10,000 courtesy
+    permits. Sixty of each are made as the office does it, the others are copies of those.
     """
     office = Office(record, on_change=recheck_open)
     store.put_category(tx, Category(SITE, "staff", {"fr": "Personnel", "en": "Staff"}, True))
     for n in range(40):
         store.put_product(tx, _product(f"{5500 + n}", ZONES[n % len(ZONES)]))
-    count = share.of(3_000)
-    for n in range(count):
-        at = NOW - timedelta(hours=48 + 8 * (count - n))
+    for n in range(_MADE):
+        at = NOW - timedelta(hours=48 + 8 * (_MADE - n))
         person = Holder(
             SITE,
-            str(uuid.UUID(int=(1 << 100) + n)),
+            _uuid(1, n),
             f"abonne{n}@example.org",
             "fr",
             "Camille",
@@ -315,7 +335,7 @@ def subscriptions(tx: Connection, record: Record, plates: Sequence[str], share: 
         store.put_holder(tx, person)
         plate = Plate(plates[-1 - n], _JURISDICTION)
         vehicle = Described(plate, plate.text, GivenVehicle("Acura", "NSX", 2021, "rouge"))
-        id = str(uuid.UUID(int=(2 << 100) + n))
+        id = _uuid(2, n)
         asked = Asked(
             id=id,
             kind="subscription",
@@ -325,7 +345,7 @@ def subscriptions(tx: Connection, record: Record, plates: Sequence[str], share: 
             holder=person.id,
             product=f"{5500 + n % 40}",
             starts_on=at.date(),
-            vehicles=(NewVehicle(str(uuid.UUID(int=(3 << 100) + n)), vehicle),),
+            vehicles=(NewVehicle(_uuid(3, n), vehicle),),
             consents=tuple((code, codec.instant(at)) for code in CONSENTS),
         )
         office.submit(tx, asked, action=Action(SUPERVISOR.actor, at))
@@ -335,16 +355,14 @@ def subscriptions(tx: Connection, record: Record, plates: Sequence[str], share: 
         office.decide(tx, id, "approve", expected=None, action=decided)
         if n % 6 == 1:
             another: Any = "cancellation" if n % 12 == 1 else "category_change"
-            change = replace(
-                asked, id=str(uuid.UUID(int=(4 << 100) + n)), kind=another, message="Autre emploi"
-            )
+            change = replace(asked, id=_uuid(4, n), kind=another, message="Autre emploi")
             change = replace(change, product="5501", vehicles=(), consents=(), starts_on=None)
             office.submit(tx, change, action=Action(SUPERVISOR.actor, at + timedelta(hours=30)))
-    for n in range(share.of(1_000)):
-        at = NOW - timedelta(hours=5 * n, minutes=5)
+    for n in range(_MADE):
+        at = NOW - timedelta(hours=n, minutes=5)
         lent = CourtesyPermit(
             site=SITE,
-            id=str(uuid.UUID(int=(5 << 100) + n)),
+            id=_uuid(5, n),
             number="",
             content_hash="-",
             subscription=None,
@@ -358,6 +376,47 @@ def subscriptions(tx: Connection, record: Record, plates: Sequence[str], share: 
         )
         action = Action(SUPERVISOR.actor, at)
         courtesy.grant(office, tx, lent, most=timedelta(days=7), action=action)
+
+    for table in (
+        "holders", "subscriptions", "vehicles", "requests", "subscription_events", "letters",
+        "contracts", "courtesy_permits",
+    ):  # fmt: skip
+        _copy(tx, table, plates, share.of(10_000) // _MADE - 1)
+
+
+def _copy(tx: Connection, table: str, plates: Sequence[str], times: int) -> None:
+    """Copy each row of a table under ids, numbers and plates of its own, each some hours older."""
+    found = tx.exec_driver_sql(f"SELECT * FROM {table}")
+    names, rows = list(found.keys()), found.all()
+    kept = [n for n, name in enumerate(names) if name in ("plate", "plate_raw")]
+    id = names.index("id") if table == "letters" else None
+    statement = f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})"
+
+    def copied(row: Sequence[Any], time: int, n: int) -> tuple[Any, ...]:
+        values = [_copied(value, time) for value in row]
+        for at in kept:
+            values[at] = plates[-1 - (_MADE * time + n) % len(plates)]
+        if id is not None:  # the office's own, and no part of any other
+            values[id] = _uuid(6, _MADE * 10 * time + n)
+        return tuple(values)
+
+    for time in range(1, times + 1):
+        part = [copied(row, time, n) for n, row in enumerate(rows)]
+        if part:
+            tx.exec_driver_sql(statement, part)
+
+
+def _copied(value: Any, time: int) -> Any:
+    if isinstance(value, str):
+        # Of `_uuid`, and of the contracts' series, which begins at 100000000.
+        of_id = value.replace("-0000-0000-0000-0000", f"-0000-0000-0000-{time:04x}")
+        return of_id.replace("10000", f"1{time:04}")
+    is_instant = isinstance(value, int) and value > 1_000_000_000
+    return value - 7 * 3_600 * time if is_instant else value
+
+
+def _uuid(kind: int, n: int) -> str:
+    return str(uuid.UUID(int=(kind << 100) + n))
 
 
 def _product(code: str, zone: str) -> Product:

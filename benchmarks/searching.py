@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,7 +18,6 @@ from benchmarks.console_record import (
     PATROLLERS,
     SITE,
     ZONES,
-    fill,
     zone_of,
 )
 from benchmarks.measuring import Line
@@ -32,16 +30,6 @@ LIMIT_MS = 200
 _PAGE = 50
 _ORDERS: tuple[Order, ...] = ("-received_at", "-observed_at")
 _Ask = Callable[[Connection], object]
-
-
-def run(folder: Path, *, infractions: int, repetitions: int) -> Iterator[Line]:
-    """Measure on a record that is made for it."""
-    folder.mkdir()
-    record = Record(f"sqlite:///{folder / 'record.db'}")
-    record.migrate()
-    plates = fill(record, infractions=infractions, photos=infractions // 10)
-    yield from measure(record, plates, repetitions=repetitions)
-    record.close()
 
 
 def measure(record: Record, plates: Sequence[str], *, repetitions: int) -> Iterator[Line]:

@@ -40,6 +40,13 @@ class Server:
         # Linux: the CPU clock of another process, to the nanosecond (clock_getcpuclockid(3)).
         return time.clock_gettime((~self.pid << 3) | 2)
 
+    def resident(self) -> int:
+        """Bytes of the process that are in memory now."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return 1024 * int(line.split()[1])
+        raise RuntimeError("the process has ended")
+
     def send(
         self, method: str, path: str, body: bytes, kind: str = "application/json"
     ) -> dict[str, Any]:
@@ -84,12 +91,7 @@ def _process(
 @contextlib.contextmanager
 def patrouille(folder: Path, *, settings: Mapping[str, str] = _UNLIMITED) -> Iterator[Server]:
     """`patrouille serve` with an SQLite record of its own, and one site in it."""
-    record = Record(Settings.load(folder, {}).database_url)
-    record.migrate()
-    key = record.write(lambda tx: keys.create(tx, role="admin", name="bench", at=datetime.now(UTC)))
-    record.close()
-    arguments = ["-m", "enforcement_api", "serve", "--data-dir", str(folder), "--port", "0"]
-    with _process(*arguments, key=key, settings=settings) as server:
+    with serving(folder, settings=settings) as server:
         zones = [{"code": zone, "name": {"fr": zone, "en": zone}} for zone in material.ZONES]
         site = {
             "name": material.SITE.name,
@@ -98,6 +100,18 @@ def patrouille(folder: Path, *, settings: Mapping[str, str] = _UNLIMITED) -> Ite
             "zones": zones,
         }
         server.send("PUT", f"/v1/sites/{material.SITE.id}", json.dumps(site).encode())
+        yield server
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *, settings: Mapping[str, str] = _UNLIMITED) -> Iterator[Server]:
+    """`patrouille serve` with the SQLite record that lies in a folder; if none does, a new one."""
+    record = Record(Settings.load(folder, {}).database_url)
+    record.migrate()
+    key = record.write(lambda tx: keys.create(tx, role="admin", name="bench", at=datetime.now(UTC)))
+    record.close()
+    arguments = ["-m", "enforcement_api", "serve", "--data-dir", str(folder), "--port", "0"]
+    with _process(*arguments, key=key, settings=settings) as server:
         yield server
 
 
