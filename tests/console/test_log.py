@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
 from enforcement_api.audit import store as audit
@@ -18,39 +15,19 @@ from enforcement_api.audit.core import Entry
 from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console.web import COOKIE, ROOT
 from sync import codec
-from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look, browsable
+from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look
+from tests.console.furnished import log, marie, service
 from tests.console.seeing import accessible, fits, keep, tabbed
-from tests.console.visiting import furnish, signed_in, with_photos
+from tests.console.visiting import signed_in, with_photos
 from tests.enforcement_api.console.visiting import Visiting, visiting
-from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
+from tests.enforcement_api.infraction_log import InfractionLog
 from tests.enforcement_api.test_infractions import many
 from tests.enforcement_api.test_limits import until
 from tests.service import Service
 
+__all__ = ["log", "marie", "service"]
+
 LOG = "/console/sites/1085/infractions"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[InfractionLog]:
-    with infraction_log(tmp_path) as made:
-        furnish(made)
-        yield made
-
-
-@pytest.fixture
-def service(log: InfractionLog) -> Service:
-    return log._service
-
-
-@pytest.fixture
-def address(service: Service) -> Iterator[str]:
-    with browsable(service) as address:
-        yield address
-
-
-@pytest.fixture
-def marie(browser: Browser, service: Service, address: str, look: Look) -> tuple[Page, Visiting]:
-    return signed_in(browser, service, address, look)
 
 
 def a_week(log: InfractionLog) -> None:

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look, browsable
+from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look
+from tests.console.furnished import log, marie, service
 from tests.console.seeing import accessible, fits, keep, tabbed
-from tests.console.visiting import furnish, signed_in, with_photos
+from tests.console.visiting import signed_in, with_photos
 from tests.enforcement_api.console.visiting import Visiting
-from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
+from tests.enforcement_api.infraction_log import InfractionLog
 from tests.service import Service
 
+__all__ = ["log", "marie", "service"]
+
 HERE = {"lat": 45.37905, "lon": -71.92855, "accuracy_m": 9.0}
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[InfractionLog]:
-    with infraction_log(tmp_path) as made:
-        furnish(made)
-        yield made
-
-
-@pytest.fixture
-def service(log: InfractionLog) -> Service:
-    return log._service
-
-
-@pytest.fixture
-def address(service: Service) -> Iterator[str]:
-    with browsable(service) as address:
-        yield address
-
-
-@pytest.fixture
-def marie(browser: Browser, service: Service, address: str, look: Look) -> tuple[Page, Visiting]:
-    return signed_in(browser, service, address, look)
 
 
 def a_day(log: InfractionLog) -> dict[str, str]:
