@@ -105,7 +105,7 @@ class LastAdministrator(Problem):
     status = 409
     slug = "last-administrator"
     title = N_("This is the last administrator")
-    detail = N_("Make somebody else an administrator first.")
+    detail = N_("Make somebody else an administrator first, who chooses a password.")
 
 
 @dataclass(frozen=True, slots=True)

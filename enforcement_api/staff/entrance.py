@@ -64,11 +64,7 @@ class Entrance:
         if wait := self._by_address.take(one_address(address)):
             raise TooManyRequests(retry_after=wait)
         at = self._at()
-        # Counted before the password is looked at, so that many guesses at once are not free.
-        locked = self._record.write(lambda tx: store.locked_for(tx, email, at=at))
-        if locked:
-            raise SignInLocked(retry_after=locked)
-        self._record.write(lambda tx: store.fail(self._record, tx, email, at=at))
+        self._attempt(email, at)
         found = self._record.read(lambda tx: store.account_of(tx, email))
         account, hash = found or (None, None)
         # As much is computed for an address without an account, so that the time tells nothing.
@@ -137,18 +133,25 @@ class Entrance:
         Raises SignInFailed, SignInLocked, UnusablePassword.
         """
         at = self._at()
-        locked = self._record.write(lambda tx: store.locked_for(tx, account.email, at=at))
-        if locked:
-            raise SignInLocked(retry_after=locked)
+        self._attempt(account.email, at)
         found = self._record.read(lambda tx: store.account_of(tx, account.email))
         if found is None or not is_secret_of(old, found[1] or nobodys_hash()):
-            self._record.write(lambda tx: store.fail(self._record, tx, account.email, at=at))
             raise SignInFailed
+        self._record.write(lambda tx: store.forgive(tx, account.email))
         self._check(account, password)
         hash, by = slow_hash(password), account.principal.actor
         self._record.write(
             lambda tx: store.set_password(tx, account, hash, at=at, by=by, keep=session.id)
         )
+
+    def _attempt(self, email: str, at: datetime) -> None:
+        """Before a password is looked at, so that many guesses at once are not free.
+
+        Raises SignInLocked.
+        """
+        locked = self._record.write(lambda tx: store.attempt(self._record, tx, email, at=at))
+        if locked:
+            raise SignInLocked(retry_after=locked)
 
     def _check(self, account: Account, password: str) -> None:
         known = (account.email, *account.email.split("@"), *account.name.split())

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
@@ -101,10 +101,11 @@ def change(tx: Connection, before: Account, after: Account, *, by: str, at: date
         raise AccountExists(email=after.email)
     if before.is_administrator and not after.is_administrator:
         _check_not_last(tx, before)
-    tx.execute(update(accounts).where(_a.id == after.id).values(**_row(after)))
     was, is_now = _shown(before), _shown(after)
     changed = {name: value for name, value in is_now.items() if was[name] != value}
     if changed:
+        # Nothing else: whoever is revoked or signs in meanwhile is revoked, or has signed in.
+        tx.execute(update(accounts).where(_a.id == after.id).values(**changed))
         _remember(tx, after, "changed", changed, by=by, at=at)
     return after
 
@@ -122,18 +123,29 @@ def revoke(tx: Connection, account: Account, *, by: str, at: datetime) -> None:
 
 
 def reinstate(tx: Connection, account: Account, *, by: str, at: datetime) -> str:
-    """Let somebody in again, with a new password; the secret of the link that gives it."""
+    """Let somebody in again, with a new password; the secret of the link that gives it. Whoever is
+    let in has no need of it, and keeps their password until the link is used.
+    """
     cleared = {"revoked_at": None, "password_hash": None}
-    tx.execute(update(accounts).where(_a.id == account.id).values(**cleared))
+    here = (_a.id == account.id, _a.revoked_at.is_not(None))
+    if not tx.execute(update(accounts).where(*here).values(**cleared)).rowcount:
+        return give_link(tx, account, "reset", by=by, at=at)
     _remember(tx, account, "reinstated", {}, by=by, at=at)
     return give_link(tx, account, "invitation", by=by, at=at)
 
 
 def _check_not_last(tx: Connection, account: Account) -> None:
-    others = select(func.count()).where(
-        _a.role == "administrator", _a.revoked_at.is_(None), _a.id != account.id
+    """That somebody else is left who can let others in: one who never chose a password may never
+    do so. Two who revoke each other at once do it one after the other.
+    """
+    let_in = select(_a.id, _a.password_hash).where(
+        _a.role == "administrator", _a.revoked_at.is_(None)
     )
-    if not tx.execute(others).scalar_one():
+    found = tx.execute(let_in.order_by(_a.id).with_for_update()).all()
+    here = next((one for one in found if one.id == account.id), None)
+    has_password = here is not None and here.password_hash is not None
+    others = [one for one in found if one.id != account.id]
+    if not any(one.password_hash is not None or not has_password for one in others):
         raise LastAdministrator
 
 
@@ -287,23 +299,24 @@ def rehash(tx: Connection, account: Account, password_hash: str) -> None:
 # Wrong passwords
 
 
-def locked_for(tx: Connection, email: str, *, at: datetime) -> int:
-    """The seconds for which this address is not let in, whether it has an account or not."""
-    until = tx.execute(select(_f.locked_until).where(_f.hash == _who(email))).scalar()
-    return 0 if until is None or until <= at else int((until - at).total_seconds()) + 1
-
-
-def fail(record: Record, tx: Connection, email: str, *, at: datetime) -> int:
-    """Count a wrong password; for how many seconds nobody is let in now."""
+def attempt(record: Record, tx: Connection, email: str, *, at: datetime) -> int:
+    """Count a password as a wrong one, before anybody has looked at it: many at once are counted
+    one by one. The seconds for which this address is not let in, whether it has an account or not;
+    0: the password may be looked at.
+    """
     tx.execute(delete(sign_in_failures).where(_f.last_at < at - FORGET_FAILURES))
     who = _who(email)
-    here = select(_f.failures).where(_f.hash == who)
-    failures = (tx.execute(here.with_for_update()).scalar() or 0) + 1
-    locked = lock_after(failures)
-    facts = {"failures": failures, "last_at": at, "locked_until": at + locked}
-    added = record.insert(sign_in_failures).values(hash=who, **facts)
-    tx.execute(added.on_conflict_do_update(index_elements=["hash"], set_=facts))
-    return int(locked.total_seconds())
+    none = {"failures": 0, "last_at": at, "locked_until": at}
+    first = record.insert(sign_in_failures).values(hash=who, **none)
+    tx.execute(first.on_conflict_do_nothing())
+    here = _f.hash == who
+    known = tx.execute(select(sign_in_failures).where(here).with_for_update()).one()
+    if known.locked_until > at:
+        return int((known.locked_until - at).total_seconds()) + 1
+    failures = known.failures + 1
+    facts = {"failures": failures, "last_at": at, "locked_until": at + lock_after(failures)}
+    tx.execute(update(sign_in_failures).where(here).values(**facts))
+    return 0
 
 
 def forgive(tx: Connection, email: str) -> None:

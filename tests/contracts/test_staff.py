@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +15,7 @@ from enforcement_api.problems import Invalid
 from enforcement_api.rates import TooManyRequests
 from enforcement_api.staff import store
 from enforcement_api.staff.core import (
+    LOCKED_FROM,
     LONGEST_LOCK,
     Account,
     AccountExists,
@@ -162,6 +165,59 @@ def test_last_administrator_stays(service: Service, entrance: Entrance) -> None:
         )
 
 
+def test_administrator_who_never_chose_a_password_is_nobody_to_be_left_with(
+    service: Service, entrance: Entrance
+) -> None:
+    anne = with_password(service, entrance, role="administrator")
+    _, link = made(service, "boss@example.org", role="administrator")
+    at = service.clock()
+    with pytest.raises(LastAdministrator):
+        service.parts.record.write(lambda tx: store.revoke(tx, anne, by="command", at=at))
+    entrance.set_password(link, PASSWORD)
+    service.parts.record.write(lambda tx: store.revoke(tx, anne, by="command", at=at))
+
+
+def test_two_administrators_who_revoke_each_other_at_once_are_not_both_gone(
+    service: Service, entrance: Entrance
+) -> None:
+    record = service.parts.record
+    two = [
+        with_password(service, entrance, email=email, role="administrator")
+        for email in ("anne@example.org", "boss@example.org")
+    ]
+    both = threading.Barrier(2)
+
+    def revoke(whom: Account) -> bool:
+        both.wait(30)
+        try:
+            record.write(lambda tx: store.revoke(tx, whom, by="command", at=service.clock()))
+        except LastAdministrator:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(revoke, two)) == [False, True]
+
+
+def test_change_by_somebody_who_looked_earlier_lets_nobody_in_again(service: Service) -> None:
+    account, _ = made(service)
+    record, at = service.parts.record, service.clock()
+    record.write(lambda tx: store.revoke(tx, account, by="command", at=at))
+    renamed = replace(account, name="Marie Roy")
+    record.write(lambda tx: store.change(tx, account, renamed, by="command", at=at))
+    found = record.read(lambda tx: store.account(tx, account.id))
+    assert (found.name, found.revoked_at) == ("Marie Roy", at)
+
+
+def test_whoever_is_let_in_is_not_let_in_again(service: Service, entrance: Entrance) -> None:
+    account = with_password(service, entrance)
+    at = service.clock()
+    link = service.parts.record.write(lambda tx: store.reinstate(tx, account, by="command", at=at))
+    enter(entrance)
+    entrance.set_password(link, OTHER)
+    enter(entrance, OTHER)
+
+
 def test_everything_done_to_an_account_is_in_the_log(service: Service, entrance: Entrance) -> None:
     made(service, "boss@example.org", role="administrator")
     account = with_password(service, entrance)
@@ -243,6 +299,31 @@ def test_wrong_passwords_lock_the_address_even_for_the_right_one(
     enter(entrance)
 
 
+def test_many_passwords_at_once_are_counted_one_by_one(
+    service: Service, entrance: Entrance
+) -> None:
+    record, at = service.parts.record, service.clock()
+    all_at_once = threading.Barrier(8)
+
+    def attempt(_: int) -> bool:
+        all_at_once.wait(30)
+        return record.write(lambda tx: store.attempt(record, tx, "m@example.org", at=at)) == 0
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == LOCKED_FROM
+
+
+def test_new_password_that_is_too_short_is_no_wrong_one(
+    service: Service, entrance: Entrance
+) -> None:
+    with_password(service, entrance)
+    here = enter(entrance)
+    for _ in range(6):
+        with pytest.raises(PasswordTooShort):
+            entrance.change_password(here.account, here.session, old=PASSWORD, password="court")
+    entrance.change_password(here.account, here.session, old=PASSWORD, password=OTHER)
+
+
 def test_right_password_forgives_the_wrong_ones(service: Service, entrance: Entrance) -> None:
     with_password(service, entrance)
     for _ in range(3):
@@ -322,7 +403,7 @@ def test_session_can_be_ended_elsewhere(service: Service, entrance: Entrance) ->
 def test_lowered_role_holds_in_the_middle_of_a_session(
     service: Service, entrance: Entrance
 ) -> None:
-    made(service, "boss@example.org", role="administrator")
+    with_password(service, entrance, email="boss@example.org", role="administrator")
     account = with_password(service, entrance, role="administrator")
     entered = enter(entrance)
     lowered = replace(account, role="supervisor")
