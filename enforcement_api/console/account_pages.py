@@ -41,11 +41,6 @@ from sync import codec
 
 _A_PAGE = 100
 _NOT_THE_SAME = N_("The two passwords are not the same: type both again.")
-_HIDDEN = {
-    *("expected_state", "expected_reviews", "expected_version", "once", "next", "onward"),
-    *("expected", "piece", "window", "packed", "agreement", "do"),
-}
-"""Fields that people did not type."""
 _DONE = {
     "password": N_("The password is changed; your other sessions have ended."),
     "ended": N_("The session has ended."),
@@ -128,15 +123,12 @@ def router(web: Web) -> APIRouter:
                     headers={} if retry is None else {"Retry-After": str(retry)},
                 )
             if kept is not None and kept.account == entered.account.id:
-                answer = resume(entered.account, entered.secret, kept)
+                visitor = web.visitor_of(entered.account, entered.secret)
+                answer = web.resume_page(visitor, kept)
             else:
                 answer = web.go(onward if is_inside(onward) else ROOT)
-            _set_cookie(answer, request, entered.secret)
+            _set_cookie(answer, entered.secret, is_secure=is_over_tls(request))
             return answer
-
-        def resume(account: Account, secret: str, kept: Kept) -> Response:
-            visitor = web.visitor_of(account, secret)
-            return web.page("resume.html", visitor, kept=kept, hidden=_HIDDEN, back=ROOT)
 
         return await run_in_threadpool(enter)
 
@@ -167,6 +159,12 @@ def router(web: Web) -> APIRouter:
         return answer
 
     # Passwords
+
+    def is_over_tls(request: Request) -> bool:
+        """Whether the browser came by https: to here, or to what passes requests on to here."""
+        public = split(web.settings.public_url)
+        is_public = request.headers.get("host") == public.netloc and public.scheme == "https"
+        return is_public or request.url.scheme == "https"
 
     def password_form(
         request: Request, account: Account, errors: Sequence[str] = (), status: int = 200
@@ -434,7 +432,7 @@ def _referred(request: Request) -> str:
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def _set_cookie(answer: Response, request: Request, secret: str) -> None:
+def _set_cookie(answer: Response, secret: str, *, is_secure: bool) -> None:
     """For this browser, until it is closed; nobody's script reads it, no other site sends it."""
     answer.set_cookie(
         COOKIE,
@@ -442,5 +440,5 @@ def _set_cookie(answer: Response, request: Request, secret: str) -> None:
         path=ROOT,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=is_secure,
     )

@@ -49,6 +49,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_FIELDS = 2_000
 _LONGEST_KEPT = 20_000
 _KEPT = "kept-"
+_HIDDEN = {
+    *("expected_state", "expected_reviews", "expected_version", "once", "next", "onward"),
+    *("expected", "seen", "piece", "window", "packed", "agreement", "do", "id"),
+}
+"""Fields that people did not type."""
 _SAME_ORIGIN = {"same-origin", "none"}
 
 
@@ -66,12 +71,18 @@ class NotSignedIn(Problem):
 
 
 class ForgedForm(Problem):
-    """A form that did not come from a page of the console, or from an older session's."""
+    """A form that did not come from a page of the console, or from an older session's. `kept`: the
+    fields that were typed, if a page of ours was shown for them to whoever is signed in now.
+    """
 
     status = 403
     slug = "forged-form"
     title = N_("This form is not from this session")
     detail = N_("Nothing was done. Go back, load the page again, and do it once more.")
+
+    def __init__(self, *, kept: Kept | None = None) -> None:
+        super().__init__()
+        self.kept = kept
 
 
 class NotAllowed(Problem):
@@ -109,7 +120,7 @@ class Kept:
     def of(cls, form: FormData) -> Kept | None:
         """What waits in a form; None: nothing, or something that was not put there by us."""
         action = str(form.get("kept_action", ""))
-        if not action.startswith(f"{ROOT}/") or "//" in action or "\\" in action:
+        if not is_inside(action):
             return None
         fields = tuple(
             (name.removeprefix(_KEPT), value)
@@ -289,7 +300,7 @@ class Web:
         if not isinstance(token, str) or not hmac.compare_digest(
             token.encode(), found.token.encode()
         ):
-            raise ForgedForm
+            raise ForgedForm(kept=_kept_of_an_older_session(request, form, found.account))
         return found
 
     async def form(self, request: Request) -> FormData:
@@ -338,7 +349,7 @@ class Web:
         return Visitor(
             account=account,
             session=session,
-            token=token_of(secret),
+            token=token_of(secret, account),
             language=account.language,
             sites=visible,
             site=here,
@@ -349,21 +360,14 @@ class Web:
         """What was typed, if it is known whose session it was."""
         secret = request.cookies.get(COOKIE, "")
         owner = self.entrance.owner(secret) if secret else None
-        if owner is None:
-            return None
-        fields = tuple(
-            (name, value[:_LONGEST_KEPT])
-            for name, value in form.multi_items()
-            if isinstance(value, str) and name != TOKEN and "password" not in name
-        )
-        lost = any(isinstance(value, UploadFile) and value.filename for value in form.values())
-        return Kept(request.url.path, owner.id, fields, lost_files=lost)
+        return None if owner is None else _typed(request, form, owner)
 
     def visitor_of(self, account: Account, secret: str) -> Visitor:
         """Somebody who was let in just now."""
         found = self.entrance.follow(secret)
         assert found is not None, "a session that was opened just now"
-        return Visitor(account, found[1], token_of(secret), account.language, sites=())
+        token = token_of(secret, account)
+        return Visitor(account, found[1], token, account.language, sites=())
 
     def showing(self, visitor: Visitor) -> Showing:
         """How a visitor reads things."""
@@ -436,12 +440,16 @@ class Web:
         path = request.url.path
         if path != ROOT and not path.startswith(f"{ROOT}/"):
             return None
-        if path.endswith(".json") or "text/html" not in request.headers.get("accept", "text/html"):
+        # The script that renews a part of a page takes anything.
+        takes_pages = "text/html" in request.headers.get("accept", "text/html")
+        if path.endswith(".json") or not (takes_pages or "hx-request" in request.headers):
             return problem_response(problem, request)
         visitor: Visitor | None = getattr(request.state, "visitor", None)
         language = visitor.language if visitor else self.language(request)
         if isinstance(problem, NotSignedIn):
             return self._ask_to_sign_in(problem, request, language)
+        if isinstance(problem, ForgedForm) and visitor is not None and problem.kept is not None:
+            return self.resume_page(visitor, problem.kept, status=problem.status)
         if type(problem) is NotFound:
             problem = NoSuchPage()
         told = problem.as_json(language)
@@ -461,12 +469,19 @@ class Web:
         if request.method == "GET":
             here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             if request.headers.get("hx-request"):
-                here = split(request.headers.get("hx-current-url", "")).path or ROOT
+                shown = split(request.headers.get("hx-current-url", ""))
+                here = (shown.path or ROOT) + (f"?{shown.query}" if shown.query else "")
                 onward = address("sign-in", next=here, why="expired")
                 return Response(status_code=204, headers={"HX-Redirect": onward})
             expired = "expired" if request.cookies.get(COOKIE) else None
             return self.go(address("sign-in", next=None if here == ROOT else here, why=expired))
         return self.sign_in_page(language, status=401, why="expired", kept=problem.kept)
+
+    def resume_page(self, visitor: Visitor, kept: Kept, *, status: int = 200) -> Response:
+        """What somebody was about to send, to be looked at once more and sent by this session."""
+        return self.page(
+            "resume.html", visitor, status=status, kept=kept, hidden=_HIDDEN, back=ROOT
+        )
 
     def sign_in_page(
         self,
@@ -506,6 +521,31 @@ async def _kept(value: UploadFile | str) -> UploadFile | str:
     return UploadFile(content, size=value.size, filename=value.filename, headers=value.headers)
 
 
-def token_of(secret: str) -> str:
-    """The token of a session's forms: nobody has it who has not the session."""
-    return hmac.new(secret.encode("utf-8", "surrogateescape"), b"form", "sha256").hexdigest()
+def _typed(request: Request, form: FormData, owner: Account) -> Kept:
+    """What somebody typed into a form, but for passwords; files are not kept."""
+    fields = tuple(
+        (name, value[:_LONGEST_KEPT])
+        for name, value in form.multi_items()
+        if isinstance(value, str) and name != TOKEN and "password" not in name
+    )
+    lost = any(isinstance(value, UploadFile) and value.filename for value in form.values())
+    query = f"?{request.url.query}" if request.url.query else ""
+    return Kept(request.url.path + query, owner.id, fields, lost_files=lost)
+
+
+def _kept_of_an_older_session(request: Request, form: FormData, visitor: Account) -> Kept | None:
+    """What was typed on a page that stood open while the session ended, and while its owner signed
+    in again elsewhere in the browser. Only the browser says that the page was ours, and the token
+    whose it was: that is enough to show somebody what they have just sent, and for no more.
+    """
+    ours = request.headers.get("sec-fetch-site") == "same-origin"
+    theirs = str(form.get(TOKEN, "")).startswith(f"{visitor.id}.")
+    return _typed(request, form, visitor) if ours and theirs else None
+
+
+def token_of(secret: str, account: Account) -> str:
+    """The token of a session's forms: nobody has it who has not the session. It says besides whose
+    they are.
+    """
+    made = hmac.new(secret.encode("utf-8", "surrogateescape"), b"form", "sha256")
+    return f"{account.id}.{made.hexdigest()}"

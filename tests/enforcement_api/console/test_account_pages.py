@@ -123,6 +123,16 @@ def test_cookie_of_a_secure_page_is_secure(service: Service, browser: httpx.Clie
     assert "Secure" in answer.headers["set-cookie"]
 
 
+def test_cookie_is_secure_behind_what_speaks_tls_for_the_service(tmp_path: Any) -> None:
+    with running(tmp_path, public_url="https://parking.example.org") as service:
+        service.site("1085")
+        with_password(service)
+        form = {"email": "marie@example.org", "password": PASSWORD}
+        for host, is_secure in (("parking.example.org", True), ("localhost", False)):
+            answer = service.client(None).post(f"http://{host}/console/sign-in", data=form)
+            assert ("Secure" in answer.headers["set-cookie"]) is is_secure
+
+
 def test_signing_out_ends_the_session_for_the_cookie_too(supervisor: Visiting) -> None:
     supervisor.sent("/console/sign-out")
     supervisor.client.cookies.set(COOKIE, supervisor.secret)
@@ -226,6 +236,42 @@ def test_what_was_typed_is_not_shown_to_somebody_else(
     assert "zoe" not in answer.text
 
 
+def test_what_was_typed_is_shown_again_after_signing_in_on_another_page(
+    service: Service, browser: httpx.Client
+) -> None:
+    with_password(service)
+    sign_in(browser, "marie@example.org")
+    token = fields(browser.get("/console/account").text)[TOKEN]
+    service.clock.advance(hours=13)
+    sign_in(browser, "marie@example.org")
+    typed = {TOKEN: token, "text": "Le P3 est fermé."}
+    path = "/console/sites/1085/live/messages?after="
+    answer = browser.post(path, data=typed, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 403
+    assert "Le P3 est fermé." in words(answer.text)
+    assert f'action="{path}"' in answer.text
+    again = fields(answer.text)
+    assert again[TOKEN] != token
+    assert browser.post(path, data=again).status_code == 303
+
+
+def test_what_was_typed_on_an_older_page_is_not_sent_by_somebody_else(
+    service: Service, browser: httpx.Client, supervisor: Visiting
+) -> None:
+    with_password(service, "jean@example.org")
+    sign_in(browser, "jean@example.org")
+    typed = {TOKEN: supervisor.token, "text": "Le P3 est fermé."}
+    path = "/console/sites/1085/live/messages"
+    answer = browser.post(path, data=typed, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 403
+    assert "Le P3" not in answer.text
+    # Nor is anything shown that no browser says to have come from a page of ours.
+    old = supervisor.token[:-4] + "0000"
+    answer = supervisor.client.post(path, data=typed | {TOKEN: old})
+    assert answer.status_code == 403
+    assert "Le P3" not in answer.text
+
+
 def test_passwords_are_not_kept_over_an_ended_session(
     service: Service, supervisor: Visiting
 ) -> None:
@@ -240,12 +286,13 @@ def test_part_that_renews_itself_sends_the_browser_to_the_sign_in(
     service: Service, supervisor: Visiting
 ) -> None:
     service.clock.advance(hours=13)
-    here = f"{ADDRESS}/console/account"
-    answer = supervisor.client.get(
-        "/console/account", headers={"HX-Request": "true", "HX-Current-URL": here}
-    )
+    here = f"{ADDRESS}/console/account?done=saved"
+    # As htmx asks: it takes anything.
+    headers = {"Accept": "*/*", "HX-Request": "true", "HX-Current-URL": here}
+    answer = supervisor.client.get("/console/account", headers=headers)
     assert answer.status_code == 204
-    assert answer.headers["hx-redirect"] == "/console/sign-in?next=%2Fconsole%2Faccount&why=expired"
+    onward = "%2Fconsole%2Faccount%3Fdone%3Dsaved"
+    assert answer.headers["hx-redirect"] == f"/console/sign-in?next={onward}&why=expired"
 
 
 def test_program_that_asks_is_answered_in_its_language(supervisor: Visiting) -> None:

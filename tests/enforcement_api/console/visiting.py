@@ -44,7 +44,7 @@ class Visiting:
     @property
     def token(self) -> str:
         """What forms of this session carry."""
-        return token_of(self.secret)
+        return token_of(self.secret, self.account)
 
     def get(self, path: str, **query: Any) -> httpx.Response:
         """Whatever there is at an address."""
