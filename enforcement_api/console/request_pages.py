@@ -4,9 +4,9 @@ staff who may see who they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,9 @@ from fastapi import APIRouter, Depends, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from enforcement_api.audit import store as audit
+from enforcement_api.audit.core import Entry
+from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console import forms, people
 from enforcement_api.console.web import ROOT, Visitor, Web, address
 from enforcement_api.problems import N_, Invalid, Problem
@@ -45,6 +48,11 @@ from sync.plates import normalise
 
 A_PAGE = 50
 MOST_FOUND = 50
+LOOKED_AT = "looked-at"
+"""What the log says of who was shown what is personal of holders (DOMAIN 6)."""
+NOT_AGAIN_WITHIN = timedelta(minutes=30)
+"""Whoever looks again within this is not written down again."""
+_LATEST = 20
 ALL = "all"
 """Instead of a state or a kind: whichever."""
 
@@ -293,6 +301,27 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     def here(visitor: Visitor, *parts: str, **query: object) -> str:
         return address("sites", visitor.at_site.id, "requests", *parts, **query)
 
+    def note_look(visitor: Visitor, subject: str, holders: Iterable[str] = ()) -> None:
+        """Write down that somebody is shown what is personal of a holder, or of those on a list."""
+        site, at = visitor.at_site.id, web.at()
+        facts = {"holders": sorted(set(holders))} if holders else {}
+        told = (visitor.actor, LOOKED_AT, facts)
+
+        def write(tx: Connection) -> None:
+            latest = audit.latest(tx, chain=site, subject=subject, before=None, limit=_LATEST)
+            for entry in (read_entry(kept.text) for kept in latest):
+                is_same = (entry.by, entry.action, dict(entry.facts)) == told
+                if is_same and at - entry.at <= NOT_AGAIN_WITHIN:
+                    return
+            audit.append(tx, Entry(at, visitor.actor, LOOKED_AT, subject, facts), site=site)
+
+        record.write(write)
+
+    def note_list(visitor: Visitor, found: Iterable[Subscription]) -> None:
+        holders = [one.holder for one in found]
+        if holders:
+            note_look(visitor, "holders", holders)
+
     # The list
 
     def listed(visitor: Visitor, chosen: Filter, after: str | None) -> dict[str, Any]:
@@ -331,6 +360,8 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     ) -> Response:
         visitor.check_sees_subscribers()
         chosen = Filter.of(kind, state)
+        shown = listed(visitor, chosen, after)
+        note_list(visitor, shown["subscriptions"].values())
         return web.page(
             "requests.html",
             visitor,
@@ -341,7 +372,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
             states=core.REQUEST_STATES,
             done=told(visitor, done, last),
             last=last,
-            **listed(visitor, chosen, after),
+            **shown,
         )
 
     @routes.get("/requests.json")
@@ -354,6 +385,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
         visitor.check_sees_subscribers()
         shown = listed(visitor, Filter.of(kind, state), after)
         subscriptions = shown["subscriptions"]
+        note_list(visitor, subscriptions.values())
         items = [
             request_json(one)
             | {
@@ -391,6 +423,8 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
         if found.site != visitor.at_site.id:
             raise UnknownAttachment(id=id)
         found, content = desk.read_file(id, by=visitor.principal, at=web.at())
+        if found.purpose not in attachments.SEALED:  # of which the desk writes it down
+            note_look(visitor, f"attachment:{id}")
         name = disposition(found.name)
         if found.media_type in _PICTURES:
             name = name.replace("attachment", "inline", 1)
@@ -425,9 +459,9 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
                 "products": _products(tx, site),
             }
 
-        return web.page(
-            "subscriptions.html", visitor, q=sought, at=at, words=words, **record.read(look)
-        )
+        shown = record.read(look)
+        note_list(visitor, shown["found"])
+        return web.page("subscriptions.html", visitor, q=sought, at=at, words=words, **shown)
 
     def subscription_page(
         visitor: Visitor,
@@ -440,6 +474,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     ) -> Response:
         at = web.at()
         found = record.read(lambda tx: known(tx, visitor.at_site, id, at=at))
+        note_look(visitor, f"holder:{found.holder.id}")
         return web.page(
             "subscription.html",
             visitor,
@@ -461,11 +496,13 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     def subscription_as_json(id: IdInPath, visitor: Visitor = visiting) -> Response:
         visitor.check_sees_subscribers()
 
-        def look(tx: Connection) -> dict[str, Any]:
-            known(tx, visitor.at_site, id, at=web.at())
-            return desk.subscription(tx, id, by=visitor.principal, at=web.at())
+        def look(tx: Connection) -> tuple[str, dict[str, Any]]:
+            holder = known(tx, visitor.at_site, id, at=web.at()).holder
+            return holder.id, desk.subscription(tx, id, by=visitor.principal, at=web.at())
 
-        return web.twin(visitor, record.read(look))
+        holder, shown = record.read(look)
+        note_look(visitor, f"holder:{holder}")
+        return web.twin(visitor, shown)
 
     @routes.get("/requests/subscriptions/{id}")
     def show_subscription(id: IdInPath, visitor: Visitor = visiting, done: str = "") -> Response:
@@ -508,13 +545,14 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     ) -> Response:
         visitor.check_sees_subscribers()
 
-        def look(tx: Connection) -> dict[str, Any]:
+        def look(tx: Connection) -> tuple[str, dict[str, Any]]:
             found = store.subscription(tx, id)
             if found.site != visitor.at_site.id:
                 raise store.UnknownSubscription(id=id)
-            return store.contract(tx, found.site, id, position)
+            return found.holder, store.contract(tx, found.site, id, position)
 
-        facts = record.read(look)
+        holder, facts = record.read(look)
+        note_look(visitor, f"holder:{holder}")
         return Response(
             contract.pdf(facts),
             media_type=contract.MEDIA_TYPE,
@@ -540,6 +578,7 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     ) -> Response:
         at = web.at()
         asked = record.read(lambda tx: find(tx, visitor.at_site, id, chosen, at=at))
+        note_look(visitor, f"holder:{asked.holder.id}")
         obstacle = None if asked.obstacle is None else asked.obstacle.as_json(visitor.language)
         return web.page(
             "request.html",
@@ -565,13 +604,16 @@ def router(web: Web, *, desk: Desk) -> APIRouter:
     def request_as_json(id: IdInPath, visitor: Visitor = visiting) -> Response:
         visitor.check_sees_subscribers()
 
-        def look(tx: Connection) -> dict[str, Any]:
+        def look(tx: Connection) -> tuple[str, dict[str, Any]]:
             asked = find(tx, visitor.at_site, id, Filter(), at=web.at())
             shown = subscriptions_json(tx, [asked.subscription], at=web.at())[0]
             of = desk.request(tx, id, by=visitor.principal)
-            return of | {"number": asked.subscription.number, "subscription_now": shown}
+            facts = {"number": asked.subscription.number, "subscription_now": shown}
+            return asked.holder.id, of | facts
 
-        return web.twin(visitor, record.read(look))
+        holder, shown = record.read(look)
+        note_look(visitor, f"holder:{holder}")
+        return web.twin(visitor, shown)
 
     @routes.get("/requests/{id}")
     def show_request(

@@ -140,6 +140,38 @@ def test_decision_of_an_ended_session_waits_for_the_sign_in(
     assert office.status(id) == "requested"
 
 
+def test_who_was_shown_what_is_personal_is_in_the_log_once_in_a_while(
+    service: Service, office: Office, clerk: Visiting, administrator: Visiting
+) -> None:
+    holder = office.holder()
+    id = office.subscribed("ABC 123", holder=holder)
+    file = attach(service, picture())
+    lea, anne = (f"staff:{who.account.id}" for who in (clerk, administrator))
+    for path in (f"/{id}", f"/{id}.json", f"/subscriptions/{id}", f"/subscriptions/{id}.json"):
+        assert clerk.get(HERE + path).status_code == 200
+    assert logged(service, f"holder:{holder}")[1:] == [("looked-at", lea)]
+    assert administrator.get(f"{HERE}/subscriptions/{id}/contracts/1").status_code == 200
+    service.clock.advance(minutes=31)
+    clerk.page(f"{HERE}/{id}")
+    assert logged(service, f"holder:{holder}")[2:] == [("looked-at", anne), ("looked-at", lea)]
+    clerk.get(f"{HERE}/files/{file}")
+    assert ("looked-at", lea) in logged(service, f"attachment:{file}")
+
+
+def test_lists_that_name_holders_are_in_the_log(
+    service: Service, office: Office, clerk: Visiting
+) -> None:
+    clerk.page(HERE)
+    clerk.page(f"{HERE}/subscriptions", q="nobody")
+    assert logged(service, "holders") == []
+    holder = office.holder()
+    office.subscribe("ABC 123", holder=holder)
+    for path in (HERE, f"{HERE}.json", f"{HERE}/subscriptions?q=John"):
+        assert clerk.get(path).status_code == 200
+    (entry,) = service.parts.record.read(lambda tx: audit.entries(tx, "holders", site="1085"))
+    assert entry.facts == {"holders": [holder]}
+
+
 # The list
 
 
