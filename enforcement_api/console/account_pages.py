@@ -394,6 +394,7 @@ def router(web: Web) -> APIRouter:
         before: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
     ) -> Response:
         visitor.check_administrator()
+        chain, subject = (text.replace("\0", "") for text in (chain, subject))
 
         def look(tx: Any) -> Any:
             return audit.latest(

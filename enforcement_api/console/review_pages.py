@@ -493,14 +493,18 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
             return found
 
         found = record.read(find)
+        # A browser that others sit at asks each time whether it may still show what it keeps.
+        asked_again = {**UNCHANGING, "Cache-Control": "private, no-cache"}
         if size != "screen":
-            return photo_response(request, web.settings, found)
+            answer = photo_response(request, web.settings, found)
+            answer.headers.update(asked_again)
+            return answer
         tag = f'"{name}-{PREVIEW}"'
         if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers={**UNCHANGING, "ETag": tag})
+            return Response(status_code=304, headers={**asked_again, "ETag": tag})
         small = photos.preview(web.settings.photo_dir, name, longest_side=PREVIEW)
         if small is None:
             raise UnknownPhoto(sha256=name)
-        return Response(small, media_type="image/jpeg", headers={**UNCHANGING, "ETag": tag})
+        return Response(small, media_type="image/jpeg", headers={**asked_again, "ETag": tag})
 
     return routes

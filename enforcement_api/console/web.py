@@ -331,7 +331,7 @@ class Web:
         found = self.entrance.follow(secret, is_used=is_used) if secret else None
         if found is None:
             return None
-        if "\0" in request.scope["path"] + "".join(request.query_params.values()):
+        if "\0" in request.scope["path"]:
             raise NoSuchPage  # nothing is called so, and PostgreSQL would not even look
         account, session = found
         principal = account.principal

@@ -134,7 +134,7 @@ def test_infraction_shows_photos_and_what_has_not_come(log: InfractionLog, marie
     assert "This photo has not come yet" in words(page)
     original = marie.get(f"/console/sites/1085/photos/{names[0]}")
     assert original.content == here
-    assert "immutable" in original.headers["cache-control"]
+    assert original.headers["cache-control"] == "private, no-cache"
     small = marie.get(f"/console/sites/1085/photos/{names[0]}", size="screen")
     assert small.headers["content-type"] == "image/jpeg"
     again = marie.client.get(
@@ -486,3 +486,22 @@ def test_decision_that_was_typed_outlives_the_session(log: InfractionLog, marie:
     assert marie.client.post(f"{LOG}/{id}/decision", data=again).status_code == 303
     shown = marie.client.get(f"{LOG}/{id}.json").json()
     assert (shown["state"], shown["reviews"][0]["note"]) == ("voided", "Deux fois.")
+
+
+def test_browser_asks_each_time_whether_it_may_show_a_photo(
+    log: InfractionLog, marie: Visiting
+) -> None:
+    content = picture(shade=7)
+    photo = {"sha256": sha256(content), "bytes": len(content), "taken_at": "2026-11-23T17:00:00Z"}
+    log.record(photos=[photo])
+    log.put_photo(content)
+    path = f"/console/sites/1085/photos/{sha256(content)}"
+    tags = {}
+    for size in ("", "screen"):
+        answer = marie.get(path, size=size)
+        assert answer.headers["cache-control"] == "private, no-cache"
+        tags[size] = {"If-None-Match": answer.headers["etag"]}
+        assert marie.client.get(path, params={"size": size}, headers=tags[size]).status_code == 304
+    log._service.clock.advance(hours=13)
+    for size, tag in tags.items():
+        assert marie.client.get(path, params={"size": size}, headers=tag).status_code == 303
