@@ -93,6 +93,8 @@ _REQUIRED = (
         (infraction_codes.c.site == codes.c.site) & (infraction_codes.c.code == codes.c.code),
     )
     .where(infraction_codes.c.site == _SITE, infraction_codes.c.infraction == _ID)
+    # In this order SQLite reads the infraction's codes; without one, all that the site ever had.
+    .order_by(infraction_codes.c.position)
 )
 _KEEP = (
     update(infractions)

@@ -1,13 +1,15 @@
-"""How SQLite finds what each page of the console asks for: along an index, and no further than the
-page needs. (Its planner goes by the indexes that there are, not by how much is in the tables; so a
-small record tells of a large one.)
+"""How SQLite finds what each page of the console asks for, and what is asked when something is
+received or decided: along an index, and no further than is needed. (Its planner goes by the indexes
+that there are, not by how much is in the tables; so a small record tells of a large one.)
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import sqlalchemy as sa
 from benchmarks import console_pages, console_record
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import metadata
+from sync.codec import instant
+from tests.enforcement_api.console.patrolling import Patrol
 from tests.enforcement_api.console.visiting import Visiting, visiting
-from tests.service import Service, running
+from tests.service import Service, picture, running
 
 SMALL = {
     "accounts",
@@ -104,22 +108,73 @@ def test_every_page_of_the_console_is_asked_for(
 def test_no_page_of_the_console_goes_through_a_table_that_grows(
     filled: tuple[Service, list[str]], visitor: Visiting, addresses: list[str]
 ) -> None:
-    record = filled[0].parts.record
+    def ask(address: str) -> None:
+        answer = visitor.get(address)
+        assert answer.status_code == 200 or address == "/console", f"{answer}: {address}"
+
+    check(filled[0].parts.record, {address: partial(ask, address) for address in addresses})
+
+
+def test_nothing_that_is_received_or_decided_goes_through_a_table_that_grows(
+    filled: tuple[Service, list[str]], visitor: Visiting
+) -> None:
+    service, plates = filled
+    patrol = Patrol(service)
+    content = picture("teal")
+    photo = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "taken_at": instant(service.clock()),
+    }
+    recorded: list[str] = []
+
+    def record_one() -> None:
+        recorded.append(patrol.record(plate=plates[0], photos=[photo], patroller="4200"))
+
+    def upload() -> None:
+        answer = patrol.client.put(f"/v1/photos/{photo['sha256']}", content=content)
+        answer.raise_for_status()
+
+    def decide(decision: str, state: str, reviews: int, **facts: Any) -> None:
+        there = f"/console/sites/1085/infractions/{recorded[0]}/decision"
+        expected = {"expected_state": state, "expected_reviews": reviews}
+        visitor.sent(there, decision=decision, acknowledge_differs="1", **expected, **facts)
+
+    def look_up() -> None:
+        visitor.sent("/console/sites/1085/plates", plate=plates[3], purpose="contested")
+
+    check(
+        service.parts.record,
+        {
+            "an infraction": record_one,
+            "its photo": upload,
+            "a check": lambda: patrol.tell("check", plate=plates[0], zone="G1", verdict="valid"),
+            "a plate update": lambda: service.permit(plates[0], zone="G1"),
+            "a question": lambda: decide("request_information", "received", 0, note="Où ?"),
+            "a confirmation": lambda: decide("confirm", "information_requested", 1),
+            "a voiding": lambda: decide("void", "confirmed", 2, reason="misread_plate"),
+            "a reopening": lambda: decide("reopen", "voided", 3),
+            "a look-up": look_up,
+            "a catch-up": patrol.catch_up,
+        },
+    )
+
+
+def check(record: Record, asked: Mapping[str, Callable[[], None]]) -> None:
+    """Nothing of what is asked goes through a table that grows."""
     seen: set[str] = set()
-    found: list[tuple[str, str]] = []
-    for address in addresses:
-        for statement, parameters in statements(record, visitor, address).items():
+    found: list[str] = []
+    for name, ask in asked.items():
+        for statement, parameters in statements(record, ask).items():
             if statement not in seen:
                 seen.add(statement)
-                found += (
-                    (address, f"{step}\n  {statement}")
-                    for step in faults(record, statement, parameters)
-                )
-    assert not found, "\n\n".join(f"{address}\n  {told}" for address, told in found)
+                steps = faults(record, statement, parameters)
+                found += (f"{name}\n  {step}\n  {statement}" for step in steps)
+    assert not found, "\n\n".join(found)
 
 
-def statements(record: Record, visitor: Visiting, address: str) -> dict[str, Any]:
-    """What a page asks the record, each with the parameters of the first time."""
+def statements(record: Record, ask: Callable[[], None]) -> dict[str, Any]:
+    """What the record is asked meanwhile, each with the parameters of the first time."""
     asked: dict[str, Any] = {}
 
     def note(_c: Any, _cur: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -128,10 +183,9 @@ def statements(record: Record, visitor: Visiting, address: str) -> dict[str, Any
 
     sa.event.listen(record.engine, "before_cursor_execute", note)
     try:
-        answer = visitor.get(address)
+        ask()
     finally:
         sa.event.remove(record.engine, "before_cursor_execute", note)
-    assert answer.status_code == 200 or address == "/console", f"{answer.status_code}: {address}"
     return asked
 
 
