@@ -121,7 +121,7 @@ class _Figures:
         return cls(
             period,
             store.by_day(tx, site, period),
-            total(one.tally for one in store.by_day(tx, site, period.before)),
+            store.whole(tx, site, period.before),
             dimension,
             store.by(tx, site, dimension, period),
             store.checks(tx, site, period),

@@ -375,7 +375,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
         site, at = visitor.at_site, web.at()
 
         def write(tx: Connection) -> None:
-            if any(one.purpose == purpose for one in _recent(tx, visitor, plate, at)):
+            if purpose in _recent(tx, visitor, plate, at):
                 return
             everywhere = explaining.in_every_zone(tx, site.id, plate, at=at)
             lookups.keep(
@@ -716,10 +716,10 @@ def _purpose(code: str, told: str) -> str:
         ) from error
 
 
-def _recent(tx: Connection, visitor: Visitor, plate: Plate, at: datetime) -> list[LookUp]:
-    """The look-ups of the plate that somebody has made within a while."""
-    found = lookups.of_plate(tx, visitor.at_site.id, plate, most=MOST_LOOKUPS)
-    return [one for one in found if one.by == visitor.actor and at - one.at <= GOOD_FOR]
+def _recent(tx: Connection, visitor: Visitor, plate: Plate, at: datetime) -> set[str]:
+    """What somebody has looked the plate up for within a while."""
+    site, by = visitor.at_site.id, visitor.principal
+    return lookups.purposes(tx, site, plate, by=by, since=at - GOOD_FOR)
 
 
 def _as_json(found: Known, permits: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_currency, format_decimal
 
 from enforcement_api.console import wording
 from enforcement_api.infractions import wording as infractions
@@ -52,7 +53,7 @@ class Showing:
         if at is None:
             return "—"
         local = self._local(at)
-        return f"{self.day(local.date())}, {format_time(local, 'HH:mm', locale=self._locale)}"
+        return f"{self.day(local.date())}, {local:%H:%M}"
 
     def seconds(self, at: datetime | None) -> str:
         """The same with seconds, for evidence."""
@@ -79,7 +80,7 @@ class Showing:
             return "—"
         if isinstance(day, datetime):
             day = self._local(day).date()
-        return str(format_date(day, "d MMM y", locale=self._locale))
+        return _day(day, self.language)
 
     def short_day(self, day: date) -> str:
         """A date in what goes without saying of its year: 23 nov."""
@@ -108,13 +109,14 @@ class Showing:
 
     def number(self, value: float) -> str:
         """1 085."""
-        return str(format_decimal(value, locale=self._locale))
+        return _number(value, self.language)
 
     def share(self, part: float, whole: float) -> str:
         """12 %; a dash of nothing."""
         if not whole:
             return "—"
-        return str(format_percent(part / whole, "#,##0 %" if self.language == "fr" else "#,##0%"))
+        percent = self.number(round(100 * part / whole))
+        return f"{percent}\u00a0%" if self.language == "fr" else f"{percent}%"
 
     def size(self, bytes: int) -> str:
         """1,2 Mo, roughly."""
@@ -231,3 +233,14 @@ class Showing:
     def value(self, name: str, value: str) -> str:
         """What was chosen in a field, in words where there are some."""
         return self._word(wording.VALUES.get(name, {}), value)
+
+
+@lru_cache(maxsize=10_000)
+def _number(value: float, language: str) -> str:
+    # Kept, as days are: pages have thousands of both, told again and again.
+    return str(format_decimal(value, locale=_LOCALES[language]))
+
+
+@lru_cache(maxsize=10_000)
+def _day(day: date, language: str) -> str:
+    return str(format_date(day, "d MMM y", locale=_LOCALES[language]))

@@ -16,7 +16,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
-from sqlalchemy import BindParameter, Connection, and_, bindparam, literal_column, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from enforcement_api.cards import has_card_number
 from enforcement_api.database.engine import Record
@@ -67,6 +76,19 @@ _SUBJECT: BindParameter[str] = bindparam("of_subject")
 _OF_SUBJECT = select(events).where(_c.site == _SITE, _c.subject == _SUBJECT)
 _OF_SUBJECTS = select(events).where(
     _c.site == _SITE, _c.subject.in_(bindparam("of_subjects", expanding=True))
+)
+_OF_PLATE = (
+    select(events)
+    .where(
+        _c.site == _SITE,
+        _c.subject == _SUBJECT,
+        func.coalesce(func.trim(_c.facts["jurisdiction"].as_string()), "").in_(
+            ["", bindparam("of_jurisdiction")]
+        ),
+    )
+    # The sum, for the same reason: no index has it in order.
+    .order_by(literal_column("events.at + 0").desc(), _c.id.desc())
+    .limit(bindparam("most"))
 )
 _SHARED = (
     select(events)
@@ -315,6 +337,19 @@ def of_subject(tx: Connection, site: str, subject: str) -> list[Event]:
     """What was told of something at a site, in the order in which it was received."""
     rows = tx.execute(_OF_SUBJECT, {"of_site": site, "of_subject": subject})
     return sorted(map(event_of, rows), key=lambda event: (event.received_at, event.at, event.id))
+
+
+def checks_of(tx: Connection, site: str, plate: Plate, *, most: int) -> list[Event]:
+    """The last checks of a plate at a site, the latest first; those whose device did not say the
+    jurisdiction are among them.
+    """
+    asked = {
+        "of_site": site,
+        "of_subject": plate_subject(plate.text),
+        "of_jurisdiction": plate.jurisdiction,
+        "most": most,
+    }
+    return [event_of(row) for row in tx.execute(_OF_PLATE, asked)]
 
 
 def read_by(tx: Connection, site: str, messages: Collection[str]) -> dict[str, list[Event]]:

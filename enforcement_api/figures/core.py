@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import reduce
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -190,14 +189,7 @@ class Tally:
         return self.voided / self.decided if self.decided else None
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.notices + other.notices,
-            self.warnings + other.warnings,
-            self.no_issues + other.no_issues,
-            self.undecided + other.undecided,
-            self.voided + other.voided,
-            Counter(self.reasons) + Counter(other.reasons),
-        )
+        return total((self, other))
 
 
 NOTHING = Tally()
@@ -205,7 +197,17 @@ NOTHING = Tally()
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """All of them together."""
-    return reduce(Tally.__add__, tallies, NOTHING)
+    notices = warnings = no_issues = undecided = voided = 0
+    reasons: Counter[str] = Counter()
+    for one in tallies:
+        notices += one.notices
+        warnings += one.warnings
+        no_issues += one.no_issues
+        undecided += one.undecided
+        voided += one.voided
+        for reason, count in one.reasons.items():
+            reasons[reason] += count
+    return Tally(notices, warnings, no_issues, undecided, voided, reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ def by_day(tx: Connection, site: str, period: Period) -> list[DayTally]:
     return [DayTally(day, found.get(day, NOTHING)) for day in period.days]
 
 
+def whole(tx: Connection, site: str, period: Period) -> Tally:
+    """All of the period."""
+    return _tallies(tx, site, "all", period, _t.value, _w.value).get("", NOTHING)
+
+
 def by(tx: Connection, site: str, dimension: Dimension, period: Period) -> list[Line]:
     """What the period, or the one before, has of each zone, lot, code or patroller; the most in
     the period first.

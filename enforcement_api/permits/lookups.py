@@ -89,6 +89,20 @@ def keep(
     tx.execute(_ADD, row)
 
 
+def purposes(
+    tx: Connection, site: str, plate: Plate, *, by: Principal, since: datetime
+) -> set[str]:
+    """What somebody of the staff has looked a plate up for since an instant."""
+    query = select(_c.purpose).where(
+        _c.site == site,
+        _c.plate == plate.text,
+        _c.jurisdiction == plate.jurisdiction,
+        _c.at >= since,
+        _c.by == by.actor,
+    )
+    return set(tx.execute(query).scalars())
+
+
 def of_plate(tx: Connection, site: str, plate: Plate, *, most: int) -> list[LookUp]:
     """The last look-ups of a plate at a site, the newest first: the staff's and the patrollers'.
 
@@ -116,10 +130,7 @@ def of_plate(tx: Connection, site: str, plate: Plate, *, most: int) -> list[Look
         )
         for row in tx.execute(_OF_PLATE, asked)
     ]
-    subject = events.plate_subject(plate.text)
-    checks = [] if subject is None else events.of_subject(tx, site, subject)
-    checks = [check for check in checks if check.text("jurisdiction") in (None, plate.jurisdiction)]
-    checks = heapq.nlargest(most, checks, key=lambda check: (check.at, check.id))
+    checks = events.checks_of(tx, site, plate, most=most)
     named = devices.names(tx, {check.device for check in checks})
     patrollers = {one.id: one.name for one in sites.all_patrollers(tx, site)} if checks else {}
     of_patrols = [_of_check(check, plate, named, patrollers) for check in checks]
