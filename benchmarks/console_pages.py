@@ -27,6 +27,7 @@ from benchmarks import searching
 from benchmarks.console_site import CODES, DEVICES, LOTS, NOW, PATROLLERS, SITE, ZONES
 from benchmarks.measuring import Line
 from enforcement_api.app import create_app
+from enforcement_api.console.log_filters import Query
 from enforcement_api.console.review_pages import OTHERS
 from enforcement_api.console.web import COOKIE, ROOT
 from enforcement_api.database.engine import Record
@@ -193,7 +194,9 @@ def _to_log(path: str, filters: Mapping[str, Any], **more: object) -> str:
         pairs += [(_NAMES[name], _typed(value)) for value in listed]
     if "looks_like" in filters:
         pairs.append(("alike", "true"))
-    return f"{HERE}/infractions{path}?{urlencode([*pairs, *more.items()])}"
+    # In its one form: from another one the page leads there, and costs nothing itself.
+    query = Query.of((name, str(value)) for name, value in [*pairs, *more.items()])
+    return f"{HERE}/infractions{path}?{query}" if query.pairs else f"{HERE}/infractions{path}"
 
 
 def _typed(value: object) -> object:
