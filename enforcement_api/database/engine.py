@@ -175,6 +175,9 @@ class Record:
             },
             pool_size=_CONNECTIONS,
             max_overflow=_MORE_CONNECTIONS,
+            # The one that was used last: SQLite has a cache for each, which so is warm, and the
+            # others stay as small as they are.
+            pool_use_lifo=True,
             pool_pre_ping=not self.is_sqlite,
             hide_parameters=True,
         )
