@@ -181,9 +181,12 @@ def facets(
             rows = list(zip(*tx.execute(of_these).all(), strict=True))
             for column, values in zip(columns, rows, strict=True):
                 counters[column.name].update(values)
-            named = select(_codes.infraction, _codes.code).distinct()
+            named = select(_codes.infraction, _codes.code)
             of_these = named.where(_codes.site == site, _codes.infraction.in_(part))
-            counters["code"].update(row.code for row in tx.execute(of_these))
+            # In this order SQLite reads those; else, of one infraction, those of the whole site.
+            in_order = of_these.order_by(_codes.infraction, _codes.position)
+            different = {(infraction, code) for infraction, code in tx.execute(in_order)}
+            counters["code"].update(code for _, code in different)
     return Facets(
         {
             name: sorted(counter.items(), key=lambda one: (-one[1], str(one[0])))

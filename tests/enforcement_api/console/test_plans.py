@@ -44,6 +44,7 @@ SMALL = {
 }
 """Tables of what a site has some of: hundreds of rows, which years do not add to."""
 GROWING = set(metadata.tables) - SMALL
+_WINDOW = "a window of the log: so many entries and no more (infractions/search.py)"
 BOUNDED = {
     "audit_log USING INDEX sqlite_autoindex_audit_log_1 (chain=?)": "a page, from the newest on",
     "courtesy_permits USING INDEX ix_courtesy_permits_granted (site=?)": (
@@ -53,6 +54,9 @@ BOUNDED = {
     "holders USING INDEX ix_holders_name (site=?)": (
         "a part of a name, which no index knows: at the worst it passes all subscribers"
     ),
+    "infractions USING COVERING INDEX ix_infractions_received (site=?)": _WINDOW,
+    "infractions USING INDEX ix_infractions_received (site=?)": _WINDOW,
+    "infractions USING INDEX ix_infractions_differs (site=?)": _WINDOW,
     "number_blocks USING INDEX sqlite_autoindex_number_blocks_1 (site=?)": (
         "a device's: one row of 50 notices"
     ),
