@@ -184,9 +184,7 @@ def _log(found: _Found) -> Iterator[str]:
         after = Place(order, _DEEP, _NOBODY)
         for filters in ({}, {"words": "girafe"}, {"zones": ZONES[:3]}, {"codes": CODES[3:6]}):
             yield _to_log("", filters, sort=order, after=after)
-    yield _to_log(
-        "", {"lots": LOTS, "patrollers": PATROLLERS[:10], "devices": DEVICES[:10]}, facets=1
-    )
+    yield _to_log("", {"lots": LOTS, "patrollers": PATROLLERS, "devices": DEVICES[:50]}, facets=1)
 
 
 def _to_log(path: str, filters: Mapping[str, Any], **more: object) -> str:

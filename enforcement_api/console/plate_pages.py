@@ -393,8 +393,12 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
         record.write(write)
 
     def is_looked_up(visitor: Visitor, plate: Plate, request: Request, purpose: str) -> bool:
-        """Whether it is known what somebody looks at a plate for; from where they come says so."""
-        if purpose not in wording.PURPOSES:
+        """Whether it is known what somebody looks at a plate for; from where they come says so.
+        A page of somebody else's that leads here knows nothing of it.
+        """
+        if not web.is_from_here(request):
+            purpose = ""
+        elif purpose not in wording.PURPOSES:
             comes = split(request.headers.get("referer", ""))
             parts = comes.path.split("/")
             is_ours = comes.netloc == request.headers.get("host") and len(parts) > 4

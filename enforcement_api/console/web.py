@@ -314,15 +314,18 @@ class Web:
             raise Problem from error
 
     def check_origin(self, request: Request) -> None:
-        """Raises ForgedForm: another site's page sent the request (browsers say so)."""
-        told = request.headers.get("sec-fetch-site")
-        origin = request.headers.get("origin")
-        if told is not None and told not in _SAME_ORIGIN:
+        """Raises ForgedForm: another site's page sent the request."""
+        if not self.is_from_here(request):
             raise ForgedForm
-        if told is None and origin is not None:
-            known = {request.headers.get("host", ""), urlsplit(self.settings.public_url).netloc}
-            if split(origin).netloc not in known - {""}:
-                raise ForgedForm
+
+    def is_from_here(self, request: Request) -> bool:
+        """Whether no page of another site's made the request, as far as browsers say so."""
+        told = request.headers.get("sec-fetch-site")
+        if told is not None:
+            return told in _SAME_ORIGIN
+        origin = request.headers.get("origin")
+        known = {request.headers.get("host", ""), urlsplit(self.settings.public_url).netloc}
+        return origin is None or split(origin).netloc in known - {""}
 
     def _visitor(
         self, request: Request, form: FormData | None = None, *, is_used: bool = True

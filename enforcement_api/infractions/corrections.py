@@ -65,10 +65,11 @@ def link(
 ) -> bool:
     """Say that one takes the place of another of its site; whether nobody had said so before.
 
-    Raises OwnCorrection, ForbiddenSite.
+    Raises OwnCorrection, OwnInfraction, ForbiddenSite.
     """
     site = infraction.sent.site
     by.check_site(site)
+    store.check_not_own(tx, infraction, by)
     back = (_c.site == site, _c.infraction == correction.id, _c.correction == infraction.id)
     there = select(_c.infraction).where(*back)
     if correction.id == infraction.id or tx.execute(there).first() is not None:
@@ -94,10 +95,11 @@ def unlink(
     tx: Connection, infraction: Infraction, correction: str, *, by: Principal, at: datetime
 ) -> bool:
     """Take back that one takes the place of another; whether somebody had said so. The log keeps
-    both. Raises ForbiddenSite.
+    both. Raises OwnInfraction, ForbiddenSite.
     """
     site = infraction.sent.site
     by.check_site(site)
+    store.check_not_own(tx, infraction, by)
     here = (_c.site == site, _c.infraction == infraction.id, _c.correction == correction)
     gone = tx.execute(delete(infraction_corrections).where(*here)).rowcount
     if gone:

@@ -55,6 +55,7 @@ from enforcement_api.infractions.core import (
 from enforcement_api.infractions.lifecycle import (
     DECIDED,
     VOIDED_LATE,
+    OwnInfraction,
     Review,
     Wanted,
     decide,
@@ -510,6 +511,12 @@ def undo(
     )
     line = _reviewed(taken_back, judged)
     return settle(tx, counter, judged, taken_back, line=line), taken_back
+
+
+def check_not_own(tx: Connection, infraction: Infraction, by: Principal) -> None:
+    """Raises OwnInfraction: nobody says what becomes of what they recorded."""
+    if is_own(tx, infraction, by):
+        raise OwnInfraction(patroller=infraction.sent.patroller)
 
 
 def is_own(tx: Connection, infraction: Infraction, by: Principal) -> bool:

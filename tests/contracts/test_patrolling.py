@@ -138,8 +138,6 @@ def test_unanswered_questions_come_with_their_device_the_longest_waiting_first(
 
 def test_what_is_asked_every_ten_seconds_is_read_by_indexes(service: Service) -> None:
     record = service.parts.record
-    if record.url.get_backend_name() != "sqlite":
-        pytest.skip("PostgreSQL plans by what a table holds; here it holds next to nothing")
     asked: list[tuple[str, Any]] = []
 
     def look(tx: Any) -> list[str]:
@@ -155,16 +153,24 @@ def test_what_is_asked_every_ten_seconds_is_read_by_indexes(service: Service) ->
         patrolling.latest_of(tx, "1085", "a", NOW, most=20)
         patrolling.infractions_of(tx, "1085", "a", most=20)
         event.remove(tx, "before_cursor_execute", remember)
+        explain = "EXPLAIN QUERY PLAN"
+        if not record.is_sqlite:
+            # It plans by what a table holds, and here it holds next to nothing.
+            tx.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain = "EXPLAIN"
         return [
             str(row)
             for statement, given in asked
-            for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
+            for row in tx.exec_driver_sql(f"{explain} {statement}", given)
         ]
 
     plans = " ".join(record.read(look))
 
-    assert "SCAN events" not in plans
-    assert "SCAN infractions" not in plans
+    for scan in ("SCAN", "Seq Scan on"):
+        assert f"{scan} events" not in plans
+        assert f"{scan} infractions" not in plans
+    if not record.is_sqlite:
+        return  # which of several indexes it takes of an empty table is chance
     for index in ("ix_events_checks", "ix_events_kind", "ix_infractions_device"):
         assert index in plans, plans
     assert "ix_events_at " not in plans, "all that a site's patrols told, in order"

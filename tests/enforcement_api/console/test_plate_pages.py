@@ -354,3 +354,13 @@ def test_reconciliations_of_a_source_are_told(service: Service, supervisor: Visi
     (done,) = supervisor.twin(f"{HERE}/feed")["reconciliations"]
     assert (done["source"], done["unchanged"]) == ("feeder", 1)
     assert "feeder" in words(supervisor.page(f"{HERE}/feed"))
+
+
+def test_page_of_another_site_looks_no_plate_up_in_somebodys_name(
+    service: Service, supervisor: Visiting
+) -> None:
+    path = "/console/sites/1085/plates/CA-QC/ABC123?for=review"
+    answer = supervisor.client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 303
+    assert "why=purpose" in answer.headers["location"]
+    assert supervisor.client.get(path, headers={"Sec-Fetch-Site": "none"}).status_code == 200

@@ -505,3 +505,12 @@ def test_browser_asks_each_time_whether_it_may_show_a_photo(
     log._service.clock.advance(hours=13)
     for size, tag in tags.items():
         assert marie.client.get(path, params={"size": size}, headers=tag).status_code == 303
+
+
+def test_nobody_says_what_corrects_what_they_recorded(log: InfractionLog, marie: Visiting) -> None:
+    id, other = (log.record(f"AAA11{n}", clock_jumped=True) for n in range(2))
+    own = visiting(log._service, "p42@example.org", sites=["1085"], badge="42")
+    assert own.send(f"{LOG}/{id}/corrections", correction=other).status_code == 403
+    marie.sent(f"{LOG}/{id}/corrections", correction=other)
+    assert own.send(f"{LOG}/{id}/corrections", remove=other).status_code == 403
+    assert marie.twin(f"{LOG}/{id}")["corrections"]
