@@ -209,5 +209,6 @@ def faults(record: Record, statement: str, parameters: Any) -> Iterator[str]:
         if names.get(name, name) not in GROWING:
             continue
         is_whole = how == "SCAN" or re.search(r"\((site|chain)=\?\)$", along)
-        if is_whole and name + along not in BOUNDED:
+        why = BOUNDED.get(name + along)
+        if is_whole and (why is None or (why is _WINDOW and " LIMIT " not in statement)):
             yield step
