@@ -8,13 +8,22 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, insert, select
 
 from benchmarks.console_site import NOW, SITE, SUPERVISOR, Share
 from enforcement_api.audit.core import BEGINNING, hash_of, text_of
 from enforcement_api.database.bulk import add_rows
 from enforcement_api.database.engine import Record
-from enforcement_api.database.tables import audit_heads, catch_up_tallies, infractions
+from enforcement_api.database.tables import (
+    audit_heads,
+    catch_up_tallies,
+    check_tallies,
+    infraction_tallies,
+    infractions,
+    visits,
+)
 from enforcement_api.figures.core import AGES
 from enforcement_api.infractions import store
 from enforcement_api.infractions.core import Event
@@ -91,8 +100,7 @@ def _events(tx: Connection, count: int) -> Iterator[list[tuple[datetime, int, st
 
 def tallies(tx: Connection) -> None:
     """What is counted as it happens, counted once from what is there; and how devices caught up."""
-    migration = import_module("enforcement_api.database.migrations.versions.0010_tallies")
-    migration.count(tx)
+    count_anew(tx)
     today = NOW.date()
     add_rows(
         tx,
@@ -103,6 +111,20 @@ def tallies(tx: Connection) -> None:
             for band in range(len(AGES) + 1)
         ),
     )
+
+
+def count_anew(tx: Connection) -> None:
+    """What is counted as it happens, from what is there: as the migrations counted it once."""
+    first, last = (
+        import_module(f"enforcement_api.database.migrations.versions.{name}")
+        for name in ("0010_tallies", "0013_tallies_by_value")
+    )
+    with Operations.context(MigrationContext.configure(tx)):
+        for table in (infraction_tallies, check_tallies, visits, catch_up_tallies):
+            table.drop(tx)
+        first.make_tables()
+        first.count(tx)
+        last.upgrade()
 
 
 def long_history(record: Record) -> None:

@@ -648,32 +648,30 @@ Index(
 # Counted as it happens (figures/counting.py), so that no figure reads what it counts. Numbers of
 # infractions of a day by each dimension of them: `all` (whose value is empty), zone, lot, code,
 # patroller; an empty value: none was told. What was recorded is counted by outcome, and of all of
-# it what is undecided and what is voided.
+# it what is undecided and what is voided, by the reason: those of DOMAIN 5, and any other.
+VOIDED_FOR = (
+    "permit_valid_at_the_time",
+    "replacement_under_way",
+    "misread_plate",
+    "stale_replica",
+    "deficient_signs",
+    "emergency",
+    "duplicate",
+    "wrong_code",
+    "other",
+)
 infraction_tallies = Table(
     "infraction_tallies",
     metadata,
     Column("site", String, primary_key=True),
     Column("dimension", String, primary_key=True),
-    Column("day", Date, primary_key=True),
     Column("value", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
     Column("notices", Integer, nullable=False),
     Column("warnings", Integer, nullable=False),
     Column("no_issues", Integer, nullable=False),
     Column("undecided", Integer, nullable=False),
-    Column("voided", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-# Why those that are voided are.
-void_tallies = Table(
-    "void_tallies",
-    metadata,
-    Column("site", String, primary_key=True),
-    Column("dimension", String, primary_key=True),
-    Column("day", Date, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("reason", String, primary_key=True),
-    Column("count", Integer, nullable=False),
+    *(Column(f"voided_{reason}", Integer, nullable=False) for reason in VOIDED_FOR),
     sqlite_with_rowid=False,
 )
 
@@ -689,21 +687,20 @@ check_tallies = Table(
 )
 
 # Where patrols were on a day: checks by the part of the day, infractions, and the last of them.
+# `kind`: zone or lot; an empty place: none was told.
 visits = Table(
     "visits",
     metadata,
     Column("site", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("place", Text, primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("zone", Text, primary_key=True),
-    Column("lot", Text, primary_key=True),
     Column("night", Integer, nullable=False),
     Column("morning", Integer, nullable=False),
     Column("afternoon", Integer, nullable=False),
     Column("evening", Integer, nullable=False),
     Column("infractions", Integer, nullable=False),
     Column("last_at", Instant, nullable=False),
-    Index("ix_visits_zone", "site", "zone", "day"),
-    Index("ix_visits_lot", "site", "lot", "day"),
     sqlite_with_rowid=False,
 )
 

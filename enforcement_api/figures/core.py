@@ -166,7 +166,6 @@ class Tally:
     warnings: int = 0
     no_issues: int = 0
     undecided: int = 0
-    voided: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why those that are voided are: of each reason that there is, how many."""
 
@@ -179,6 +178,11 @@ class Tally:
     def decided(self) -> int:
         """Those that wait for nobody."""
         return self.total - self.undecided
+
+    @property
+    def voided(self) -> int:
+        """Those that are, for whatever reason."""
+        return sum(self.reasons.values())
 
     @property
     def share_voided(self) -> float | None:
@@ -197,17 +201,16 @@ NOTHING = Tally()
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """All of them together."""
-    notices = warnings = no_issues = undecided = voided = 0
+    notices = warnings = no_issues = undecided = 0
     reasons: Counter[str] = Counter()
     for one in tallies:
         notices += one.notices
         warnings += one.warnings
         no_issues += one.no_issues
         undecided += one.undecided
-        voided += one.voided
         for reason, count in one.reasons.items():
             reasons[reason] += count
-    return Tally(notices, warnings, no_issues, undecided, voided, reasons)
+    return Tally(notices, warnings, no_issues, undecided, reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from enforcement_api.database.bulk import add_rows
 from enforcement_api.database.tables import (
+    VOIDED_FOR,
     catch_up_tallies,
     check_tallies,
     infraction_tallies,
     permit_versions,
     sites,
     visits,
-    void_tallies,
 )
 from enforcement_api.figures import core
 from enforcement_api.figures.core import PARTS, Counted, Standing
@@ -41,24 +40,16 @@ def infraction_came(
     tx: Connection, counted: Counted, standing: Standing, *, observed_at: datetime
 ) -> None:
     """Count an infraction that was not there before."""
-    by_outcome = tuple(int(counted.outcome == outcome) for outcome in _OUTCOMES)
-    _add(
-        tx, counted, (*by_outcome, int(standing.is_undecided), int(standing.voided_for is not None))
-    )
-    if standing.voided_for is not None:
-        _add_reasons(tx, counted, {standing.voided_for: 1})
+    by_outcome = [int(counted.outcome == outcome) for outcome in _OUTCOMES]
+    _add(tx, counted, [*by_outcome, *_stands(standing)])
     _visit(tx, counted.site, counted.day, counted.zone, counted.lot, observed_at, infractions=1)
 
 
 def infraction_moved(tx: Connection, counted: Counted, before: Standing, after: Standing) -> None:
     """Count what has become of an infraction that is counted as it was before."""
-    undecided = after.is_undecided - before.is_undecided
-    voided = (after.voided_for is not None) - (before.voided_for is not None)
-    if undecided or voided:
-        _add(tx, counted, (0, 0, 0, undecided, voided))
-    if before.voided_for != after.voided_for:
-        changes = {before.voided_for: -1, after.voided_for: 1}
-        _add_reasons(tx, counted, {why: n for why, n in changes.items() if why is not None})
+    changes = [now - then for now, then in zip(_stands(after), _stands(before), strict=True)]
+    if any(changes):
+        _add(tx, counted, [0, 0, 0, *changes])
 
 
 def check_came(
@@ -94,18 +85,15 @@ def caught_up(tx: Connection, site: str, *, after: int, up_to: int, at: datetime
     add_rows(tx, catch_up_tallies, [(site, day, core.age_band(at - recorded_at), 1)])
 
 
-def _add(tx: Connection, counted: Counted, numbers: tuple[int, ...]) -> None:
-    add_rows(tx, infraction_tallies, [(*key, *numbers) for key in _keys(counted)])
+def _stands(standing: Standing) -> list[int]:
+    """What it adds to those that are undecided, and to those that are voided for each reason."""
+    voided_for = standing.voided_for
+    return [int(standing.is_undecided), *(int(voided_for == reason) for reason in VOIDED_FOR)]
 
 
-def _add_reasons(tx: Connection, counted: Counted, reasons: dict[str, int]) -> None:
-    rows = [(*key, reason, n) for key in _keys(counted) for reason, n in reasons.items()]
-    add_rows(tx, void_tallies, rows)
-
-
-def _keys(counted: Counted) -> Iterator[tuple[Any, ...]]:
-    for dimension, value in counted.values():
-        yield counted.site, dimension, counted.day, value
+def _add(tx: Connection, counted: Counted, numbers: Sequence[int]) -> None:
+    keys = ((counted.site, *value, counted.day) for value in counted.values())
+    add_rows(tx, infraction_tallies, [(*key, *numbers) for key in keys])
 
 
 def _visit(
@@ -120,4 +108,5 @@ def _visit(
     **checks: int,
 ) -> None:
     numbers = (_NOBODY | checks).values()
-    add_rows(tx, visits, [(site, day, zone or "", lot or "", *numbers, infractions, at)])
+    places = (("lot", lot or ""), ("zone", zone or ""))
+    add_rows(tx, visits, [(site, *place, day, *numbers, infractions, at) for place in places])

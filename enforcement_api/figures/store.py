@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
 from sqlalchemy.sql import ColumnElement
 
 from enforcement_api.database.tables import (
+    VOIDED_FOR,
     catch_up_tallies,
     check_tallies,
     codes,
@@ -18,7 +19,6 @@ from enforcement_api.database.tables import (
     lots,
     patrollers,
     visits,
-    void_tallies,
     zones,
 )
 from enforcement_api.figures.core import (
@@ -36,15 +36,9 @@ from enforcement_api.figures.core import (
 )
 from sync.entities import Localized
 
-_t, _w, _k, _v, _u = (
-    infraction_tallies.c,
-    void_tallies.c,
-    check_tallies.c,
-    visits.c,
-    catch_up_tallies.c,
-)
-_NUMBERS = ("notices", "warnings", "no_issues", "undecided", "voided")
-_SUMS = tuple(func.sum(_t[name]) for name in _NUMBERS)
+_t, _k, _v, _u = infraction_tallies.c, check_tallies.c, visits.c, catch_up_tallies.c
+_SUMS = tuple(func.sum(_t[name]) for name in ("notices", "warnings", "no_issues", "undecided"))
+_BY_REASON = tuple(func.sum(_t[f"voided_{reason}"]) for reason in VOIDED_FOR)
 _CHECKS = tuple(func.sum(_v[part]) for part in PARTS)
 
 Names = Mapping[str, str | Localized]
@@ -55,13 +49,13 @@ Names = Mapping[str, str | Localized]
 
 def by_day(tx: Connection, site: str, period: Period) -> list[DayTally]:
     """Every day of the period, those without an infraction too."""
-    found = _tallies(tx, site, "all", period, _t.day, _w.day)
+    found = _tallies(tx, _all(site, period), _t.day)
     return [DayTally(day, found.get(day, NOTHING)) for day in period.days]
 
 
 def whole(tx: Connection, site: str, period: Period) -> Tally:
     """All of the period."""
-    return _tallies(tx, site, "all", period, _t.value, _w.value).get("", NOTHING)
+    return _tallies(tx, _all(site, period), _t.value).get("", NOTHING)
 
 
 def by(tx: Connection, site: str, dimension: Dimension, period: Period) -> list[Line]:
@@ -73,7 +67,7 @@ def by(tx: Connection, site: str, dimension: Dimension, period: Period) -> list[
     """
     names, ids = _names(tx, site, dimension)
     now, before = (
-        _of_ids(_tallies(tx, site, dimension, each, _t.value, _w.value), ids)
+        _of_ids(_tallies(tx, _each(site, dimension, each), _t.value), ids)
         for each in (period, period.before)
     )
     lines = [
@@ -92,30 +86,34 @@ def _of_ids(found: Mapping[str, Tally], ids: Mapping[str, str]) -> dict[str, Tal
     return together
 
 
+def _all(site: str, period: Period) -> ColumnElement[bool]:
+    days = _t.day.between(period.first, period.last)
+    return and_(_t.site == site, _t.dimension == "all", _t.value == "", days)
+
+
+def _each(site: str, dimension: Dimension, period: Period) -> ColumnElement[bool]:
+    """The rows of a period of every value.
+
+    A value's days follow one another: with the values named, those of the period are read and no
+    others, and come in the order in which they are summed.
+    """
+    there = and_(_t.site == site, _t.dimension == dimension)
+    found = select(func.min(_t.value).label("value")).where(there).cte("found", recursive=True)
+    following = select(func.min(_t.value)).where(there, _t.value > found.c.value)
+    found = found.union_all(select(following.scalar_subquery()).where(found.c.value.is_not(None)))
+    values = select(found.c.value).where(found.c.value.is_not(None))
+    return and_(there, _t.value.in_(values), _t.day.between(period.first, period.last))
+
+
 def _tallies(
-    tx: Connection,
-    site: str,
-    dimension: str,
-    period: Period,
-    each: ColumnElement[Any],
-    each_voided: ColumnElement[Any],
+    tx: Connection, rows: ColumnElement[bool], each: ColumnElement[Any]
 ) -> dict[Any, Tally]:
-    """The tallies of a period, of each day or value."""
-    reasons: defaultdict[Any, dict[str, int]] = defaultdict(dict)
-    why = select(each_voided, _w.reason, func.sum(_w.count)).where(
-        _w.site == site, _w.dimension == dimension, _w.day.between(period.first, period.last)
-    )
-    for key, reason, n in tx.execute(why.group_by(each_voided, _w.reason)):
-        if n:
-            reasons[key][reason] = int(n)
-    counted = select(each, *_SUMS).where(
-        _t.site == site, _t.dimension == dimension, _t.day.between(period.first, period.last)
-    )
+    """The tallies of rows, of each day or value."""
     found = {}
-    for key, *numbers in tx.execute(counted.group_by(each)):
-        notices, warnings, no_issues, undecided, voided = map(int, numbers)
-        why_voided = reasons.get(key, {})
-        found[key] = Tally(notices, warnings, no_issues, undecided, voided, why_voided)
+    query = select(each, *_SUMS, *_BY_REASON).where(rows).group_by(each)
+    for key, notices, warnings, no_issues, undecided, *voided in tx.execute(query):
+        reasons = {why: int(n) for why, n in zip(VOIDED_FOR, voided, strict=True) if n}
+        found[key] = Tally(int(notices), int(warnings), int(no_issues), int(undecided), reasons)
     return found
 
 
@@ -159,15 +157,17 @@ def visited(
     A patrol was where it checked a plate or recorded an infraction. One that did not say at which
     lot it was, was at none.
     """
-    of_kind = _v[kind]
+    of_kind = zones.c if kind == "zone" else lots.c
+    days = _v.day.between(period.first, period.last)
     query = select(
-        of_kind,
-        *_CHECKS,
-        func.sum(_v.infractions),
-        func.count(_v.day.distinct()),
-        func.max(_v.last_at),
-    ).where(_v.site == site, _v.day.between(period.first, period.last))
-    found = {code: there for code, *there in tx.execute(query.group_by(of_kind))}
+        _v.place, *_CHECKS, func.sum(_v.infractions), func.count(), func.max(_v.last_at)
+    ).where(
+        _v.site == site,
+        _v.kind == kind,
+        _v.place.in_(select(of_kind.code).where(of_kind.site == site)),
+        days,
+    )
+    found = {code: there for code, *there in tx.execute(query.group_by(_v.place))}
     places = [
         _visited(tx, site, kind, row, period, found.get(row.code))
         for row in _places(tx, site, kind)
@@ -189,13 +189,17 @@ def _places(tx: Connection, site: str, kind: Literal["zone", "lot"]) -> list[Any
 
 
 # The last row of an index, not the largest of many.
-_LAST = {
-    kind: select(_v.last_at)
-    .where(_v.site == bindparam("of_site"), _v[kind] == bindparam("code"))
-    .where(_v.day < bindparam("before"))
-    .order_by(_v.day.desc(), _v.last_at.desc())
-    for kind in ("zone", "lot")
-}
+_LAST = (
+    select(_v.last_at)
+    .where(
+        _v.site == bindparam("of_site"),
+        _v.kind == bindparam("of_kind"),
+        _v.place == bindparam("code"),
+        _v.day < bindparam("before"),
+    )
+    .order_by(_v.day.desc())
+    .limit(1)
+)
 
 
 def _visited(
@@ -207,8 +211,8 @@ def _visited(
     there: list[Any] | None,
 ) -> Visited:
     if there is None:
-        asked = {"of_site": site, "code": place.code, "before": period.first}
-        last_at = tx.execute(_LAST[kind].limit(1), asked).scalar()
+        asked = {"of_site": site, "of_kind": kind, "code": place.code, "before": period.first}
+        last_at = tx.execute(_LAST, asked).scalar()
         there = [*(0 for _ in PARTS), 0, 0, last_at]
     *numbers, infractions, days, last_at = there
     return Visited(

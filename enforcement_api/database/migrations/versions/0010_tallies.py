@@ -36,6 +36,12 @@ def upgrade() -> None:
     op.add_column(
         "infractions", sa.Column("day", sa.Date(), nullable=False, server_default="1970-01-01")
     )
+    make_tables()
+    count(op.get_bind())
+
+
+def make_tables() -> None:
+    """What is counted in, as it was then."""
     _table(
         "infraction_tallies",
         ("dimension", sa.String(), "day", sa.Date(), "value", sa.Text()),
@@ -56,7 +62,6 @@ def upgrade() -> None:
     op.create_index("ix_visits_zone", "visits", ["site", "zone", "day"])
     op.create_index("ix_visits_lot", "visits", ["site", "lot", "day"])
     _table("catch_up_tallies", ("day", sa.Date(), "band", sa.Integer()), ("count",))
-    count(op.get_bind())
 
 
 def _table(name: str, key: tuple[Any, ...], numbers: tuple[str, ...], *more: Any) -> None:
