@@ -49,7 +49,9 @@ _A_WEEK = 7
 _IN_TIME = 3
 """Bands that are told together: within 5 minutes."""
 _MOST_BARS = 15
-"""The table beneath has all of them."""
+"""The table beneath has more of them."""
+MOST_ROWS = 100
+"""Of a table on the page; its file has all of them."""
 _LENGTHS = {
     7: N_("7 days"),
     DAYS: N_("4 weeks"),
@@ -286,6 +288,7 @@ def _page(found: _Figures, show: Showing, site: str, *, today: date) -> dict[str
             )
             for line in found.lines
         ],
+        "most_rows": MOST_ROWS,
         "reasons_of": _reasons_of,
         "colon": show.colon,
         "kinds": [(N_("Zones"), found.zones), (N_("Lots"), found.lots)],

@@ -164,13 +164,19 @@ class Query:
             kept += [(name, value) for value in listed]
         return Query.of(kept)
 
-    def without(self, name: str, *values: str) -> Query:
-        """The same without some values of a name."""
-        return self.put(**{name: [each for each in self.values(name) if each not in values]})
+    def pressed(self, what: str, known: Known) -> Query:
+        """The same with a value more, or without it where it has it, from the beginning.
 
-    def plus(self, name: str, value: str) -> Query:
-        """The same with one more value of a name."""
-        return self.put(**{name: [*self.values(name), value]})
+        `what`: a filter and a value, `lot:P3`; that of anything else changes nothing.
+        """
+        name, _, value = what.partition(":")
+        if name not in _FILTERS:
+            return self.whole
+        had = self.values(name)
+        others = [each for each in had if known.same(name, each) != known.same(name, value)]
+        if len(others) < len(had):
+            return self.put(**{name: others})
+        return self.put(**{name: [*others, value] if name in _MANY else value})
 
     @property
     def whole(self) -> Query:
@@ -438,12 +444,12 @@ def told(errors: Iterable[Problem.Error], show: Showing) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A filter that holds, and the search without it."""
+    """A filter that holds; `press`: what takes it away."""
 
     label: str
     text: str
     is_known: bool
-    without: Query
+    press: str
 
 
 def chips(query: Query, known: Known, show: Showing) -> list[Chip]:
@@ -456,7 +462,7 @@ def chips(query: Query, known: Known, show: Showing) -> list[Chip]:
         label = show.text(LABELS[name])
         if name == "plate" and query.value("alike") == "true":
             label = show.text(N_("Plate, or what looks alike"))
-        found.append(Chip(label, word or value, word is not None, query.without(name, value)))
+        found.append(Chip(label, word or value, word is not None, f"{name}:{value}"))
     return found
 
 
@@ -468,8 +474,8 @@ class FacetValue:
     count: int | None
     """None: how many have it was not counted."""
     is_chosen: bool
-    query: Query | None
-    """None: nothing is filtered by that."""
+    press: str | None
+    """What asks for that (see Query.pressed); None: nothing is filtered by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,7 +490,7 @@ class Facet:
 def facets(
     counts: Mapping[str, Sequence[tuple[Any, int]]], query: Query, known: Known, show: Showing
 ) -> list[Facet]:
-    """Facets of a search as links; where one is filtered by already, with what might be added."""
+    """Facets of a search; where one is filtered by already, with what might be added."""
     found = []
     for name, counted in counts.items():
         if name == "differs":
@@ -503,21 +509,9 @@ def facets(
         values = [
             FacetValue(show.text(N_("none told")), n, False, None)
             if value is None
-            else FacetValue(
-                words.get(value, value),
-                n,
-                value in chosen,
-                _pressed(query, known, name, value, is_chosen=value in chosen),
-            )
+            else FacetValue(words.get(value, value), n, value in chosen, f"{name}:{value}")
             for value, n in here.items()
         ]
         if values:
             found.append(Facet(name, show.text(LABELS[name]), values))
     return found
-
-
-def _pressed(query: Query, known: Known, name: str, value: str, *, is_chosen: bool) -> Query:
-    if is_chosen:
-        gone = [each for each in query.values(name) if known.same(name, each) == value]
-        return query.without(name, *gone)
-    return query.plus(name, value) if name in _MANY else query.put(**{name: value})

@@ -28,6 +28,7 @@ from enforcement_api.infractions import case_file, cases, exports, search, taken
 from enforcement_api.infractions.core import Infraction, Selection
 from enforcement_api.infractions.exports import COLUMNS
 from enforcement_api.infractions.search import Facets, Found
+from enforcement_api.shapes import mended
 from enforcement_api.spreadsheets import CSV_TYPE
 from sync import codec
 from sync.plates import LONGEST, LONGEST_RAW, SHORTEST, normalise
@@ -122,10 +123,14 @@ def router(web: Web, *, underway: Exports) -> APIRouter:
         site, show = visitor.at_site.id, web.showing(visitor)
         given = request.query_params.multi_items()
         inline = "facets" in request.query_params
-        pairs = [pair for pair in given if pair[0] != "facets"]
+        pairs = [pair for pair in given if pair[0] not in ("facets", "press")]
         query = log_filters.Query.of(pairs)
+        press = request.query_params.get("press")
+        if press is not None:
+            names = record.read(lambda tx: known(tx, visitor))
+            query = query.pressed(mended(press), names)
         here = address("sites", site, "infractions")
-        if list(query.pairs) != pairs:
+        if press is not None or list(query.pairs) != pairs:
             facets = [("facets", "1")] if inline else []
             onward = urlencode([*query.pairs, *facets])
             return web.go(f"{here}?{onward}" if onward else here)
@@ -151,6 +156,7 @@ def router(web: Web, *, underway: Exports) -> APIRouter:
             status=422 if wanted.errors else 200,
             errors=log_filters.told(wanted.errors, show),
             query=query,
+            inline=inline,
             here=here,
             back=str(query),
             chips=log_filters.chips(query, names, show),
@@ -213,6 +219,8 @@ def router(web: Web, *, underway: Exports) -> APIRouter:
         return web.page(
             "log-facets.html",
             visitor,
+            query=wanted.query,
+            inline=False,
             here=address("sites", visitor.at_site.id, "infractions"),
             counted=counted,
             facets=log_filters.facets(counted.counts, wanted.query.whole, names, show),

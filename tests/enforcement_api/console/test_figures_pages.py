@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from enforcement_api.console import figures_pages
 from sync.codec import instant
 from tests.enforcement_api.console.visiting import Visiting, visiting, words
 from tests.service import NOW, Service, infraction, new_id
@@ -109,6 +110,18 @@ def test_every_figure_is_a_file(filled: Service, supervisor: Visiting, name: str
             csv.reader(io.StringIO(answer.text, newline=""), delimiter=";" if asked else ",")
         )
         assert len({len(row) for row in rows}) == 1
+
+
+def test_long_table_shows_its_beginning_and_the_file_has_all(
+    filled: Service, supervisor: Visiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures_pages, "MOST_ROWS", 1)
+    page = supervisor.page(HERE, by="code")
+    assert "The first 1 of 2. The file has all of them." in words(page)
+    table = page[page.index('id="by-what"') : page.index('id="voided"')]
+    assert len(re.findall('<th scope="row"', table)) == 1
+    rows = list(csv.reader(io.StringIO(supervisor.get(f"{HERE}/code.csv").text, newline="")))
+    assert {row[0] for row in rows[1:]} == {"P01", "S01"}
 
 
 def test_file_that_is_none_is_not_found(filled: Service, supervisor: Visiting) -> None:
