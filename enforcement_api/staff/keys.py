@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.database.tables import keys, sites
-from enforcement_api.problems import N_, Problem
+from enforcement_api.problems import N_, Problem, Sentence
 from enforcement_api.security import Principal, Role, new_secret, secret_hash
 from enforcement_api.shapes import line
 
@@ -23,7 +23,7 @@ OWN_SOURCE = "patrouille:"
 
 
 class UnusableKey(Problem):
-    """A role, name, source or site with which no key can be made."""
+    """A role, name or source with which no key can be made."""
 
     status = 422
     slug = "unusable-key"
@@ -48,16 +48,25 @@ class ReservedSource(UnusableKey):
     detail = N_("{source} is a source of the service itself; choose another for the key.")
 
 
-class UnknownKeySite(UnusableKey):
-    """A site that is not there."""
+class UnknownSites(Problem):
+    """A site that is not there, given to a key, an account or a device."""
 
-    detail = N_("There is no site {site}; check its code, or create the site first.")
+    status = 422
+    slug = "unknown-sites"
+    title = N_("There is no site {site}")
+    detail = N_(
+        "Name one that there is ({known}), or create this one first, at the console or with"
+        " PUT /v1/sites/{site}."
+    )
 
 
-class NoKeySites(UnusableKey):
-    """A list of sites that is empty."""
+class NoSites(Problem):
+    """A list of sites that is empty, given to a key, an account or a device."""
 
-    detail = N_("Name the sites of the key, or leave them out for all sites.")
+    status = 422
+    slug = "no-sites"
+    title = N_("No site is named")
+    detail = N_("Name one at least, or choose all sites.")
 
 
 class UnknownKey(Problem):
@@ -93,7 +102,7 @@ def create(
 ) -> str:
     """Make a key; its secret, which cannot be seen again. The source is the name unless said.
 
-    Raises UnknownRole, UnusableKeyName, ReservedSource, UnknownKeySite, NoKeySites.
+    Raises UnknownRole, UnusableKeyName, ReservedSource, UnknownSites, NoSites.
     """
     if role not in ROLES:
         raise UnknownRole(role=role, roles=", ".join(ROLES))
@@ -123,14 +132,15 @@ def create(
 
 
 def known_sites(tx: Connection, wanted: Iterable[str]) -> list[str]:
-    """The codes, each once, in order. Raises UnknownKeySite, NoKeySites."""
+    """The codes, each once, in order. Raises UnknownSites, NoSites."""
     codes = sorted(set(wanted))
     if not codes:
-        raise NoKeySites
-    known = set(tx.execute(select(sites.c.id)).scalars())
+        raise NoSites
+    known = sorted(tx.execute(select(sites.c.id)).scalars())
+    told = ", ".join(known) or Sentence(N_("there is none yet"))
     for site in codes:
         if site not in known:
-            raise UnknownKeySite(site=site)
+            raise UnknownSites(site=site, known=told)
     return codes
 
 

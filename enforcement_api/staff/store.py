@@ -61,7 +61,7 @@ def create(
 ) -> tuple[Account, str]:
     """Make an account without a password; it, and the secret of the link that gives it one.
 
-    `sites`: None is all. Raises Invalid, AccountExists, UnknownKeySite, NoKeySites.
+    `sites`: None is all. Raises Invalid, AccountExists, UnknownSites, NoSites.
     """
     made = Account(
         id=uuid.uuid4().hex[:12],
@@ -86,7 +86,7 @@ def create(
 def change(tx: Connection, before: Account, after: Account, *, by: str, at: datetime) -> Account:
     """Change who somebody is and what they may. Their sessions go on, with what they may now.
 
-    Raises Invalid, AccountExists, UnknownKeySite, NoKeySites, LastAdministrator.
+    Raises Invalid, AccountExists, UnknownSites, NoSites, LastAdministrator.
     """
     after = replace(
         after,

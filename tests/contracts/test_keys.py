@@ -80,9 +80,6 @@ def test_keys_are_listed_oldest_first(record: Record) -> None:
         ({"name": "a\nb"}, keys.UnusableKeyName),
         ({"name": "x" * 201}, keys.UnusableKeyName),
         ({"source": " "}, keys.UnusableKeyName),
-        ({"sites": ["nowhere"]}, keys.UnknownKeySite),
-        ({"sites": ["a\0"]}, keys.UnknownKeySite),
-        ({"sites": []}, keys.NoKeySites),
     ],
 )
 def test_unusable_key_is_refused_with_a_sentence(
@@ -92,6 +89,25 @@ def test_unusable_key_is_refused_with_a_sentence(
     with pytest.raises(expected) as refused:
         record.write(lambda tx: keys.create(tx, **whole))  # type: ignore[arg-type]
     assert refused.value.text("en").startswith("No such key can be made. ")
+    assert record.read(keys.all_keys) == []
+
+
+@pytest.mark.parametrize(
+    ("sites", "told"),
+    [
+        (["1085", "nowhere"], "There is no site nowhere. Name one that there is (1085, 2000), or"),
+        (["a\0"], "There is no site a\0. Name one that there is (1085, 2000), or"),
+        ([], "No site is named. Name one at least, or choose all sites."),
+    ],
+)
+def test_site_that_is_not_there_is_told_with_those_that_are(
+    sites: list[str], told: str, record: Record
+) -> None:
+    for site in ("2000", "1085"):
+        add_site(record, site)
+    with pytest.raises((keys.UnknownSites, keys.NoSites)) as refused:
+        record.write(lambda tx: keys.create(tx, role="admin", name="me", sites=sites, at=START))
+    assert refused.value.text("en").startswith(told)
     assert record.read(keys.all_keys) == []
 
 

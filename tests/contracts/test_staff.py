@@ -30,7 +30,7 @@ from enforcement_api.staff.core import (
     lock_after,
 )
 from enforcement_api.staff.entrance import Entered, Entrance
-from enforcement_api.staff.keys import UnknownKeySite
+from enforcement_api.staff.keys import UnknownSites
 from tests.service import Service
 
 PASSWORD = "trois chats sur la neige"
@@ -139,8 +139,9 @@ def test_unusable_account_is_refused_by_what_is_wrong(
 
 
 def test_account_of_a_site_that_is_not_there_is_refused(service: Service) -> None:
-    with pytest.raises(UnknownKeySite):
-        made(service, sites=["1085"])
+    service.site("1085")
+    with pytest.raises(UnknownSites, match=r"no site 2000\. .*\(1085\)"):
+        made(service, sites=["1085", "2000"])
 
 
 def test_supervisor_may_touch_their_sites_alone(service: Service) -> None:

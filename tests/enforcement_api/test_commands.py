@@ -141,6 +141,27 @@ def test_a_port_that_needs_a_right_is_told_as_that(monkeypatch: pytest.MonkeyPat
     assert "End what listens" not in raised.value.text("en")
 
 
+# Sites
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("staff", "create", "marie@example.org", "--role", "supervisor"),
+        ("keys", "create", "--role", "reader", "--name", "SPAQ"),
+        ("devices", "enrol", "Handheld 7"),
+    ],
+)
+def test_a_site_that_is_not_there_is_named_and_what_to_do(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    key(tmp_path)
+    assert sentence(tmp_path, *command, "--site", "9999") == (
+        "There is no site 9999. Name one that there is (there is none yet), or create this one"
+        " first, at the console or with PUT /v1/sites/9999.\n"
+    )
+
+
 # Starting
 
 
