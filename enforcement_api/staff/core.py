@@ -99,6 +99,17 @@ class AccountExists(Problem):
     detail = N_("Change that one, or give it a new link: {email}.")
 
 
+class LimitedAdministrator(Problem):
+    """An administrator of some sites alone: whoever gives sites can give themselves all of them."""
+
+    status = 422
+    slug = "limited-administrator"
+    title = N_("An administrator has all sites")
+    detail = N_(
+        "Choose all of them (the command does without --site), or make it a supervisor of some."
+    )
+
+
 class LastAdministrator(Problem):
     """Nobody would be left who can let others in."""
 
@@ -110,8 +121,9 @@ class LastAdministrator(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody of the staff. `sites`: None is all. `badge`: the patroller's, if they patrol too:
-    nobody reviews their own. `sees_subscribers`: may read names, addresses and proofs.
+    """Somebody of the staff. `sites`: None is all, as an administrator has them. `badge`: the
+    patroller's, if they patrol too: nobody reviews their own. `sees_subscribers`: may read names,
+    addresses and proofs.
     """
 
     id: str
@@ -139,7 +151,7 @@ class Account:
 
     @property
     def is_administrator(self) -> bool:
-        """Whether they may change sites and accounts."""
+        """Whether they may change sites and accounts, all of them."""
         return self.role == "administrator"
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, null, select, update
 
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
@@ -27,6 +27,7 @@ from enforcement_api.staff.core import (
     Account,
     AccountExists,
     LastAdministrator,
+    LimitedAdministrator,
     LinkExpired,
     Purpose,
     Session,
@@ -61,14 +62,15 @@ def create(
 ) -> tuple[Account, str]:
     """Make an account without a password; it, and the secret of the link that gives it one.
 
-    `sites`: None is all. Raises Invalid, AccountExists, UnknownSites, NoSites.
+    `sites`: None is all. Raises Invalid, AccountExists, LimitedAdministrator, UnknownSites,
+    NoSites.
     """
     made = Account(
         id=uuid.uuid4().hex[:12],
         email=_email(email),
         name=_named(name or email.partition("@")[0]),
         role=_role(role),  # type: ignore[arg-type]  # it is one of them
-        sites=None if sites is None else tuple(known_sites(tx, sites)),
+        sites=_sites(tx, role, sites),
         badge=badge or None,
         sees_subscribers=sees_subscribers,
         language=language,
@@ -86,14 +88,14 @@ def create(
 def change(tx: Connection, before: Account, after: Account, *, by: str, at: datetime) -> Account:
     """Change who somebody is and what they may. Their sessions go on, with what they may now.
 
-    Raises Invalid, AccountExists, UnknownSites, NoSites, LastAdministrator.
+    Raises Invalid, AccountExists, LimitedAdministrator, UnknownSites, NoSites, LastAdministrator.
     """
     after = replace(
         after,
         email=_email(after.email),
         name=_named(after.name),
         role=_role(after.role),  # type: ignore[arg-type]
-        sites=None if after.sites is None else tuple(known_sites(tx, after.sites)),
+        sites=_sites(tx, after.role, after.sites),
         badge=after.badge or None,
     )
     others = select(_a.id).where(_a.email == after.email, _a.id != after.id)
@@ -105,7 +107,7 @@ def change(tx: Connection, before: Account, after: Account, *, by: str, at: date
     changed = {name: value for name, value in is_now.items() if was[name] != value}
     if changed:
         # Nothing else: whoever is revoked or signs in meanwhile is revoked, or has signed in.
-        tx.execute(update(accounts).where(_a.id == after.id).values(**changed))
+        tx.execute(update(accounts).where(_a.id == after.id).values(**is_now))
         _remember(tx, after, "changed", changed, by=by, at=at)
     return after
 
@@ -139,7 +141,7 @@ def _check_not_last(tx: Connection, account: Account) -> None:
     do so. Two who revoke each other at once do it one after the other.
     """
     let_in = select(_a.id, _a.password_hash).where(
-        _a.role == "administrator", _a.revoked_at.is_(None)
+        _a.role == "administrator", _a.sites.is_(null()), _a.revoked_at.is_(None)
     )
     found = tx.execute(let_in.order_by(_a.id).with_for_update()).all()
     here = next((one for one in found if one.id == account.id), None)
@@ -184,14 +186,18 @@ def set_language(tx: Connection, id: str, language: str) -> None:
 
 
 def _account(row: Any) -> Account:
+    """The account of a row. Administrators of some sites alone could be made once: such a one is a
+    supervisor of those sites, who reads subscribers as before, until an administrator decides.
+    """
+    was_limited = row.role == "administrator" and row.sites is not None
     return Account(
         id=row.id,
         email=row.email,
         name=row.name,
-        role=row.role,
+        role="supervisor" if was_limited else row.role,
         sites=None if row.sites is None else tuple(row.sites),
         badge=row.badge,
-        sees_subscribers=row.sees_subscribers,
+        sees_subscribers=was_limited or row.sees_subscribers,
         language=row.language,
         created_at=row.created_at,
         has_password=row.password_hash is not None,
@@ -231,6 +237,14 @@ def _role(text: str) -> str:
         told = N_("must be one of: {allowed}")
         raise Invalid(errors=[Problem.Error("/role", told, allowed=", ".join(STAFF_ROLES))])
     return text
+
+
+def _sites(tx: Connection, role: str, wanted: Iterable[str] | None) -> tuple[str, ...] | None:
+    if wanted is None:
+        return None
+    if role == "administrator":
+        raise LimitedAdministrator
+    return tuple(known_sites(tx, wanted))
 
 
 def _remember(

@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from enforcement_api.audit import store as audit
+from enforcement_api.database.tables import accounts
 from enforcement_api.problems import Invalid
 from enforcement_api.rates import TooManyRequests
 from enforcement_api.staff import store
@@ -20,6 +22,7 @@ from enforcement_api.staff.core import (
     Account,
     AccountExists,
     LastAdministrator,
+    LimitedAdministrator,
     LinkExpired,
     PasswordTooPlain,
     PasswordTooShort,
@@ -151,6 +154,61 @@ def test_supervisor_may_touch_their_sites_alone(service: Service) -> None:
     assert account.principal.may_touch("1085")
     assert not account.principal.may_touch("2000")
     assert account.principal.actor == f"staff:{account.id}"
+
+
+def test_administrator_has_all_sites(service: Service) -> None:
+    service.site("1085")
+    account, _ = made(service, role="administrator")
+    assert account.sites is None
+    with pytest.raises(LimitedAdministrator):
+        made(service, "boss@example.org", role="administrator", sites=["1085"])
+    limited, _ = made(service, "jean@example.org", sites=["1085"])
+
+    def change(before: Account, **facts: Any) -> Account:
+        after, at = replace(before, **facts), service.clock()
+        return service.parts.record.write(
+            lambda tx: store.change(tx, before, after, by="command", at=at)
+        )
+
+    for before, facts in (
+        (account, {"sites": ("1085",)}),
+        (account, {"sites": ()}),
+        (limited, {"role": "administrator"}),
+    ):
+        with pytest.raises(LimitedAdministrator):
+            change(before, **facts)
+    assert change(limited, role="administrator", sites=None).principal.may_touch("2000")
+
+
+def as_once(service: Service, account: Account) -> Account:
+    """An administrator of one site alone, as one could be made once."""
+    once = update(accounts).where(accounts.c.id == account.id)
+    record = service.parts.record
+    record.write(lambda tx: tx.execute(once.values(role="administrator", sites=["1085"])))
+    return record.read(lambda tx: store.account(tx, account.id))
+
+
+def test_administrator_of_one_site_is_a_supervisor_of_it_who_reads_subscribers(
+    service: Service, entrance: Entrance
+) -> None:
+    account = as_once(service, with_password(service, entrance))
+    assert (account.role, account.sites) == ("supervisor", ("1085",))
+    assert account.may_see_subscribers
+    assert not account.is_administrator
+    assert enter(entrance).account == account
+    # Nobody is left with them alone.
+    boss = with_password(service, entrance, email="boss@example.org", role="administrator")
+    record, at = service.parts.record, service.clock()
+    with pytest.raises(LastAdministrator):
+        record.write(lambda tx: store.revoke(tx, boss, by="command", at=at))
+
+
+def test_administrator_of_one_site_is_given_what_the_page_showed(service: Service) -> None:
+    account = as_once(service, made(service)[0])
+    everywhere = replace(account, sites=None, sees_subscribers=False)
+    record, at = service.parts.record, service.clock()
+    record.write(lambda tx: store.change(tx, account, everywhere, by="staff:x", at=at))
+    assert record.read(lambda tx: store.account(tx, account.id)) == everywhere
 
 
 def test_last_administrator_stays(service: Service, entrance: Entrance) -> None:

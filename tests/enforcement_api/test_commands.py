@@ -162,6 +162,14 @@ def test_a_site_that_is_not_there_is_named_and_what_to_do(
     )
 
 
+def test_an_administrator_of_one_site_is_refused(tmp_path: Path) -> None:
+    key(tmp_path)
+    create = ("staff", "create", "marie@example.org", "--site", "1085", "--role")
+    told = sentence(tmp_path, *create, "administrator")
+    assert told.startswith("An administrator has all sites. ")
+    assert "without --site" in told
+
+
 # Starting
 
 

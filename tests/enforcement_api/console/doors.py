@@ -192,9 +192,8 @@ class House:
         rights = {"sites": [HERE], "sees_subscribers": True}
         self.supervisor = visiting(service, "lea@example.org", **rights)  # type: ignore[arg-type]
         self.plain = visiting(service, "marie@example.org", sites=[HERE])
-        self.elsewhere = visiting(
-            service, "zoe@example.org", role="administrator", sites=[ELSEWHERE]
-        )
+        there = {"sites": [ELSEWHERE], "sees_subscribers": True}
+        self.elsewhere = visiting(service, "zoe@example.org", **there)  # type: ignore[arg-type]
         self.link = service.parts.record.write(
             lambda tx: store.give_link(
                 tx, self.plain.account, "reset", by="command", at=service.clock()

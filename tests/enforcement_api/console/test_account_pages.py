@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from enforcement_api.console.web import COOKIE, TOKEN, is_inside
+from enforcement_api.database.tables import accounts
 from enforcement_api.staff import store
 from tests.enforcement_api.console.visiting import Visiting, fields, visiting, words
 from tests.service import ADDRESS, ENDS_WITHIN_S, Service, running
@@ -386,6 +388,32 @@ def test_unusable_invitation_is_shown_again_with_what_was_typed(
     assert answer.status_code == 422
     assert "must be an e-mail address" in words(answer.text)
     assert 'value="Zoé"' in answer.text
+
+
+def test_administrator_of_some_sites_alone_is_made_by_nobody(
+    service: Service, administrator: Visiting, supervisor: Visiting
+) -> None:
+    typed = {"name": "Zoé", "email": "zoe@example.org", "role": "administrator", "site": "1085"}
+    for path in ("/console/staff", f"/console/staff/{supervisor.account.id}"):
+        answer = administrator.send(path, **typed)
+        assert answer.status_code == 422
+        assert "An administrator has all sites. Choose all of them" in words(answer.text)
+    assert supervisor.get("/console/staff").status_code == 403
+
+
+def test_nobody_with_some_sites_gives_sites(service: Service) -> None:
+    service.site("2000")
+    once = visiting(service, "once@example.org", sites=["1085"])
+    facts = {"role": "administrator", "sites": ["1085"]}
+    of_once = update(accounts).where(accounts.c.id == once.account.id).values(**facts)
+    service.parts.record.write(lambda tx: tx.execute(of_once))
+    typed = {"name": "Moi", "email": "once@example.org", "role": "supervisor", "all_sites": "on"}
+    for path in ("/console/staff", f"/console/staff/{once.account.id}"):
+        assert once.get(path).status_code == 403
+        assert once.send(path, **typed).status_code == 403
+    for path in ("/console/audit", "/console/sites/new", "/console/sites/2000/review"):
+        assert once.get(path).status_code == 403
+    assert once.get("/console").headers["location"] == "/console/sites/1085/review"
 
 
 def test_hostile_name_is_shown_as_text(administrator: Visiting) -> None:
