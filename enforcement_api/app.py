@@ -295,6 +295,7 @@ def create_app(
         limit=settings.largest_json,
         apart="/v1/(plate-updates|payment-events|sites/[^/]*/reconciliation"
         "|(photos|infractions|events|attachments)/[^/]*)",
+        answer=web.turned_away,
     )
     app.add_middleware(AddressLimit, limit=Limit((settings.requests_by_address, RATE_SECONDS)))
     app.add_middleware(Headers, docs=DOCS)

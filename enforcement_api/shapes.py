@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, BinaryIO
@@ -23,6 +23,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enforcement_api.cards import has_card_number, without_card_numbers
@@ -339,16 +340,29 @@ class EncodedBody(Problem):
     detail = N_("Send the body as it is, without Content-Encoding.")
 
 
+async def _as_problem(problem: Problem, request: Request) -> Response:
+    return problem_response(problem, request)
+
+
 class BodyLimit:
     """Reads the body of every request no further than a limit, before anything else does.
 
     Routes that read bodies by themselves have limits of their own: `apart` matches their paths.
+    `answer`: what a request that is refused is told.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, apart: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: int,
+        apart: str,
+        answer: Callable[[Problem, Request], Awaitable[Response]] = _as_problem,
+    ) -> None:
         self._app = app
         self._limit = limit
         self._apart = re.compile(apart)
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body read, or answer 413 or 415."""
@@ -358,7 +372,7 @@ class BodyLimit:
             return
         request = Request(scope, receive)
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            await problem_response(EncodedBody(), request)(scope, receive, send)
+            await (await self._answer(EncodedBody(), request))(scope, receive, send)
             return
         if self._apart.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
@@ -366,7 +380,7 @@ class BodyLimit:
         try:
             body = await capped_body(request, self._limit, mebibytes(self._limit))
         except Problem as problem:
-            await problem_response(problem, request)(scope, receive, send)
+            await (await self._answer(problem, request))(scope, receive, send)
             return
         told = False
 

@@ -6,6 +6,7 @@ of ours. When the session has ended meanwhile, what was typed comes back with th
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from enforcement_api.problems import (
     N_,
     NotFound,
     Problem,
+    TooLarge,
     preferred_language,
     problem_response,
     translation,
@@ -92,6 +94,16 @@ class NotAllowed(Problem):
     slug = "not-allowed"
     title = N_("Your account may not do that")
     detail = N_("Ask an administrator.")
+
+
+class FormTooLarge(TooLarge):
+    """A form whose files, or words, are more than one may have."""
+
+    title = N_("That is too large to be sent")
+    detail = N_(
+        "A form may have {limit} at most, with its files. Nothing was kept: go back, and choose a"
+        " smaller file, or send less at once."
+    )
 
 
 class NoSuchPage(NotFound):
@@ -455,6 +467,8 @@ class Web:
             return self.resume_page(visitor, problem.kept, status=problem.status)
         if type(problem) is NotFound:
             problem = NoSuchPage()
+        if type(problem) is TooLarge:
+            problem = FormTooLarge(limit=problem.facts["limit"])
         told = problem.as_json(language)
         retry = problem.facts.get("retry_after")
         return self.page(
@@ -467,6 +481,17 @@ class Web:
             detail=told["detail"],
             errors=[error["detail"] for error in told.get("errors", ())],
         )
+
+    async def turned_away(self, problem: Problem, request: Request) -> Response:
+        """A problem of a request before any route was asked: a page for whoever is signed in, where
+        it is one of the console's.
+        """
+        if request.url.path.startswith(f"{ROOT}/"):
+            with contextlib.suppress(Problem):  # then nobody is known to be there
+                request.state.visitor = await run_in_threadpool(
+                    self._visitor, request, None, is_used=False
+                )
+        return self.problem(problem, request) or problem_response(problem, request)
 
     def _ask_to_sign_in(self, problem: NotSignedIn, request: Request, language: str) -> Response:
         if request.method == "GET":

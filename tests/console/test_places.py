@@ -268,6 +268,22 @@ def test_what_a_file_would_change_can_be_read_by_all(
     keep(page, "settings-import")
 
 
+@pytest.mark.parametrize("mebibytes", [5, 40])
+def test_file_that_is_too_large_is_answered_by_a_page(
+    anne: tuple[Page, Visiting], browser: Browser, tmp_path: Path, mebibytes: int
+) -> None:
+    page, _ = anne
+    (tmp_path / "lots.geojson").write_bytes(b" " * (mebibytes << 20))
+    page.goto(f"{SETTINGS}/lots")
+    browser.tolerate("status of 413")
+    page.set_input_files("#file", [tmp_path / "lots.geojson"])
+    page.locator("form[action$=import] button").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("C’est trop volumineux")
+    expect(page.locator("main")).to_contain_text("4 MiB")
+    accessible(page)
+    fits(page)
+
+
 def test_texts_are_previewed_then_saved(anne: tuple[Page, Visiting], service: Service) -> None:
     page, _ = anne
     page.goto(f"{SETTINGS}/texts")

@@ -257,6 +257,42 @@ def test_file_of_something_else_is_refused(
     assert "This is no GeoJSON file of lots" in words(answer.text)
 
 
+def test_form_that_is_too_large_is_answered_by_a_page(
+    lots: SitePlan, service: Service, administrator: Visiting
+) -> None:
+    path, file = f"{SETTINGS}/lots/import", {"file": ("x.json", b" " * (4 << 20))}
+    answer = administrator.send(path, files=file)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"].startswith("text/html")
+    told = "A form may have 4 MiB at most, with its files. Nothing was kept: go back"
+    assert told in words(answer.text)
+    assert "Anne Roy" in words(answer.text)
+    assert plan(service) == lots
+
+
+def test_form_that_is_too_large_is_answered_in_the_language_of_the_account(
+    service: Service, administrator: Visiting
+) -> None:
+    path, file = f"{SETTINGS}/lots/import", {"file": ("x.json", b" " * (4 << 20))}
+    administrator.sent("/console/language", language="fr")
+    administrator.client.cookies.delete("patrouille_language")
+    answer = administrator.client.post(path, files=file, headers={"Accept-Language": "en"})
+    assert "Un formulaire peut avoir au plus 4 MiB" in words(answer.text)
+    administrator.client.cookies.clear()
+    answer = administrator.client.post(path, files=file, headers={"Accept-Language": "en"})
+    assert answer.status_code == 413
+    assert "A form may have 4 MiB at most" in words(answer.text)
+    assert "Anne Roy" not in words(answer.text)
+
+
+def test_program_whose_form_is_too_large_is_told_a_problem(administrator: Visiting) -> None:
+    file = {"file": ("x.json", b" " * (4 << 20))}
+    for path, accepts in ((f"{SETTINGS}/lots/import", "application/json"), ("/v1/sites", "*/*")):
+        answer = administrator.client.post(path, files=file, headers={"Accept": accepts})
+        assert answer.status_code == 413
+        assert answer.json()["type"] == "/problems/too-large"
+
+
 def test_no_file_is_told(administrator: Visiting) -> None:
     answer = administrator.send(f"{SETTINGS}/lots/import")
     assert answer.status_code == 422
