@@ -96,6 +96,13 @@ class NotAllowed(Problem):
     detail = N_("Ask an administrator.")
 
 
+class NotYourSite(ForbiddenSite):
+    """Something of a site that the account does not have, or of such a site too."""
+
+    title = N_("Your account does not have the site {site}")
+    detail = N_("Ask somebody who has it, or an administrator, who has all sites.")
+
+
 class FormTooLarge(TooLarge):
     """A form whose files, or words, are more than one may have."""
 
@@ -467,6 +474,8 @@ class Web:
             return self.resume_page(visitor, problem.kept, status=problem.status)
         if type(problem) is NotFound:
             problem = NoSuchPage()
+        if type(problem) is ForbiddenSite:
+            problem = NotYourSite(site=problem.facts["site"])
         if type(problem) is TooLarge:
             problem = FormTooLarge(limit=problem.facts["limit"])
         told = problem.as_json(language)

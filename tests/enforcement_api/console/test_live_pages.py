@@ -148,6 +148,25 @@ def test_devices_of_other_sites_are_not_seen(service: Service, supervisor: Visit
     assert f"devices/{both.id}" not in supervisor.page(LIVE)
 
 
+def test_device_of_another_site_too_is_shown_and_who_opens_it_is_told(
+    service: Service, supervisor: Visiting, administrator: Visiting
+) -> None:
+    service.site("2000")
+    both, mine = Patrol(service, "Both", "1085", "2000"), Patrol(service, "Mine")
+    told = "Both Also of a site that is not yours: somebody who has all its sites opens it."
+    page = supervisor.page(LIVE)
+    assert told in words(page)
+    assert words(page).count("not yours") == 1
+    assert f"devices/{mine.id}" in page
+    refused = supervisor.get(f"{LIVE}/devices/{both.id}")
+    assert "Your account does not have the site 2000" in words(refused.text)
+    assert "key" not in words(refused.text)
+    page = administrator.page(LIVE)
+    assert "not yours" not in words(page)
+    assert f"devices/{both.id}" in page
+    assert "Both" in words(administrator.page(f"{LIVE}/devices/{both.id}"))
+
+
 def test_hostile_names_are_text(service: Service, supervisor: Visiting) -> None:
     name = "<script>alert(1)</script>\N{RIGHT-TO-LEFT OVERRIDE}" + "x" * 120
     patrol = Patrol(service, name)
