@@ -228,6 +228,8 @@ class Showing:
 
     def field(self, name: str) -> str:
         """What a field of a form is called."""
+        if name in wording.PRINTED:
+            return " – ".join(map(self.text, wording.PRINTED[name]))
         return self._word(wording.FIELDS, name)
 
     def value(self, name: str, value: str) -> str:

@@ -54,6 +54,7 @@ _KEPT = "kept-"
 _HIDDEN = {
     *("expected_state", "expected_reviews", "expected_version", "once", "next", "onward"),
     *("expected", "seen", "piece", "window", "packed", "agreement", "do", "id"),
+    *("kind", "state"),
 }
 """Fields that people did not type."""
 _SAME_ORIGIN = {"same-origin", "none"}

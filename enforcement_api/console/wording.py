@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from enforcement_api.infractions import wording as infractions
 from enforcement_api.infractions.lifecycle import VOID_REASONS
-from enforcement_api.problems import N_
+from enforcement_api.patrols.core import PrintedShape
+from enforcement_api.problems import LANGUAGES, N_
 from enforcement_api.subscriptions import words as subscriptions
 
 ROLES: Mapping[str, str] = {
@@ -125,13 +126,39 @@ FIELDS: Mapping[str, str] = {
     "ends_on": N_("Last day"),
     "action": N_("What to do"),
     "plate_confirmed": N_("The plate is right as typed"),
+    "acknowledge_differs": N_("I know that the verdicts differ"),
+    "correction": N_("Number of the one that takes its place"),
+    "infraction": N_("Infraction"),
+    "to": N_("To"),
+    "all_sites": N_("All sites"),
+    "all_zones": N_("All zones"),
+    "sees_subscribers": N_("Reads subscribers"),
+    "corners": N_("Corners"),
+    "way": N_("Way"),
+    "outcome": N_("Preview of"),
+    "paper": N_("Paper"),
+    "language": N_("Language"),
 }
 """What fields are called when a form that waited for a sign-in is shown again."""
+PRINTED: Mapping[str, tuple[str, str, str]] = {
+    f"{paper}_{language}_{part}": (SITE_FIELDS[paper], SITE_FIELDS[language], SITE_FIELDS[part])
+    for paper in ("avis", "constat", "warning")
+    for language in LANGUAGES
+    for part in PrintedShape.model_fields
+}
+"""What a field of printed texts is called: its paper, its language, and what it says."""
+_BOXES = (
+    *("acknowledge_differs", "plate_confirmed", "all_sites", "all_zones", "sees_subscribers"),
+    *("active", "ask_about_faces"),
+)
 VALUES: Mapping[str, Mapping[str, str]] = {
     "decision": {**DECIDE, **subscriptions.DECIDE},
     "action": subscriptions.DEEDS,
     "reason": VOID_REASONS,
     "role": ROLES,
+    "way": {"up": N_("Move up"), "down": N_("Move down")},
+    "outcome": {"notice": N_("Notice"), "warning": N_("Warning")},
+    **{box: {"on": N_("yes")} for box in _BOXES},
 }
 EVENTS: Mapping[str, str] = {
     **infractions.EVENTS,

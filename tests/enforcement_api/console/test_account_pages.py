@@ -223,6 +223,36 @@ def test_what_was_typed_is_shown_again_after_signing_in(
     assert len(service.parts.record.read(store.all_accounts)) == 2
 
 
+def test_printed_texts_are_shown_again_by_what_they_are(
+    service: Service, browser: httpx.Client
+) -> None:
+    with_password(service, "boss@example.org", role="administrator", sites=None)
+    sign_in(browser, "boss@example.org")
+    path = "/console/sites/1085/settings/texts"
+    form = fields(browser.get(path).text)
+    service.clock.advance(hours=13)
+    typed = {"avis_fr_operator": "Parc-Auto", "warning_en_footer": "Drive well", "paper": "80"}
+    kept = fields(browser.post(path, data=form | typed).text)
+    page = sign_in(browser, "boss@example.org", **{n: kept[n] for n in kept if n != TOKEN}).text
+    told = words(page)
+    assert "Notice of claim – in French – Who issues it Parc-Auto" in told
+    assert "Warning – in English – At the bottom Drive well" in told
+    assert "Paper 80" in told
+    assert "_fr_" not in told
+    assert browser.post(path, data=fields(page)).status_code == 303
+
+
+def test_ticks_are_shown_again_in_words(service: Service, browser: httpx.Client) -> None:
+    with_password(service, "boss@example.org", role="administrator", sites=None)
+    sign_in(browser, "boss@example.org")
+    token = fields(browser.get("/console/staff").text)[TOKEN]
+    service.clock.advance(hours=13)
+    typed = {TOKEN: token, "name": "Zoé", "all_sites": "on", "sees_subscribers": "on"}
+    kept = fields(browser.post("/console/staff", data=typed).text)
+    page = sign_in(browser, "boss@example.org", **{n: kept[n] for n in kept if n != TOKEN}).text
+    assert "All sites yes Reads subscribers yes" in words(page)
+
+
 def test_what_was_typed_is_not_shown_to_somebody_else(
     service: Service, browser: httpx.Client
 ) -> None:

@@ -6,10 +6,12 @@ Asked of every route that the application has, so that a new one is asked too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html.parser import HTMLParser
 
 import httpx
 import pytest
 
+from enforcement_api.console.showing import Showing
 from enforcement_api.console.web import COOKIE, TOKEN
 from tests.enforcement_api.console.doors import (
     ELSEWHERE,
@@ -131,6 +133,41 @@ def test_other_methods_do_nothing(house: House, path: str) -> None:
                 continue
             answer = house.administrator.client.request(method, path, data={TOKEN: token})
             assert answer.status_code == 405, method
+
+
+class _Asked(HTMLParser):
+    """The names of the fields that a page asks to be filled in, in forms that are sent."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self._forms: dict[str, bool] = {}
+        self._is_sent = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag == "form":
+            self._is_sent = self._forms[told.get("id") or ""] = told.get("method") == "post"
+        name = told.get("name")
+        if name and tag in ("input", "select", "textarea", "button"):
+            is_sent = self._forms.get(told.get("form") or "", self._is_sent)
+            if is_sent and told.get("type") not in ("hidden", "password"):
+                self.found.add(name)
+
+
+def test_every_field_has_words_for_when_a_form_is_shown_again(house: House) -> None:
+    pages = [
+        answer.text
+        for door in doors()
+        if door.method == "GET"
+        for answer in [house.administrator.client.get(house.path(door))]
+        if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    ]
+    asked = {name for page in pages for name in _Asked(page).found} - {"do"}
+    assert {"plate", "avis_fr_operator", "warning_en_footer", "paper", "site"} <= asked
+    show = Showing("fr", "UTC", at=house.service.clock())
+    assert [name for name in sorted(asked) if show.field(name) == name] == []
 
 
 def test_cookie_that_is_none_lets_nobody_in(house: House) -> None:
