@@ -17,7 +17,7 @@ from starlette.responses import Response
 from enforcement_api.audit import store as audit
 from enforcement_api.audit.core import Entry
 from enforcement_api.audit.core import read as read_entry
-from enforcement_api.console import forms, people, wording
+from enforcement_api.console import forms, looking, people, wording
 from enforcement_api.console.web import ROOT, Visitor, Web, address, split
 from enforcement_api.feed import store as feed
 from enforcement_api.feed.follower import Follower
@@ -57,8 +57,6 @@ MOST_INFRACTIONS = 20
 MOST_LOOKUPS = 50
 LOOKED_AT = 5_000
 """Versions among which the sources of the feed are looked for."""
-GOOD_FOR = timedelta(minutes=30)
-"""How long a look-up lets somebody look at a plate: at other instants, in other zones, again."""
 LONGEST_PURPOSE = 200
 _USUALLY_LASTS = timedelta(days=1)
 
@@ -362,40 +360,17 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
         try:
             plate = _parsed(visitor.at_site, raw, typed["jurisdiction"])
             purpose = _purpose(typed["purpose"], typed["purpose_told"])
-            keep(visitor, plate, purpose)
+            looking.keep(web, visitor, plate, purpose)
         except Problem as problem:
             told = forms.wrong(problem, visitor.language)
             return search_page(visitor, typed, errors=told, status=problem.status)
         return web.go(here(visitor, plate.jurisdiction, plate.text))
 
-    def keep(visitor: Visitor, plate: Plate, purpose: str) -> None:
-        """Remember that somebody looks a plate up, and how it was judged then; not twice for the
-        same within a while.
-        """
-        site, at = visitor.at_site, web.at()
-
-        def write(tx: Connection) -> None:
-            if purpose in _recent(tx, visitor, plate, at):
-                return
-            everywhere = explaining.in_every_zone(tx, site.id, plate, at=at)
-            lookups.keep(
-                tx,
-                site.id,
-                store.new_id(),
-                plate,
-                zone=everywhere[0][0].id if everywhere else None,
-                verdict=everywhere[0][1].verdict if everywhere else None,
-                purpose=purpose,
-                by=visitor.principal,
-                at=at,
-            )
-
-        record.write(write)
-
     def is_looked_up(visitor: Visitor, plate: Plate, request: Request, purpose: str) -> bool:
         """Whether it is known what somebody looks at a plate for; from where they come says so.
-        A page of somebody else's that leads here knows nothing of it.
+        A page of somebody else's that leads here knows nothing of it. Raises AskedAhead.
         """
+        web.check_asked(request)
         if not web.is_from_here(request):
             purpose = ""
         elif purpose not in wording.PURPOSES:
@@ -404,9 +379,9 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
             is_ours = comes.netloc == request.headers.get("host") and len(parts) > 4
             purpose = _COMES_FROM.get(parts[4], "") if is_ours else ""
         if purpose:
-            keep(visitor, plate, purpose)
+            looking.keep(web, visitor, plate, purpose)
             return True
-        return bool(record.read(lambda tx: _recent(tx, visitor, plate, web.at())))
+        return bool(record.read(lambda tx: looking.recent(tx, visitor, plate, web.at())))
 
     # The feed, before what any jurisdiction could be
 
@@ -586,7 +561,7 @@ def router(web: Web, *, desk: Desk, follower: Follower, snapshots: Snapshots) ->
         except Problem as problem:
             told = forms.wrong(problem, visitor.language)
             return courtesy_form(visitor, typed, errors=told, status=problem.status)
-        keep(visitor, granted.plate, "courtesy")
+        looking.keep(web, visitor, granted.plate, "courtesy")
         return web.go(here(visitor, "courtesy", done="granted"))
 
     @routes.post("/plates/courtesy/{id}/end")
@@ -718,12 +693,6 @@ def _purpose(code: str, told: str) -> str:
         raise Invalid(
             errors=[Problem.Error("/purpose_told", "{sentence}", sentence=said)]
         ) from error
-
-
-def _recent(tx: Connection, visitor: Visitor, plate: Plate, at: datetime) -> set[str]:
-    """What somebody has looked the plate up for within a while."""
-    site, by = visitor.at_site.id, visitor.principal
-    return lookups.purposes(tx, site, plate, by=by, since=at - GOOD_FOR)
 
 
 def _as_json(found: Known, permits: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from enforcement_api.console import forms, maps
+from enforcement_api.console import forms, looking, maps
 from enforcement_api.console.web import ROOT, NoSuchPage, Visitor, Web, address
 from enforcement_api.infractions import cases, corrections, lifecycle, photos, queue, store
 from enforcement_api.infractions.attention import REASONS, REST
@@ -24,6 +24,7 @@ from enforcement_api.infractions.queue import QueuePlace
 from enforcement_api.infractions.routes import UNCHANGING, photo_response
 from enforcement_api.problems import N_, Invalid, Problem
 from sync import codec
+from sync.plates import Plate
 
 A_PAGE = 50
 """Infractions of the queue on one page, and in one bulk decision at most."""
@@ -359,6 +360,8 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
     ) -> Response:
         found = record.read(lambda tx: seen(tx, id, visitor, part, at=web.at()))
         errors = forms.wrong(problem, visitor.language) if problem is not None else []
+        if problem is not None and found.infraction.plate is not None:
+            looking.keep(web, visitor, found.infraction.plate, "review")  # they may have been long
         moved = isinstance(problem, StateMovedOn)
         sent, show = found.infraction.sent, web.showing(visitor)
         at = sent.position
@@ -392,14 +395,42 @@ def router(web: Web, *, follow: Callable[[str], None]) -> APIRouter:
 
     @routes.get("/infractions/{id}")
     def show_infraction(
-        id: str, visitor: Visitor = visiting, part: str = "", done: str = "", back: str = ""
+        request: Request,
+        id: str,
+        visitor: Visitor = visiting,
+        part: str = "",
+        done: str = "",
+        back: str = "",
     ) -> Response:
-        """`back`: the search of the log that somebody came from."""
-        if id.endswith(".json"):
-            here, name = Part.named(part), id.removesuffix(".json")
+        """`back`: the search of the log that somebody came from. Whoever opens it looks its plate
+        up.
+        """
+        here, name = Part.named(part), id.removesuffix(".json")
+        if not is_looked_up(visitor, name, request):
+            query = {"part": part, "done": done, "back": back}
+            onward = address("sites", visitor.at_site.id, "infractions", id, **query)
+            return web.page("infraction-from-afar.html", visitor, onward=onward)
+        if name != id:
             found = record.read(lambda tx: seen(tx, name, visitor, here, at=web.at()))
             return web.twin(visitor, found.as_json())
-        return shown_case(visitor, id, Part.named(part), done=done, back=back)
+        return shown_case(visitor, id, here, done=done, back=back)
+
+    def is_looked_up(visitor: Visitor, id: str, request: Request) -> bool:
+        """Whether somebody may see what is known of an infraction's plate, which is kept: not where
+        a page of somebody else's leads here. Raises AskedAhead, NoSuchPage.
+        """
+        web.check_asked(request)
+
+        def look(tx: Connection) -> tuple[Plate | None, bool]:
+            plate = found_at(tx, visitor.at_site.id, id).plate
+            return plate, plate is None or bool(looking.recent(tx, visitor, plate, web.at()))
+
+        plate, is_known = record.read(look)
+        if not web.is_from_here(request):
+            return is_known
+        if plate is not None:
+            looking.keep(web, visitor, plate, "review")
+        return True
 
     @routes.post("/infractions/{id}/decision")
     def decide(id: str, visitor: Visitor = acting, part: str = "") -> Response:

@@ -88,6 +88,15 @@ class ForgedForm(Problem):
         self.kept = kept
 
 
+class AskedAhead(Problem):
+    """A page whose opening is kept in somebody's name, before they open it."""
+
+    status = 403
+    slug = "asked-ahead"
+    title = N_("This page is not fetched ahead")
+    detail = N_("Open it yourself.")
+
+
 class NotAllowed(Problem):
     """Something that this account may not do."""
 
@@ -346,6 +355,14 @@ class Web:
         origin = request.headers.get("origin")
         known = {request.headers.get("host", ""), urlsplit(self.settings.public_url).netloc}
         return origin is None or split(origin).netloc in known - {""}
+
+    def check_asked(self, request: Request) -> None:
+        """Raises AskedAhead: a browser asks before anybody does, or a part of a page asks by
+        itself. What is fetched ahead may be shown without being asked for again, or never.
+        """
+        told = (request.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
+        if "prefetch" in " ".join(told) or "hx-request" in request.headers:
+            raise AskedAhead
 
     def _visitor(
         self, request: Request, form: FormData | None = None, *, is_used: bool = True

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from enforcement_api.database.tables import lookups as of_staff
+from enforcement_api.permits import lookups
+from sync.plates import Plate
 from tests.enforcement_api.console.visiting import Visiting, fields, visiting, words
 from tests.enforcement_api.infraction_log import InfractionLog, infraction_log, picture, sha256
 
@@ -144,6 +148,82 @@ def test_infraction_shows_photos_and_what_has_not_come(log: InfractionLog, marie
     assert again.status_code == 304
     assert marie.get(f"/console/sites/1085/photos/{names[1]}").status_code == 404
     assert marie.get("/console/sites/1085/photos/nonsense").status_code == 422
+
+
+def looks(log: InfractionLog, plate: str = "ABC123") -> list[tuple[str, str | None]]:
+    """Who of the staff looked a plate up, and what for."""
+    sought = Plate(plate, "CA-QC")
+    found = log.service.record.read(lambda tx: lookups.of_plate(tx, "1085", sought, most=50))
+    return [(one.by_name, one.purpose) for one in found if one.who == "staff"]
+
+
+def test_whoever_opens_an_infraction_looks_its_plate_up(
+    log: InfractionLog, marie: Visiting, jean: Visiting
+) -> None:
+    id = log.record("ABC123")
+    for page in (QUEUE, LOG):
+        marie.page(page)
+    assert looks(log) == []
+    marie.page(f"{LOG}/{id}")
+    marie.page(f"{LOG}/{id}")
+    marie.twin(f"{LOG}/{id}")
+    assert looks(log) == [("Marie Côté", "review")], "once within half an hour"
+    page = marie.page("/console/sites/1085/plates/CA-QC/ABC123", **{"for": "review"})
+    assert "Review of an infraction" in words(page)
+    assert len(looks(log)) == 1, "the plate's page is looked at for the same"
+    jean.twin(f"{LOG}/{id}")
+    assert len(looks(log)) == 2
+    log._service.clock.advance(minutes=31)
+    marie.page(f"{LOG}/{id}")
+    assert sorted(looks(log)) == [("Jean Roy", "review"), *[("Marie Côté", "review")] * 2]
+
+
+def test_infraction_without_a_plate_looks_nothing_up(log: InfractionLog, marie: Visiting) -> None:
+    id = log.record(None, plate_source="none", plate_missing_reason="no_plate")
+    marie.page(f"{LOG}/{id}")
+    assert log.service.record.read(lambda tx: tx.execute(select(of_staff)).all()) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Purpose": "prefetch"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+        {"HX-Request": "true"},
+    ],
+)
+def test_what_is_fetched_before_anybody_opens_it_looks_nothing_up(
+    log: InfractionLog, marie: Visiting, headers: dict[str, str]
+) -> None:
+    id = log.record("ABC123")
+    plate = "/console/sites/1085/plates/CA-QC/ABC123?for=review"
+    for path in (f"{LOG}/{id}", f"{LOG}/{id}.json", plate):
+        answer = marie.client.get(path, headers=headers)
+        assert answer.status_code == 403
+        assert "What the handheld knew" not in answer.text
+    assert looks(log) == []
+
+
+def test_page_of_another_site_opens_no_infraction_in_somebodys_name(
+    log: InfractionLog, marie: Visiting
+) -> None:
+    id = differing(log)
+    for path in (f"{LOG}/{id}?part=differs", f"{LOG}/{id}.json"):
+        answer = marie.client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert "A page of another site leads here." in words(answer.text)
+        assert "What the handheld knew" not in answer.text
+        assert "permit" not in words(answer.text).replace("permits of its plate", "")
+    assert looks(log) == []
+    answer = marie.client.get(f"{LOG}/{id}?part=differs", headers={"Sec-Fetch-Site": "same-site"})
+    (onward,) = re.findall(r'class="button main" href="([^"]+)"', answer.text)
+    assert onward == f"{LOG}/{id}?part=differs"
+    answer = marie.client.get(onward, headers={"Sec-Fetch-Site": "same-origin"})
+    assert "What the handheld knew" in words(answer.text)
+    assert looks(log) == [("Marie Côté", "review")]
+    again = marie.client.get(onward, headers={"Sec-Fetch-Site": "cross-site"})
+    assert "What the handheld knew" in words(again.text), "it was looked up just now"
 
 
 def test_photo_of_another_site_is_not_shown(log: InfractionLog, marie: Visiting) -> None:
