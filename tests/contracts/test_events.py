@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.paging import turns
 from tests.service import Service, new_id
 
 EVENT = {"kind": "shift_start", "site": "1085", "at": "2026-11-23T15:15:00Z"}
@@ -204,7 +205,7 @@ def test_list_comes_in_pages(service: Service) -> None:
     for i in range(5):
         put(device, at=f"2026-11-23T15:15:0{i // 2}Z", note=i)
     seen, query = [], {"limit": 2}
-    while True:
+    for _ in turns():
         page = service.reader.get("/v1/events", params=query).json()
         assert len(page["items"]) <= 2
         seen += [event["facts"]["note"] for event in page["items"]]

@@ -25,6 +25,7 @@ from sync import codec, exchange
 from sync.engine import FAR_BEHIND
 from sync.messages import EMPTY_DIGEST, ChangePage
 from sync.replica import Replica
+from tests.paging import turns
 from tests.service import NOW, Service
 
 CHANGES = "/v1/sites/1085/changes"
@@ -44,7 +45,7 @@ def pages(
     device: httpx.Client, *, after: str | None = None, limit: int = 10_000
 ) -> Iterator[dict[str, Any]]:
     """A whole catch-up."""
-    while True:
+    for _ in turns():
         query = {"limit": limit} | ({"after": after} if after else {})
         answer = device.get(CHANGES, params=query)
         assert answer.status_code == 200, answer.text

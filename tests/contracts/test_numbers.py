@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from enforcement_api.database.engine import Record
 from enforcement_api.database.tables import number_series
 from enforcement_api.devices import numbers
+from tests.paging import turns
 from tests.service import NOW, Service, infraction, new_id, running
 
 BLOCKS = "/v1/sites/1085/number-blocks"
@@ -146,7 +147,7 @@ def test_list_comes_in_pages_and_by_device(service: Service) -> None:
         ask(other)
         service.clock.advance(seconds=i)
     seen, cursor = [], None
-    while True:
+    for _ in turns():
         page = service.reader.get(
             BLOCKS, params={"limit": 2} | ({"cursor": cursor} if cursor else {})
         )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, update
 from enforcement_api.database.tables import letters
 from enforcement_api.subscriptions import post
 from enforcement_api.subscriptions.letters import Letter
+from tests.paging import turns
 from tests.service import Service, infraction, new_id
 
 
@@ -179,7 +180,7 @@ def test_the_log_is_read_page_by_page_and_by_subject(site: Service) -> None:
     handheld.push()
     entries = []
     parameters = {"limit": 2}
-    while True:
+    for _ in turns():
         page = site.admin.get("/v1/audit", params=parameters).json()
         entries += page["items"]
         if page["next_cursor"] is None:

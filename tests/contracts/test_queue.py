@@ -25,6 +25,7 @@ from sync import codec
 from sync.plates import fold
 from tests.contracts.test_reviews import review
 from tests.enforcement_api.infraction_log import NOON, InfractionLog, new_id, picture, sha256
+from tests.paging import turns
 from tests.postgres import fresh_database
 
 UNKNOWN_CURSOR = {"cursor": "MSBub3doZXJlIDEyIDEwODU"}
@@ -271,7 +272,10 @@ def test_queue_is_read_page_by_page_the_weightiest_and_then_the_oldest_first(
     assert ids(log) == expected
     read: list[str] = []
     place = None
-    while page := asked(log, queue.waiting, "1085", after=place, limit=2):
+    for _ in turns():
+        page = asked(log, queue.waiting, "1085", after=place, limit=2)
+        if not page:
+            break
         read += [infraction.id for infraction in page]
         place = QueuePlace.of(page[-1])
         assert place == QueuePlace.parse(str(place))

@@ -29,6 +29,7 @@ from enforcement_api.infractions.core import ORDERS, Place, Selection
 from enforcement_api.infractions.queue import QueuePlace
 from enforcement_api.infractions.search import FACETS
 from sync.plates import fold, normalise
+from tests.paging import turns
 from tests.service import migrated_record
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
@@ -181,7 +182,7 @@ def pages(record: Record, wanted: Selection, *, limit: int) -> Iterator[search.F
     def page(tx: sa.Connection) -> search.Found:
         return search.search(tx, wanted, after=after, limit=limit)
 
-    while True:
+    for _ in turns():
         found = record.read(page)
         assert len(found.items) <= limit
         assert found.next is not None or found.examined_until is None

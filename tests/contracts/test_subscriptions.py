@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sync.codec import instant, parse_instant
+from tests.paging import turns
 from tests.service import NOW, Service
 from tests.subscribing import Office, new_id
 
@@ -623,7 +624,7 @@ def test_pages_of_lists_follow_each_other_without_a_gap(office: Office) -> None:
     ):
         found: list[str] = []
         cursor: str | None = None
-        while True:
+        for _ in turns():
             params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
             answer = office.does("GET", path, params=params)
             assert len(answer["items"]) <= 2

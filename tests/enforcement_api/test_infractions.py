@@ -27,6 +27,7 @@ from tests.enforcement_api.infraction_log import (
     picture,
     sha256,
 )
+from tests.paging import turns
 from tests.service import infraction
 
 
@@ -292,7 +293,7 @@ def test_pages_show_each_infraction_once_while_new_ones_arrive(
         log.now += timedelta(seconds=i % 3)
     seen: list[str] = []
     cursor: dict[str, str] = {}
-    while True:
+    for _ in turns():
         page = log.list(sort=sort, limit=5, **cursor).json()
         seen += [item["id"] for item in page["items"]]
         if page["next_cursor"] is None:
