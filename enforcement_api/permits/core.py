@@ -351,11 +351,14 @@ def _replaced(
 
 
 def _last_that_worked(before: Sequence[StoredPermit], since: datetime) -> StoredPermit | None:
-    """The plate before that works, or worked until `since` at least.
+    """The plate before that lives on at `since`, or worked until then at least.
 
     One that had ended by then stays so: a renewal must not bring back a plate that was given up.
+    One that lives on may never work: confirmed in the same second as the next one, it would end
+    when it becomes active.
     """
-    worked = next((permit for permit in reversed(before) if permit.was_usable), None)
-    if worked is None or (worked.ends_at is not None and worked.ends_at < since):
-        return None
-    return worked
+    for permit in reversed(before):
+        lives_on = permit.ends_at is None or permit.ends_at > since
+        if lives_on or permit.was_usable:
+            return permit if lives_on or permit.ends_at == since else None
+    return None

@@ -155,6 +155,28 @@ def test_cancelling_a_pending_replacement_ends_both_plates_at_once(record: Recor
     assert record.working(gone) == ""
 
 
+def test_plate_that_is_replaced_in_the_second_of_its_confirmation_ends_with_its_permit() -> None:
+    record = Record()
+    for version, plate in enumerate(("AAA111", "BBB222"), start=1):
+        record.push(confirmed(CHANGED, plate, version=version), now=CHANGED)
+    assert record.permits["p~1"].ends_at == ACTIVE  # when it would begin to work
+    record.push(
+        confirmed(CHANGED, "BBB222", version=3, status="cancelled", ends_at=CHANGED), now=CHANGED
+    )
+    assert record.verdict("AAA111", CHANGED) == "expired"
+    assert record.verdict("BBB222", CHANGED) == "cancelled"
+
+
+def test_plates_replaced_in_the_second_of_their_confirmation_leave_no_gap() -> None:
+    record = Record()
+    for version, plate in enumerate(("AAA111", "BBB222"), start=1):
+        record.push(confirmed(CHANGED, plate, version=version), now=CHANGED)
+    again = CHANGED + HOUR
+    record.push(confirmed(again, "CCC333", version=3), now=again)
+    assert [record.working(ACTIVE + n * HOUR) for n in (-1, 0, 1)] == ["", "A", "C"]
+    assert record.verdict("BBB222", again) == "expired"
+
+
 def test_renewal_of_the_new_plate_brings_no_old_plate_back(record: Record) -> None:
     record.push(confirmed(CHANGED, "BBB222", version=2), now=CHANGED)
     for version, valid_until in ((3, date(2027, 1, 1)), (4, None)):
