@@ -292,31 +292,27 @@ def _seconds(at: datetime) -> int:
 Get = Callable[[str], httpx.Response]
 
 
+def entered(tx: Connection, *, email: str, at: datetime) -> str:
+    """The cookie of somebody new, who is signed in and may see everything."""
+    account, _ = staff.create(tx, email=email, role="administrator", sees_subscribers=True, at=at)
+    lasts = timedelta(hours=12)
+    opened = {"address": "192.0.2.7", "browser": "a benchmark"}
+    return staff.open_session(tx, account, at=at, lasts=lasts, **opened)[1]
+
+
 @contextlib.contextmanager
 def signed_in(settings: Settings) -> Iterator[tuple[FastAPI, Get]]:
     """The application in this process, and somebody who is signed in and may see everything."""
     app = create_app(settings, now=lambda: NOW)
     parts = app.state.service
-
-    def enter(tx: Connection) -> str:
-        account, _ = staff.create(
-            tx,
-            email="anne@example.org",
-            role="administrator",
-            sees_subscribers=True,
-            at=NOW,
-        )
-        lasts = timedelta(hours=12)
-        opened = {"address": "192.0.2.7", "browser": "a benchmark"}
-        return staff.open_session(tx, account, at=NOW, lasts=lasts, **opened)[1]
-
+    cookie = parts.record.write(lambda tx: entered(tx, email="anne@example.org", at=NOW))
     with asyncio.Runner() as runner:
         life = app.router.lifespan_context(app)
         runner.run(life.__aenter__())
         client = httpx.AsyncClient(
             base_url="http://localhost",
             transport=httpx.ASGITransport(app),
-            cookies={COOKIE: parts.record.write(enter)},
+            cookies={COOKIE: cookie},
             headers={"Accept": "text/html", "Accept-Language": "fr"},
         )
         try:

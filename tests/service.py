@@ -28,12 +28,10 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import httpx
-from fastapi._compat import v2 as parameters
 from PIL import Image
-from pydantic import TypeAdapter
 
 from enforcement_api.app import Service as Parts
 from enforcement_api.app import create_app
@@ -51,6 +49,7 @@ from sync.outbox import Outbox
 from sync.plates import Plate
 from sync.replica import Replica, State
 from sync.validity import Judgement
+from tests import quick_routes
 
 T = TypeVar("T")
 
@@ -145,22 +144,7 @@ def migrated_record() -> Path:
     return folder / "record.db"
 
 
-_adapters: dict[tuple[Any, str], TypeAdapter[Any]] = {}
-
-
-def _adapter(annotation: Any, *, config: Any = None) -> TypeAdapter[Any]:
-    """What pydantic makes of a parameter's type, made once for all applications of this process:
-    each would take a third of a test for it. (The type is told by itself, for two may have one
-    name; a function beside it by its address, which it keeps, for it is kept.)
-    """
-    told = get_args(annotation)[0], repr((annotation, config))
-    if told not in _adapters:
-        _adapters[told] = TypeAdapter(annotation, config=config)
-    return _adapters[told]
-
-
-assert parameters.TypeAdapter is TypeAdapter
-parameters.TypeAdapter = _adapter  # type: ignore[assignment,misc]
+quick_routes.install()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Both engines that the record runs on: a contract here is checked on each."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,43 +8,46 @@ from pathlib import Path
 import pytest
 
 from enforcement_api.database.engine import Record
+from tests.emptied import EmptiedDatabases
 from tests.enforcement_api.infraction_log import InfractionLog, infraction_log
-from tests.postgres import fresh_database, postgres_database_url, postgres_url
+from tests.postgres import postgres_database_url, postgres_url
 from tests.service import Service, migrated_record, running
 
 __all__ = ["postgres_database_url", "postgres_url"]
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_url: str) -> str:
-    """The name of a migrated database to copy: quicker than migrating for each test."""
-    record = Record(fresh_database(postgres_url))
-    record.migrate()
-    record.close()
-    assert record.url.database is not None
-    return record.url.database
+def emptied_databases(postgres_url: str) -> EmptiedDatabases:
+    """Where tests that need a migrated PostgreSQL database get one."""
+    return EmptiedDatabases(postgres_url)
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(emptied_databases: EmptiedDatabases) -> str:
+    """The name of a migrated database, to copy where a test changes more than rows."""
+    return emptied_databases.template
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The address of an empty record, once on each engine (None: SQLite in the data folder)."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            yield None
+        else:
+            databases: EmptiedDatabases = request.getfixturevalue("emptied_databases")
+            yield stack.enter_context(databases.one())
+
+
+@pytest.fixture
+def record(tmp_path: Path, database_url: str | None) -> Iterator[Record]:
     """An empty record, once on each engine."""
-    if request.param == "sqlite":
+    if database_url is None:
         shutil.copy(migrated_record(), tmp_path / "record.db")
-        record = Record(f"sqlite:///{tmp_path / 'record.db'}")
-    else:
-        template = request.getfixturevalue("migrated_postgres")
-        record = Record(fresh_database(request.getfixturevalue("postgres_url"), template=template))
+        database_url = f"sqlite:///{tmp_path / 'record.db'}"
+    record = Record(database_url)
     yield record
     record.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str | None:
-    """The address of an empty record, once on each engine (None: SQLite in the data folder)."""
-    if request.param == "sqlite":
-        return None
-    template = request.getfixturevalue("migrated_postgres")
-    return fresh_database(request.getfixturevalue("postgres_url"), template=template)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handheld_app.device import DeviceFile
+from handheld_app.device import Device, DeviceFile
 from tests.handheld_app.conftest import World
 from tests.handheld_app.seeing import flaws
 from tests.handheld_app.test_screens import at_work, known, last_look, now
@@ -49,9 +49,14 @@ async def test_settings_are_changed_by_touch_and_kept(
     await hand.touch(screen.sections[0].keys["en"])
     await hand.until(lambda: screen.sections[0].title == "Language", "English")
     assert hand.app.cues.mode == "silent"
-    device = DeviceFile(tmp_path / "handheld" / "device.json", new_install_id="none").device
-    assert (device.palette, device.text_scale, device.lang) == ("night", 130, "en")
-    assert (device.left_handed, device.cues) == (True, "silent")
+
+    def kept() -> Device:
+        return DeviceFile(tmp_path / "handheld" / "device.json", new_install_id="none").device
+
+    # It is written beside the window, which shows it at once.
+    await hand.until(lambda: kept().lang == "en", "English kept")
+    assert (kept().palette, kept().text_scale) == ("night", 130)
+    assert (kept().left_handed, kept().cues) == (True, "silent")
 
 
 @pytest.mark.asyncio
