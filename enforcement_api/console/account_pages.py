@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -33,6 +34,7 @@ from enforcement_api.staff.core import (
     PASSWORD_PATH,
     SHORTEST_PASSWORD,
     Account,
+    AccountMovedOn,
     SignInFailed,
     SignInLocked,
     UnusablePassword,
@@ -81,6 +83,10 @@ class _Typed:
             account.sites,
             account.sees_subscribers,
         )
+
+    def __str__(self) -> str:
+        """The same for the same fields: what a form was filled from."""
+        return hashlib.sha256(codec.canonical(asdict(self)).encode()).hexdigest()[:16]
 
 
 def router(web: Web) -> APIRouter:
@@ -320,6 +326,7 @@ def router(web: Web) -> APIRouter:
             account=account,
             sessions=sessions,
             typed=typed or _Typed.of(account),
+            expected=str(_Typed.of(account)),
             errors=errors,
             done=web.words(_DONE.get(done, ""), visitor.language),
             link=link,
@@ -337,6 +344,15 @@ def router(web: Web) -> APIRouter:
 
         def work(tx: Any) -> None:
             before = store.account(tx, id)
+            is_now = _Typed.of(before)
+            if visitor.text("expected") not in ("", str(is_now)):
+                show = web.showing(visitor)
+                raise AccountMovedOn(
+                    name=before.name,
+                    email=before.email,
+                    role=show.role(before.role),
+                    sites=show.text(N_("all")) if before.sites is None else ", ".join(before.sites),
+                )
             after = replace(
                 before,
                 name=typed.name,

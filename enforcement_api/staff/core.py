@@ -99,6 +99,18 @@ class AccountExists(Problem):
     detail = N_("Change that one, or give it a new link: {email}.")
 
 
+class AccountMovedOn(Problem):
+    """Somebody else has changed the account since it was looked at."""
+
+    status = 409
+    slug = "account-moved-on"
+    title = N_("Somebody else has changed this account meanwhile")
+    detail = N_(
+        "It is now: {name}, {email}, {role}; sites: {sites}. What you typed is still here: save it"
+        " again to put it in the place of that."
+    )
+
+
 class LimitedAdministrator(Problem):
     """An administrator of some sites alone: whoever gives sites can give themselves all of them."""
 

@@ -359,6 +359,29 @@ def test_lowered_role_holds_at_the_next_page(
     assert other.send("/console/staff", email="x@example.org", name="x").status_code == 403
 
 
+def test_change_of_an_account_that_somebody_else_changed_is_told_and_overwrites_nothing(
+    supervisor: Visiting, administrator: Visiting
+) -> None:
+    path = f"/console/staff/{supervisor.account.id}"
+    mine = {"name": "Marie", "email": "marie@example.org", "site": "1085"}
+
+    def expected(page: str) -> str:
+        (found,) = re.findall(r'name="expected" value="([^"]*)"', page)
+        return str(found)
+
+    seen = expected(administrator.page(path))
+    administrator.sent(path, **mine, role="supervisor", badge="77", expected=seen)
+    stale = administrator.send(path, **mine, role="administrator", all_sites="on", expected=seen)
+    assert stale.status_code == 422
+    assert "Somebody else has changed this account meanwhile" in words(stale.text)
+    assert 'value="administrator" selected' in stale.text  # what was typed is still there
+    assert 'name="badge" maxlength="32" autocomplete="off" value="77"' in administrator.page(path)
+    administrator.sent(
+        path, **mine, role="administrator", all_sites="on", expected=expected(stale.text)
+    )
+    assert 'value="administrator" selected' in administrator.page(path)
+
+
 # What somebody may see
 
 
