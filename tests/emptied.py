@@ -20,8 +20,12 @@ _OTHERS = sa.text(
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 _LOOKS = sa.text(
-    "SELECT relname, relkind::text, relnatts FROM pg_class"
-    " WHERE relnamespace = 'public'::regnamespace ORDER BY relname"
+    "SELECT relname::text AS name, relkind::text AS kind, relnatts::int FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace"
+    " UNION ALL SELECT tgname::text, tgenabled::text, 0 FROM pg_trigger WHERE NOT tgisinternal"
+    " UNION ALL SELECT conname::text, contype::text, 0 FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace"
+    " ORDER BY name, kind"
 )
 _RESTART = sa.text("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
 
@@ -30,7 +34,8 @@ class EmptiedDatabases:
     """The databases of one server.
 
     To make one takes twenty times as long as to empty one. One that cannot be emptied, since
-    somebody is in it still or its tables are no longer what they were, is given to nobody again.
+    somebody is in it still, or its tables and triggers are not what they were, is given to nobody
+    again.
     """
 
     def __init__(self, server_url: str) -> None:
