@@ -27,6 +27,7 @@ _LOOKS = sa.text(
     " WHERE connamespace = 'public'::regnamespace"
     " ORDER BY name, kind"
 )
+_VERSION = sa.text("SELECT version_num FROM alembic_version")
 _RESTART = sa.text("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
 
 
@@ -44,7 +45,7 @@ class EmptiedDatabases:
         record = Record(fresh_database(server_url))
         record.migrate()
         with record.reading() as tx:
-            self._looks = tx.execute(_LOOKS).all()
+            self._looks = _looks(tx)
             self._rows = {table: _rows(tx, table) for table in metadata.sorted_tables}
         record.close()
         assert record.url.database is not None
@@ -64,7 +65,7 @@ class EmptiedDatabases:
 
     def _emptied(self, url: str) -> bool:
         with sa.create_engine(url, poolclass=sa.NullPool).begin() as tx:
-            if not _is_left(tx) or tx.execute(_LOOKS).all() != self._looks:
+            if not _is_left(tx) or _looks(tx) != self._looks:
                 return False
             # No trigger: that of the audit log lets nobody delete.
             tx.exec_driver_sql("SET LOCAL session_replication_role = replica")
@@ -74,6 +75,13 @@ class EmptiedDatabases:
                     tx.execute(sa.insert(table), rows)
             tx.execute(_RESTART)
             return True
+
+
+def _looks(tx: sa.Connection) -> object:
+    """What it is made of, and by which migration."""
+    made_of = tx.execute(_LOOKS).all()
+    is_migrated = any(row.name == "alembic_version" for row in made_of)
+    return made_of, tx.execute(_VERSION).all() if is_migrated else None
 
 
 def _is_left(tx: sa.Connection) -> bool:

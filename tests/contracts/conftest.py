@@ -29,25 +29,32 @@ def migrated_postgres(emptied_databases: EmptiedDatabases) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
+def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
+    """An empty record, once on each engine."""
+    with _database(request) as url:
+        if url is None:
+            shutil.copy(migrated_record(), tmp_path / "record.db")
+            url = f"sqlite:///{tmp_path / 'record.db'}"
+        record = Record(url)
+        yield record
+        record.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """The address of an empty record, once on each engine (None: SQLite in the data folder)."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "sqlite":
-            yield None
-        else:
-            databases: EmptiedDatabases = request.getfixturevalue("emptied_databases")
-            yield stack.enter_context(databases.one())
+    with _database(request) as url:
+        yield url
 
 
-@pytest.fixture
-def record(tmp_path: Path, database_url: str | None) -> Iterator[Record]:
-    """An empty record, once on each engine."""
-    if database_url is None:
-        shutil.copy(migrated_record(), tmp_path / "record.db")
-        database_url = f"sqlite:///{tmp_path / 'record.db'}"
-    record = Record(database_url)
-    yield record
-    record.close()
+@contextlib.contextmanager
+def _database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    if request.param == "sqlite":
+        yield None
+        return
+    databases: EmptiedDatabases = request.getfixturevalue("emptied_databases")
+    with databases.one() as url:
+        yield url
 
 
 @pytest.fixture
