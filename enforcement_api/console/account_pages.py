@@ -343,7 +343,7 @@ def router(web: Web) -> APIRouter:
         typed = _Typed.by(visitor)
 
         def work(tx: Any) -> None:
-            before = store.account(tx, id)
+            before = store.account(tx, id, to_change=True)
             is_now = _Typed.of(before)
             if visitor.text("expected") not in ("", str(is_now)):
                 show = web.showing(visitor)

@@ -151,9 +151,10 @@ def _check_not_last(tx: Connection, account: Account) -> None:
         raise LastAdministrator
 
 
-def account(tx: Connection, id: str) -> Account:
-    """Raises UnknownAccount."""
-    row = tx.execute(select(accounts).where(_a.id == id)).first()
+def account(tx: Connection, id: str, *, to_change: bool = False) -> Account:
+    """`to_change`: nobody else changes it until the transaction ends. Raises UnknownAccount."""
+    query = select(accounts).where(_a.id == id)
+    row = tx.execute(query.with_for_update() if to_change else query).first()
     if row is None:
         raise UnknownAccount
     return _account(row)
