@@ -193,3 +193,10 @@ def tabbed(page: Page) -> list[str]:
     wrong += [f"Tab passes over {element}" for element in page.evaluate(_PASSED_OVER)]
     assert not wrong, "\n".join([f"{page.url}:", *wrong])
     return stops
+
+
+def shown(page: Page, name: str) -> None:
+    """A page as it should be for all, kept to be looked at."""
+    accessible(page)
+    fits(page)
+    keep(page, name)

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from enforcement_api.console.web import ROOT
 from tests.console.browsing import EVERY_LOOK, Browser, Look
 from tests.console.furnished import log, service
-from tests.console.seeing import accessible, fits, keep
+from tests.console.seeing import shown
 from tests.console.visiting import signed_in, with_photos
 from tests.enforcement_api.console.test_account_pages import PASSWORD, with_password
 from tests.enforcement_api.console.visiting import Visiting
@@ -26,13 +26,6 @@ __all__ = ["log", "service"]
 def anne(browser: Browser, service: Service, address: str, look: Look) -> tuple[Page, Visiting]:
     facts = {"name": "Anne Roy", "role": "administrator", "sites": None}
     return signed_in(browser, service, address, look, **facts)
-
-
-def shown(page: Page, name: str) -> None:
-    """A page as it should be for all, kept to be looked at."""
-    accessible(page)
-    fits(page)
-    keep(page, name)
 
 
 @EVERY_LOOK

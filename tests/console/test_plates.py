@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from enforcement_api.console.web import COOKIE, ROOT
 from tests.console.browsing import EVERY_LOOK, Browser, Look
-from tests.console.seeing import accessible, fits, keep, tabbed
+from tests.console.seeing import shown, tabbed
 from tests.console.visiting import signed_in
 from tests.enforcement_api.console.test_request_pages import HOSTILE, attach, pdf
 from tests.enforcement_api.console.visiting import Visiting, visiting
@@ -37,13 +37,6 @@ def service(service: Service) -> Service:
 @pytest.fixture
 def lea(browser: Browser, service: Service, address: str, look: Look) -> tuple[Page, Visiting]:
     return signed_in(browser, service, address, look, name="Léa Roy", sees_subscribers=True)
-
-
-def shown(page: Page, name: str) -> None:
-    """A page as it should be for all, kept to be looked at."""
-    accessible(page)
-    fits(page)
-    keep(page, name)
 
 
 @EVERY_LOOK
