@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from enforcement_api.console.wording import FIELDS
 from enforcement_api.problems import N_, Invalid, Problem, error_of, translation
+from enforcement_api.shapes import calendar
 from enforcement_api.wording import COLONS
 
 S = TypeVar("S", bound=BaseModel)
@@ -37,12 +38,15 @@ def instant(text: str, time_zone: str, pointer: str) -> datetime:
     """
     try:
         read = datetime.fromisoformat(text)
-        if read.tzinfo is None:
-            read = read.replace(tzinfo=ZoneInfo(time_zone))
-        return read.astimezone(UTC).replace(microsecond=0)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         told = N_("must be a date and a time, such as 2026-12-24 00:00")
         raise Invalid(errors=[Problem.Error(pointer, told)]) from error
+    if read.tzinfo is None:
+        read = read.replace(tzinfo=ZoneInfo(time_zone))
+    try:
+        return calendar(read).astimezone(UTC).replace(microsecond=0)
+    except ValueError as error:
+        raise Invalid(errors=[Problem.Error(pointer, str(error))]) from error
 
 
 def typed_moment(at: datetime | None, time_zone: str) -> str:

@@ -45,10 +45,11 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def address(service: Service) -> Iterator[str]:
-    """Where a browser finds the service."""
+def address(service: Service, browser: Browser) -> Iterator[str]:
+    """Where a browser finds the service, until everybody has left."""
     with browsable(service) as address:
         yield address
+        browser.leave()
 
 
 @pytest.fixture

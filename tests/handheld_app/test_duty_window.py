@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ from tests.handheld_app.conftest import (
     sign_in,
 )
 from tests.handheld_app.test_shifts import SQUARE
-from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures
+from tests.handheld_app.test_window import DEADLINE, Hand, hand, pictures, restarted
 
 __all__ = ["hand", "pictures"]
 
@@ -126,26 +124,6 @@ def brief(hand: Hand, *texts: str, first: int = 0) -> None:
     briefed = Briefed({"messages": messages}, "e1")
     hand.app.handheld.briefings.keep(server, "1085", briefed, at=at)
     hand.app._sync_changed(SyncStatus("online"))
-
-
-@asynccontextmanager
-async def restarted(hand: Hand, folder: Path) -> AsyncIterator[None]:
-    """The program, started again over the same folder."""
-    from handheld_app.app import HandheldApp
-
-    if not hand.running.done():
-        hand.app.stop()
-        await asyncio.wait_for(hand.running, DEADLINE)
-    hand.app = HandheldApp(folder, lang="fr", pictures=folder)
-    hand.app.handheld.staff._cost = CHEAP
-    hand.running = asyncio.create_task(hand.app.async_run("asyncio"))
-    try:
-        await hand.until(lambda: hand.app.root is not None, "the window")
-        yield
-    finally:
-        if not hand.running.done():
-            hand.app.stop()
-            await asyncio.wait_for(hand.running, DEADLINE)
 
 
 @pytest.mark.asyncio

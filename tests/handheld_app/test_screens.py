@@ -31,7 +31,7 @@ from tests.handheld_app.conftest import (
     measure,
     sign_in,
 )
-from tests.handheld_app.test_window import DEADLINE, MORE_SIZES, Hand, hand, pictures
+from tests.handheld_app.test_window import DEADLINE, MORE_SIZES, Hand, hand, pictures, restarted
 
 __all__ = ["hand", "pictures"]
 
@@ -161,14 +161,13 @@ async def test_an_enrolment_that_succeeds_late_leaves_the_infraction_open(
 
 @pytest.mark.asyncio
 async def test_an_enrolled_device_goes_on_while_it_is_enrolled_again(
-    hand: Hand, known: World
+    hand: Hand, known: World, tmp_path: Path
 ) -> None:
     await at_work(hand, known)
     hand.app.handheld.device_file.change(server="http://127.0.0.1:9")
-    hand.app._code = "CODE"
-    hand.app.on_start()
-    assert hand.app.screens.current == "enrol"
-    await hand.until(lambda: hand.app.status.connection == "offline", "the sync")
+    async with restarted(hand, tmp_path, code="CODE"):
+        assert hand.app.screens.current == "enrol"
+        await hand.until(lambda: hand.app.status.connection == "offline", "the sync")
 
 
 @pytest.mark.asyncio

@@ -23,7 +23,7 @@ from PIL import Image
 
 from handheld_app.__main__ import configure
 from handheld_app.wording import gettext, verdict_word
-from tests.handheld_app.conftest import BADGE, PIN
+from tests.handheld_app.conftest import BADGE, CHEAP, PIN
 from tests.handheld_app.seeing import GAP, flaws
 from tests.handheld_app.service import ServiceProcess
 
@@ -413,6 +413,26 @@ async def opened(folder: Path, pictures: Path, *, kind: type[H], **given: Any) -
         if not running.done():
             app.stop()
             await asyncio.wait_for(running, DEADLINE)
+
+
+@asynccontextmanager
+async def restarted(hand: Hand, folder: Path, **given: Any) -> AsyncIterator[None]:
+    """The program, started again over the same folder; what is given is given to the app."""
+    from handheld_app.app import HandheldApp
+
+    if not hand.running.done():
+        hand.app.stop()
+        await asyncio.wait_for(hand.running, DEADLINE)
+    hand.app = HandheldApp(folder, lang="fr", pictures=folder, **given)
+    hand.app.handheld.staff._cost = CHEAP
+    hand.running = asyncio.create_task(hand.app.async_run("asyncio"))
+    try:
+        await hand.until(lambda: hand.app.root is not None, "the window")
+        yield
+    finally:
+        if not hand.running.done():
+            hand.app.stop()
+            await asyncio.wait_for(hand.running, DEADLINE)
 
 
 @pytest_asyncio.fixture

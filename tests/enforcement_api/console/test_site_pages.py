@@ -304,6 +304,8 @@ def test_time_is_changed_and_removed(service: Service, administrator: Visiting) 
     [
         ({"until": "2026-12-23T00:00"}, "Until: must be later than it begins"),
         ({"from": "tomorrow"}, "From: must be a date and a time"),
+        ({"from": "0001-01-01T00:00"}, "From: must lie between the years 1970 and 9990"),
+        ({"until": "9999-12-31T23:59"}, "Until: must lie between the years 1970 and 9990"),
         ({"reason_en": ""}, "Reason in English: is missing"),
         ({"zones": []}, "Zones: must have 1 entries at least"),
         ({"zones": ["G9"]}, "Zones (1): G9 is none of the zones of this site"),
