@@ -233,8 +233,11 @@ class Showing:
         return self._word(wording.FIELDS, name)
 
     def value(self, name: str, value: str) -> str:
-        """What was chosen in a field, in words where there are some."""
-        return self._word(wording.VALUES.get(name, {}), value)
+        """What was chosen in a field, in words where there are some: what comes before a colon says
+        of what kind it is.
+        """
+        words, kind = wording.VALUES.get(name, {}), value.partition(":")[0]
+        return self._word(words, kind if kind in words else value)
 
 
 @lru_cache(maxsize=10_000)

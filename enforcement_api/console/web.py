@@ -145,6 +145,15 @@ class Kept:
         for name, value in self.fields:
             yield f"{_KEPT}{name}", value
 
+    def told(self) -> Iterator[tuple[str, str]]:
+        """What of it is shown: what was typed and chosen; of infractions, how many."""
+        chosen = sum(name == "infraction" for name, _ in self.fields)
+        if chosen:
+            yield "infractions", str(chosen)
+        for name, value in self.fields:
+            if value and name != "infraction" and name not in _HIDDEN:
+                yield name, value
+
     @classmethod
     def of(cls, form: FormData) -> Kept | None:
         """What waits in a form; None: nothing, or something that was not put there by us."""
@@ -534,9 +543,7 @@ class Web:
 
     def resume_page(self, visitor: Visitor, kept: Kept, *, status: int = 200) -> Response:
         """What somebody was about to send, to be looked at once more and sent by this session."""
-        return self.page(
-            "resume.html", visitor, status=status, kept=kept, hidden=_HIDDEN, back=ROOT
-        )
+        return self.page("resume.html", visitor, status=status, kept=kept, back=ROOT)
 
     def sign_in_page(
         self,

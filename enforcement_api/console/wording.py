@@ -129,6 +129,7 @@ FIELDS: Mapping[str, str] = {
     "acknowledge_differs": N_("I know that the verdicts differ"),
     "correction": N_("Number of the one that takes its place"),
     "infraction": N_("Infraction"),
+    "infractions": N_("Infractions"),
     "to": N_("To"),
     "all_sites": N_("All sites"),
     "all_zones": N_("All zones"),
@@ -157,6 +158,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "reason": VOID_REASONS,
     "role": ROLES,
     "way": {"up": N_("Move up"), "down": N_("Move down")},
+    "to": {"device": N_("A device, whoever has it"), "patroller": N_("A patroller")},
     "outcome": {"notice": N_("Notice"), "warning": N_("Warning")},
     **{box: {"on": N_("yes")} for box in _BOXES},
 }

@@ -93,6 +93,10 @@ _CUT = """
         const style = getComputedStyle(element);
         if (box.right > width + 1 && !holds(element))
             told.push(`${name(element)} ends at ${Math.round(box.right)} of ${width} px`);
+        const cell = element.parentElement.closest('td, th, dd, li, .card');
+        const out = cell && box.right - cell.getBoundingClientRect().right;
+        if (out > 1 && style.position === 'static' && !holds(element))
+            told.push(`${name(element)} sticks out of its cell by ${Math.round(out)} px`);
         const speaks = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
         const isField = element.matches('button, select');
         const scrolls = /auto|scroll/.test(style.overflow);
@@ -103,6 +107,17 @@ _CUT = """
             // An ellipsis may cut what a title says in full.
             if ((wide > 1 || tall > 1) && !(style.textOverflow === 'ellipsis' && element.title))
                 told.push(`${name(element)} is cut: by ${wide} px across, ${tall} px down`);
+        }
+        for (const node of element.childNodes) {
+            if (node.nodeType !== 3) continue;
+            for (const word of node.data.matchAll(/(?<![^\\s])[\\p{L}’']{3,16}(?![^\\s.,:;…])/gu)) {
+                const there = document.createRange();
+                there.setStart(node, word.index);
+                there.setEnd(node, word.index + word[0].length);
+                const lines = new Set([...there.getClientRects()].map(r => Math.round(r.bottom)));
+                const broken = `“${word[0]}” is broken over ${lines.size} lines`;
+                if (lines.size > 1) told.push(`${broken} in ${name(element)}`);
+            }
         }
         if (element.matches('a[href], button, input:not([type=hidden]), select, textarea,' +
                             ' summary, [role=button], [role=tab], [tabindex="0"]')) {

@@ -102,6 +102,14 @@ UNFIT = {
     "sideways": ("<main><h1>Wide</h1><p class=wide>Too wide</p></main>", "scrolls sideways"),
     "cut": ("<main><h1>Cut</h1><div>A word that is too long for it</div></main>", "is cut"),
     "covered": ("<main><h1>Cut</h1><p class=hidden>A word that is too long</p></main>", "is cut"),
+    "outside": (
+        "<main><h1>Cell</h1><ul><li class=slim><b class=long>Too long for it</b></ul></main>",
+        "sticks out of its cell",
+    ),
+    "broken": (
+        "<main><h1>Word</h1><p class=tight>Zibeline</p></main>",
+        "“Zibeline” is broken over 2 lines",
+    ),
     "small": ("<main><h1>Small</h1><button class=narrow>x</button></main>", "20 px small"),
 }
 UNUSABLE = {
@@ -147,6 +155,9 @@ SCRIPTS = {
         div:not([id]) { width: 90px; white-space: nowrap }
         .narrow { width: 20px; height: 20px; padding: 0 }
         .wide { width: 2000px }
+        .slim { width: 60px }
+        .tight { width: 40px; overflow-wrap: anywhere }
+        .long { display: inline-block; white-space: nowrap }
         .hidden { overflow: hidden; width: 60px; white-space: nowrap }
         .invisible { outline: 0 }
         :focus-visible:not(.invisible) { outline: 3px solid }

@@ -253,6 +253,41 @@ def test_ticks_are_shown_again_in_words(service: Service, browser: httpx.Client)
     assert "All sites yes Reads subscribers yes" in words(page)
 
 
+@pytest.mark.parametrize(
+    ("page", "typed", "told"),
+    [
+        (
+            "live/messages",
+            {"to": "device:5f0c7b1e-6f2d-4f0e-9a51-0d6c3c1c8a11", "text": "To: P7, please"},
+            "To A device, whoever has it Text To: P7, please Send",
+        ),
+        (
+            "review",
+            {
+                "infraction": ["5f0c7b1e-6f2d-4f0e-9a51-0d6c3c1c8a11:received:0"] * 3,
+                "decision": "confirm",
+            },
+            "Infractions 3 Decision Confirm Send",
+        ),
+    ],
+)
+def test_what_was_chosen_is_shown_again_in_words(
+    service: Service, browser: httpx.Client, page: str, typed: dict[str, Any], told: str
+) -> None:
+    service.site("1085", zones=["G1"])
+    with_password(service, "boss@example.org", role="administrator", sites=None)
+    sign_in(browser, "boss@example.org")
+    token = fields(browser.get("/console/account").text)[TOKEN]
+    service.clock.advance(hours=13)
+    path = f"/console/sites/1085/{page}"
+    kept: dict[str, Any] = {}
+    page = browser.post(path, data={TOKEN: token, **typed}).text
+    for name, value in re.findall(r'name="(kept[^"]*)" value="([^"]*)"', page):
+        kept.setdefault(name, []).append(value)
+    shown = sign_in(browser, "boss@example.org", **kept).text
+    assert told in words(shown)
+
+
 def test_what_was_typed_is_not_shown_to_somebody_else(
     service: Service, browser: httpx.Client
 ) -> None:
