@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from enforcement_api.audit import store as audit
+from enforcement_api.console.web import ROOT
 from enforcement_api.database.tables import accounts
 from enforcement_api.problems import Invalid
 from enforcement_api.rates import TooManyRequests
@@ -34,6 +37,7 @@ from enforcement_api.staff.core import (
 )
 from enforcement_api.staff.entrance import Entered, Entrance
 from enforcement_api.staff.keys import UnknownSites
+from tests.enforcement_api.console.visiting import Visiting, visiting
 from tests.service import Service
 
 PASSWORD = "trois chats sur la neige"
@@ -256,6 +260,31 @@ def test_two_administrators_who_revoke_each_other_at_once_are_not_both_gone(
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(revoke, two)) == [False, True]
+
+
+def test_two_administrators_who_change_an_account_at_once_overwrite_nothing(
+    service: Service,
+) -> None:
+    account, _ = made(service, sites=None)
+    path = f"{ROOT}/staff/{account.id}"
+    two = [
+        visiting(service, email=email, role="administrator")
+        for email in ("anne@example.org", "boss@example.org")
+    ]
+    (seen,) = re.findall(r'name="expected" value="([^"]*)"', two[0].page(path))
+    both = threading.Barrier(2)
+    kept = {"email": account.email, "role": "supervisor", "all_sites": "on"}
+
+    def rename(who: Visiting) -> tuple[int, str]:
+        both.wait(30)
+        name = f"by {who.account.email}"
+        return who.send(path, **kept, name=name, expected=html.unescape(seen)).status_code, name
+
+    with ThreadPoolExecutor(2) as pool:
+        (_, first), (refused, _) = sorted(pool.map(rename, two))
+    assert refused == 422
+    found = service.parts.record.read(lambda tx: store.account(tx, account.id))
+    assert (found.name, deeds(service, account).count("changed")) == (first, 1)
 
 
 def test_change_by_somebody_who_looked_earlier_lets_nobody_in_again(service: Service) -> None:
