@@ -10,17 +10,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import cache
+from types import CodeType, FunctionType, MethodType
 from typing import Any, get_args
 
 from fastapi import params, routing
 from fastapi._compat import v2
 from fastapi.dependencies import utils
 from fastapi.dependencies.models import Dependant
+from fastapi.utils import create_model_field
 from pydantic import TypeAdapter
+from starlette.routing import compile_path
 
 _adapters: dict[tuple[Any, str], TypeAdapter[Any]] = {}
+_returned: dict[CodeType, Any] = {}
 _dependants: dict[tuple[Hashable, str], Dependant] = {}
 _read = utils.get_dependant
+_read_return = utils.get_typed_return_annotation
 
 
 def _adapter(annotation: Any, *, config: Any = None) -> TypeAdapter[Any]:
@@ -46,14 +52,24 @@ def _dependant(*, path: str, call: Callable[..., Any], **how: Any) -> Dependant:
     return _with(_dependants[key], call)
 
 
+def _returns(call: Callable[..., Any]) -> Any:
+    """What a function says that it returns, read once of its source."""
+    function = _function(call)
+    if function is None or not isinstance(function.__annotations__.get("return"), str):
+        return _read_return(call)
+    if function.__code__ not in _returned:
+        _returned[function.__code__] = _read_return(call)
+    return _returned[function.__code__]
+
+
 def _shape(call: Callable[..., Any] | None) -> Hashable | None:
     """The same for functions that are read alike; None: it has to be read."""
-    code = getattr(call, "__code__", None)
-    if call is None or code is None or hasattr(call, "__wrapped__"):
+    function = _function(call)
+    if function is None or hasattr(call, "__wrapped__"):
         return None
-    if not all(isinstance(each, str) for each in inspect.unwrap(call).__annotations__.values()):
+    if not all(isinstance(each, str) for each in function.__annotations__.values()):
         return None  # one that is no text may hold a function of this application
-    told: list[Hashable] = [code]
+    told: list[Hashable] = [function.__code__]
     for name, default in _defaults(call).items():
         if isinstance(default, params.Depends):
             below = _shape(default.dependency)
@@ -82,16 +98,22 @@ def _with(read: Dependant, call: Callable[..., Any]) -> Dependant:
     return replace(read, call=call, dependencies=below, **fields)
 
 
+def _function(call: Callable[..., Any] | None) -> FunctionType | None:
+    """What is run when it is called: of an object, its class's method; None: not of Python."""
+    found = inspect.unwrap(call) if call is not None else None
+    if not isinstance(found, FunctionType | MethodType):
+        found = vars(type(found)).get("__call__")
+    found = getattr(found, "__func__", found)
+    return found if isinstance(found, FunctionType) else None
+
+
 def _defaults(call: Callable[..., Any]) -> dict[str, Any]:
-    function = inspect.unwrap(call)
-    code = getattr(function, "__code__", None)
-    if code is None:
+    function = _function(call)
+    if function is None:
         return {}
-    positional = getattr(function, "__defaults__", None) or ()
+    code, positional = function.__code__, function.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount][-len(positional) :] if positional else ()
-    return dict(zip(names, positional, strict=True)) | (
-        getattr(function, "__kwdefaults__", None) or {}
-    )
+    return dict(zip(names, positional, strict=True)) | (function.__kwdefaults__ or {})
 
 
 def install() -> None:
@@ -100,3 +122,7 @@ def install() -> None:
     v2.TypeAdapter = _adapter  # type: ignore[assignment,misc]
     utils.get_dependant = _dependant
     routing.get_dependant = _dependant  # type: ignore[attr-defined]
+    routing.get_typed_return_annotation = _returns  # type: ignore[attr-defined]
+    # Both tell of their arguments alone, and nothing is done to what they tell.
+    routing.compile_path = cache(compile_path)  # type: ignore[attr-defined]
+    routing.create_model_field = cache(create_model_field)  # type: ignore[attr-defined]

@@ -92,6 +92,7 @@ def test_twenty_are_reviewed_from_the_keyboard_alone(
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator(".case")).to_be_visible()
+    slipped = False
     for n in range(20):
         here = page.url.partition("?")[0].rpartition("/")[2]
         assert here in ids
@@ -112,7 +113,8 @@ def test_twenty_are_reviewed_from_the_keyboard_alone(
         else:
             page.keyboard.press("c")
         page.wait_for_url(gone_on_from(here))
-        if n == 5:  # a slip of the finger
+        if n >= 5 and not slipped and here not in (differing, asked):  # of the finger
+            slipped = True
             page.keyboard.press("u")
             page.wait_for_url(f"**/infractions/{here}?*")
             expect(page.locator(".decide [data-key=c]")).to_be_visible()
