@@ -1,6 +1,6 @@
 # Every target sets up by itself: each works as the first command on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench simulate fuzz power-loss torture soak reading format translations pins
+.PHONY: help setup demo test check bench simulate histories fuzz power-loss torture soak reading format translations pins
 
 BIN := .venv/bin
 # Where it is set, each of the many processes that tests start would compile all sources anew.
@@ -36,6 +36,10 @@ simulate: setup  ## seeded faults: networks, crashes, disks, clocks, restores (S
 
 power-loss: setup  ## cuts the power at every call of an outbox, an index and a record, at length
 	@$(BIN)/python -m tests.crashes.cuts
+
+HISTORIES ?= 100
+histories: setup  ## random subscriptions, plates and clocks against a simple model (HISTORIES=100)
+	@HISTORIES=$(HISTORIES) $(BIN)/pytest tests/enforcement_api/test_subscription_histories.py
 
 SERVICE ?= 300
 HANDHELD ?= 300

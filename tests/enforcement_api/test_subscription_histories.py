@@ -6,6 +6,7 @@ plates, of which one works from an instant to another, where its subscription is
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -454,7 +455,7 @@ def test_index_says_at_any_instant_what_a_simple_model_says(
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=20,
+            max_examples=int(os.environ.get("HISTORIES", "10")),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
