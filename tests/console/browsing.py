@@ -57,10 +57,6 @@ class Look(NamedTuple):
 LOOKS = (Look("fr", DESK), Look("en", DESK), Look("fr", PHONE), Look("en", PHONE))
 EVERY_LOOK = pytest.mark.parametrize("look", LOOKS, indirect=True, ids=str)
 """A test's page, looked at in each of the ways."""
-TWO_LOOKS = pytest.mark.parametrize("look", [LOOKS[0], LOOKS[3]], indirect=True, ids=str)
-"""In French at a desk and in English on a telephone: how stories are told. test_every_page.py looks
-at all pages the other way round.
-"""
 
 
 class Browser:

@@ -1,7 +1,7 @@
 """The service, a browser, and how somebody looks at it.
 
 A test of one page takes `page`: in French, at a desk, unless the test is given other looks with
-`@TWO_LOOKS`. Whoever needs more of them takes `browser` and `address`.
+`@EVERY_LOOK`. Whoever needs more of them takes `browser` and `address`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from enforcement_api.console.web import ROOT
-from tests.console.browsing import TWO_LOOKS, Browser, Look
+from tests.console.browsing import EVERY_LOOK, Browser, Look
 from tests.console.furnished import log, service
 from tests.console.seeing import shown
 from tests.console.visiting import signed_in, with_photos
@@ -28,7 +28,7 @@ def anne(browser: Browser, service: Service, address: str, look: Look) -> tuple[
     return signed_in(browser, service, address, look, **facts)
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_somebody_is_invited_signs_in_and_is_let_out(
     anne: tuple[Page, Visiting], browser: Browser, address: str, look: Look
 ) -> None:
@@ -67,7 +67,7 @@ def test_somebody_is_invited_signs_in_and_is_let_out(
     shown(page, "audit")
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_decision_that_is_typed_as_the_session_ends_comes_back(
     browser: Browser, service: Service, log: InfractionLog, address: str, look: Look
 ) -> None:
@@ -101,7 +101,7 @@ def test_decision_that_is_typed_as_the_session_ends_comes_back(
     )
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_infraction_that_another_site_leads_to_is_opened_by_hand(
     browser: Browser, service: Service, log: InfractionLog, address: str, look: Look
 ) -> None:

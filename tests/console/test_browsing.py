@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from enforcement_api.console.static import PREFIX, console_files, url_for_static
 from enforcement_api.subscriptions import confirming, store
-from tests.console.browsing import LOOKS, PHONE, TWO_LOOKS, Browser, Look, listening
+from tests.console.browsing import EVERY_LOOK, LOOKS, PHONE, Browser, Look, listening
 from tests.console.seeing import SHOTS, accessible, fits, keep, tabbed
 from tests.local_provider import LocalProvider, shared_provider
 from tests.service import NOW, Loop, Service
@@ -33,7 +33,7 @@ POLICY = (
 # What there is already
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_the_page_behind_a_letters_link_can_be_used_by_all(
     page: Page, service: Service, look: Look
 ) -> None:

@@ -17,7 +17,7 @@ from enforcement_api.figures import counting
 from enforcement_api.figures.core import Counted, Standing
 from enforcement_api.infractions.lifecycle import VOID_REASONS
 from sync.validity import VERDICTS
-from tests.console.browsing import TWO_LOOKS, Browser, Look
+from tests.console.browsing import EVERY_LOOK, Browser, Look
 from tests.console.seeing import accessible, fits, keep
 from tests.console.visiting import signed_in
 from tests.enforcement_api.console.visiting import visiting
@@ -99,7 +99,7 @@ def figures(browser: Browser, address: str, counted: Service, look: Look) -> Pag
     return page
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_figures_can_be_read_by_all(figures: Page) -> None:
     for by in ("zone", "lot"):
         figures.goto(f"{HERE}?by={by}")

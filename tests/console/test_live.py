@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.browsing import TWO_LOOKS, Browser, Look
+from tests.console.browsing import EVERY_LOOK, Browser, Look
 from tests.console.seeing import accessible, fits, keep, tabbed
 from tests.console.visiting import area, signed_in
 from tests.enforcement_api.console.patrolling import Patrol
@@ -65,7 +65,7 @@ def a_morning(service: Service) -> dict[str, Patrol]:
     return found
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_patrols_can_be_looked_after_by_all(
     marie: tuple[Page, Visiting], site: Service, look: Look
 ) -> None:
@@ -112,7 +112,7 @@ def seen(page: Page, name: str) -> None:
         tabbed(page)
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_handheld_is_enrolled_from_the_screen(
     marie: tuple[Page, Visiting], site: Service, look: Look
 ) -> None:

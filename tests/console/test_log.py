@@ -15,7 +15,7 @@ from enforcement_api.audit.core import Entry
 from enforcement_api.audit.core import read as read_entry
 from enforcement_api.console.web import COOKIE, ROOT
 from sync import codec
-from tests.console.browsing import PHONE, TWO_LOOKS, Browser, Look
+from tests.console.browsing import EVERY_LOOK, PHONE, Browser, Look
 from tests.console.furnished import log, marie, service
 from tests.console.seeing import accessible, fits, keep, tabbed
 from tests.console.visiting import signed_in, with_photos
@@ -58,7 +58,7 @@ def narrowing(page: Page, look: Look) -> None:
     expect(page.locator(".facets h3").first).to_be_visible()
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_log_is_searched_and_narrowed_down_by_all(
     marie: tuple[Page, Visiting], log: InfractionLog, look: Look
 ) -> None:
@@ -118,7 +118,7 @@ def test_filters_are_chosen_in_the_form_and_taken_away(
     expect(page.locator(".held .chip")).to_have_count(1)
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_file_of_everything_tells_how_far_it_is(
     marie: tuple[Page, Visiting], log: InfractionLog, look: Look
 ) -> None:
@@ -185,7 +185,7 @@ def test_file_that_nobody_waits_for_any_more_is_noted_as_given_up(
     assert 0 < entry.facts["rows"] < 15_000
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_hostile_text_breaks_nothing(
     marie: tuple[Page, Visiting], log: InfractionLog, look: Look
 ) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from enforcement_api.sites import store
 from sync.entities import Lot
-from tests.console.browsing import TWO_LOOKS, Browser, Look, browsable
+from tests.console.browsing import EVERY_LOOK, Browser, Look, browsable
 from tests.console.seeing import accessible, fits, keep, tabbed
 from tests.console.visiting import PLACES, area, signed_in
 from tests.enforcement_api.console.visiting import Visiting
@@ -92,7 +92,7 @@ def ring(service: Service, code: str) -> list[list[float]]:
     return found
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_pages_of_a_site_can_be_read_and_used_by_all(
     anne: tuple[Page, Visiting], look: Look
 ) -> None:
@@ -246,7 +246,7 @@ def test_site_is_looked_after_without_script(
     assert lot(service, "P1").name == "Argyll"
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_what_a_file_would_change_can_be_read_by_all(
     anne: tuple[Page, Visiting], look: Look
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from enforcement_api.console.web import COOKIE, ROOT
-from tests.console.browsing import TWO_LOOKS, Browser, Look
+from tests.console.browsing import EVERY_LOOK, Browser, Look
 from tests.console.seeing import shown, tabbed
 from tests.console.visiting import signed_in
 from tests.enforcement_api.console.test_request_pages import HOSTILE, attach, pdf
@@ -39,7 +39,7 @@ def lea(browser: Browser, service: Service, address: str, look: Look) -> tuple[P
     return signed_in(browser, service, address, look, name="Léa Roy", sees_subscribers=True)
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_requests_can_be_read_and_decided_by_all(
     lea: tuple[Page, Visiting], browser: Browser, service: Service, look: Look
 ) -> None:
@@ -94,7 +94,7 @@ def test_requests_can_be_read_and_decided_by_all(
     shown(page, "subscriptions")
 
 
-@TWO_LOOKS
+@EVERY_LOOK
 def test_plates_can_be_looked_up_and_let_in_by_all(
     lea: tuple[Page, Visiting], service: Service, look: Look
 ) -> None:
