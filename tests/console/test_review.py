@@ -121,6 +121,7 @@ def test_twenty_are_reviewed_from_the_keyboard_alone(
             page.keyboard.press("c")
             page.wait_for_url(gone_on_from(here))
     expect(page.locator(".empty")).to_be_visible()
+    assert slipped
     states = [who.twin(f"/console/sites/1085/infractions/{id}")["state"] for id in ids]
     assert states.count("information_requested") == 1
     assert "received" not in states

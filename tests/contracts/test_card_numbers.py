@@ -209,9 +209,8 @@ class Everybody:
         ask = ROWS[operation][1]
         body = self.body(operation, ask(self.world))
         for pointer in self.fields(body, self.schema(operation, body)):
-            form = WITHIN.get((operation, pointer))
-            spelt = [spelling()] if form is None else [form.format(spelling()), form.format(NUMBER)]
-            for given in (WORD, *spelt):
+            form = WITHIN.get((operation, pointer), "{}")
+            for given in (WORD, form.format(spelling()), form.format(NUMBER)):
                 if given is not WORD and (operation, pointer) in A_FEEDERS:
                     continue
                 asked = ask(self.world)

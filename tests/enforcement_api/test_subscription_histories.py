@@ -455,7 +455,7 @@ def test_index_says_at_any_instant_what_a_simple_model_says(
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=int(os.environ.get("HISTORIES", "10")),
+            max_examples=int(os.environ.get("HISTORIES", "20")),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
